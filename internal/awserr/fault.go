@@ -1,0 +1,83 @@
+package awserr
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
+)
+
+// passes tells whether a refusal speaks of a fault that may pass. What AWS lists as such stands in its guides:
+// https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html and, for STS,
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html#API_AssumeRoleWithWebIdentity_Errors.
+func passes(refusal *Refusal, err error) bool {
+	switch refusal.Code {
+	case "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
+		"TooManyRequestsException", "RequestLimitExceeded", "LimitExceededException", "BandwidthLimitExceeded", "SlowDown",
+		"PriorRequestNotComplete", "RequestTimeout", "RequestTimeoutException", "InternalFailure", "InternalError",
+		"ServiceUnavailable":
+		return true
+	case "IDPCommunicationError":
+		// STS could not reach the identity provider; it says itself to try again.
+		return true
+	case "InvalidIdentityToken":
+		// The code of a dozen lasting faults, and of one that passes: STS could not fetch the provider's keys.
+		return strings.Contains(strings.ToLower(refusal.Message), "retrieve verification key")
+	}
+	// The SDK marks a refusal that came of a wrong clock, and has corrected its own when the call is made again.
+	var marked interface{ RetryableError() bool }
+	if errors.As(err, &marked) && marked.RetryableError() {
+		return true
+	}
+	return transport.PassingStatus(refusal.StatusCode)
+}
+
+// FreshCredentials marks, besides what [Shorten] marked, the refusals that credentials can meet right after they were
+// issued, because IAM is eventually consistent:
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency.
+// It is for calls with credentials that STS has just handed out: for others the same codes mean a wrong key.
+func FreshCredentials(err error) error {
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	switch refusal.Code {
+	case "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId":
+		return retry.Passing(err, 0)
+	default:
+		return err
+	}
+}
+
+// unreadableAnswer is an answer that does not parse. With a status of success, or of a passing fault (a balancer's page
+// in place of the service's own words), the next one may. The cause is left out, because it may quote the answer, and the
+// answer may hold credentials.
+func unreadableAnswer(service string, err error) error {
+	var response *smithyhttp.ResponseError
+	if !errors.As(err, &response) {
+		return retry.Passing(fmt.Errorf("the answer of %s could not be read", service), 0)
+	}
+	status := response.HTTPStatusCode()
+	unreadable := fmt.Errorf("the answer of %s, %d %s, could not be read", service, status, http.StatusText(status))
+	if errors.Is(err, transport.ErrTooLarge) {
+		return fmt.Errorf("%w: %w", unreadable, transport.ErrTooLarge)
+	}
+	if status < http.StatusBadRequest || transport.PassingStatus(status) {
+		return retry.Passing(unreadable, retryAfter(err))
+	}
+	return unreadable
+}
+
+func retryAfter(err error) time.Duration {
+	var response *smithyhttp.ResponseError
+	if errors.As(err, &response) && response.Response != nil {
+		return transport.RetryAfter(response.Response.Header)
+	}
+	return 0
+}

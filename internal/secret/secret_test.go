@@ -1,0 +1,104 @@
+package secret_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+)
+
+const canary = "canary-in-the-log"
+
+type holder struct {
+	Exported   secret.Text
+	unexported secret.Text
+	nested     struct{ deep *secret.Text }
+	list       []secret.Text
+	byName     map[string]secret.Text
+}
+
+func newHolder() holder {
+	text := secret.New(canary)
+	h := holder{Exported: text, unexported: text, list: []secret.Text{text}, byName: map[string]secret.Text{"k": text}}
+	h.nested.deep = &text
+	return h
+}
+
+func TestPrintsAsRedactedUnderEveryVerb(t *testing.T) {
+	text := secret.New(canary)
+	verbs := []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%p", "%T", "%20v", "%-20s", "%.3s", "%c", "%U", "%e", "%o", "%b"}
+	for _, verb := range verbs {
+		h := newHolder()
+		for name, value := range map[string]any{"text": text, "pointer": &text, "struct": h, "pointer to struct": &h, "slice": h.list, "map": h.byName} {
+			got := fmt.Sprintf(verb, value)
+			if leaks(got) {
+				t.Errorf("%s of a %s shows the secret: %s", verb, name, got)
+			}
+		}
+	}
+	if got := fmt.Sprintf("%v %+v %#v %s %q %d", text, text, text, text, text, text); got != strings.TrimSpace(strings.Repeat(secret.Redacted+" ", 6)) {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestPrintsAsRedactedInEncodingsErrorsAndLogs(t *testing.T) {
+	h := newHolder()
+	encoded, err := json.Marshal(map[string]any{"h": h, "text": secret.New(canary), "pointer": &h.Exported})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("m", "text", h.Exported, "struct", h)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("m", "text", h.Exported, "struct", h)
+	wrapped := fmt.Errorf("doing it with %v: %w", h, errors.New("no"))
+
+	for name, got := range map[string]string{"JSON": string(encoded), "slog": log.String(), "error": wrapped.Error(), "Println": fmt.Sprintln(h)} {
+		if leaks(got) {
+			t.Errorf("%s shows the secret: %s", name, got)
+		}
+		if !strings.Contains(got, secret.Redacted) {
+			t.Errorf("%s does not show that something was hidden: %s", name, got)
+		}
+	}
+}
+
+func leaks(s string) bool {
+	return strings.Contains(s, canary) || strings.Contains(strings.ToLower(s), fmt.Sprintf("%x", canary))
+}
+
+func TestReveal(t *testing.T) {
+	if got := secret.New(canary).Reveal(); got != canary {
+		t.Errorf("got %s", got)
+	}
+	if zero := (secret.Text{}); !zero.IsEmpty() || zero.Reveal() != "" || !zero.Equal(secret.New("")) {
+		t.Error("the zero value is not the empty secret")
+	}
+	if secret.New("a").Equal(secret.New("b")) {
+		t.Error("different secrets are equal")
+	}
+}
+
+func TestUnmarshalJSON(t *testing.T) {
+	var answer struct {
+		Token secret.Text `json:"token"`
+	}
+	if err := json.Unmarshal([]byte(`{"token":"`+canary+`"}`), &answer); err != nil || answer.Token.Reveal() != canary {
+		t.Errorf("got %q, %v", answer.Token.Reveal(), err)
+	}
+	err := json.Unmarshal([]byte(`{"token":{"inner":"`+canary+`"}}`), &answer)
+	if err == nil || leaks(err.Error()) {
+		t.Errorf("an error that hides the text was wanted, got %v", err)
+	}
+}
+
+func TestScrub(t *testing.T) {
+	got := secret.Scrub("token "+canary+" of ab is "+canary, secret.New(canary), secret.New("ab"), secret.Text{})
+	if want := "token [REDACTED] of ab is [REDACTED]"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,109 @@
+// Package sharedfile writes files that other programs read and write too, such as Docker's and AWS's configuration: under a
+// lock that all runs of the Step respect, and replaced whole, so that whoever reads meanwhile, or kills the process, finds
+// the old file or the new one.
+//
+// The package imports the standard library and a lock library. It knows nothing of what the files hold.
+package sharedfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// folderMode is for folders that are made: what stands in them is the user's alone.
+const folderMode fs.FileMode = 0o700
+
+// Lock waits until no other process, and nobody else in this one, holds the lock on the folder of the file that path leads
+// to, or until ctx has ended. The folder is made, with mode 0700, where there is none. What is locked is the folder itself,
+// so no lock file is left behind, and a file that is replaced does not take its lock along.
+func Lock(ctx context.Context, path string) (unlock func(), err error) {
+	// How long another process holds the lock is milliseconds: it reads a file, and writes one.
+	const poll = 5 * time.Millisecond
+
+	target, err := Resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	folder := filepath.Dir(target)
+	if err := os.MkdirAll(folder, folderMode); err != nil {
+		return nil, err
+	}
+	lock := flock.New(folder, flock.SetFlag(os.O_RDONLY))
+	if _, err := lock.TryLockContext(ctx, poll); err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("wait for the lock on %s: %w", folder, context.Cause(ctx))
+		}
+		return nil, fmt.Errorf("lock %s: %w", folder, err)
+	}
+	return func() { _ = lock.Unlock() }, nil
+}
+
+// Read returns what the file holds; nil, and no error, where there is none.
+func Read(path string) ([]byte, error) {
+	content, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return content, err
+}
+
+// Replace writes a new file beside the old one and renames it. Where path is a link, what it leads to is replaced and the
+// link stays. Folders that are missing are made, with mode 0700.
+func Replace(path string, content []byte, mode fs.FileMode) (err error) {
+	target, err := Resolve(path)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(target), folderMode); err != nil {
+		return err
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(temporary.Name())
+		}
+	}()
+	// CreateTemp made the file with mode 0600: at no moment can more people read it than are meant to.
+	if err := errors.Join(fill(temporary, content, mode), temporary.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temporary.Name(), target)
+}
+
+// fill writes the content to the disk before a name points at it: after a crash an empty file would be neither the old nor
+// the new one.
+func fill(file *os.File, content []byte, mode fs.FileMode) error {
+	if _, err := file.Write(content); err != nil {
+		return err
+	}
+	if err := file.Chmod(mode); err != nil {
+		return err
+	}
+	return file.Sync()
+}
+
+// Resolve follows links to the file that is to be written, which does not need to exist.
+func Resolve(path string) (string, error) {
+	const mostLinks = 40
+	for range mostLinks {
+		next, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // not a link, or nothing there
+		}
+		if !filepath.IsAbs(next) {
+			next = filepath.Join(filepath.Dir(path), next)
+		}
+		path = next
+	}
+	return "", fmt.Errorf("%s: too many links", path)
+}
