@@ -1,0 +1,154 @@
+package oidc_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
+)
+
+const apiToken = "build-api-token-canary"
+
+func now() time.Time { return time.Unix(1700000000, 0) }
+
+// newClient makes a client of an endpoint that answers as told, and that retries without waiting, twice at the most.
+func newClient(t testing.TB, answer http.HandlerFunc) oidc.Client {
+	t.Helper()
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	address, err := oidc.ParseBuildURL(server.URL + "/build/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := 2
+	return oidc.Client{
+		HTTP: server.Client(), BuildURL: address, BuildAPIToken: secret.New(apiToken), Now: now,
+		Retry: retry.Policy{Wait: func(context.Context, time.Duration) error {
+			if left--; left < 0 {
+				return errors.New("enough")
+			}
+			return nil
+		}},
+	}
+}
+
+func answerWith(token string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Date"] = nil // the client's clock counts then
+		_, _ = fmt.Fprintf(w, `{"id_token":%q,"token_type":"x","expires_in":600}`, token)
+	}
+}
+
+func TestClientAsksAsBitriseWantsIt(t *testing.T) {
+	valid := token(`{"aud":"sts.amazonaws.com","exp":1700000600}`)
+	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.Method != http.MethodPost || r.URL.Path != "/build/1/id_token.json" || r.Header.Get("BUILD_API_TOKEN") != apiToken ||
+			r.Header.Get("Content-Type") != "application/json" || string(body) != `{"aud":"sts.amazonaws.com"}` {
+			t.Errorf("%s %s %v %s", r.Method, r.URL, r.Header, body)
+		}
+		answerWith(valid)(w, r)
+	})
+	got, err := client.Token(t.Context(), "sts.amazonaws.com")
+	if err != nil || got.Text().Reveal() != valid {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if !got.Expires().Equal(now().Add(10 * time.Minute)) {
+		t.Errorf("expires %v", got.Expires())
+	}
+}
+
+// A token's end is told by this machine's clock, whatever the server's says.
+func TestClientAllowsForAWrongClock(t *testing.T) {
+	ahead := 2 * time.Hour
+	client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", now().Add(ahead).UTC().Format(http.TimeFormat))
+		_, _ = fmt.Fprintf(w, `{"id_token":%q}`, token(fmt.Sprintf(`{"aud":"a","exp":%d}`, now().Add(ahead+time.Minute).Unix())))
+	})
+	var skew time.Duration
+	client.Skew = func(d time.Duration) { skew = d }
+	got, err := client.Token(t.Context(), "a")
+	if err != nil || !got.Expires().Equal(now().Add(time.Minute)) || skew != ahead {
+		t.Errorf("expires %v, skew %v, %v", got.Expires(), skew, err)
+	}
+}
+
+func TestClientErrors(t *testing.T) {
+	text := func(status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status); _, _ = io.WriteString(w, body) }
+	}
+	for name, row := range map[string]struct {
+		answer http.HandlerFunc
+		want   string
+	}{
+		"refusal":                {text(401, `{"error_msg":"no such token"}`), "the token endpoint answered 401 Unauthorized: no such token"},
+		"refusal without a word": {text(403, "<html>"), "the token endpoint answered 403 Forbidden"},
+		"refusal that echoes":    {text(401, `{"error_msg":"bad token `+apiToken+`"}`), "401 Unauthorized: bad token [REDACTED]"},
+		"refusal that paints":    {text(400, `{"error_msg":"a\u001b[31mb\nc"}`), "400 Bad Request: a [31mb c"},
+		"refusal that floods":    {text(400, `{"error_msg":"`+strings.Repeat("x", 5000)+`"}`), strings.Repeat("x", 300) + "…"},
+		"not JSON":               {text(200, "<html>"), "of 6 bytes, is not the JSON object that was expected"},
+		"no token":               {text(200, `{"other":"x"}`), "the answer has no id_token"},
+		"token not a string":     {text(200, `{"id_token":{"a":"canary"}}`), "is not the JSON object that was expected"},
+		"no JWT":                 {answerWith("canary"), "the answer's id_token is not a JSON Web Token: 3 parts"},
+		"other audience":         {answerWith(token(`{"aud":"other"}`)), `for the audience ["other"], "sts" was asked for`},
+		"audience and another":   {answerWith(token(`{"aud":["sts","other"]}`)), `for the audience ["sts" "other"]`},
+		"no audience":            {answerWith(token(`{}`)), `for the audience []`},
+		"expired":                {answerWith(token(`{"aud":"sts","exp":1700000000}`)), "has expired at 2023-11-14T22:13:20Z, now it is 2023-11-14T22:13:20Z"},
+		"500 for good":           {text(500, ""), "500 Internal Server Error"},
+	} {
+		client := newClient(t, row.answer)
+		_, err := client.Token(t.Context(), "sts")
+		if err == nil || !strings.Contains(err.Error(), row.want) || !strings.Contains(err.Error(), "get an identity token from http://127.0.0.1:") {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if strings.Contains(err.Error(), "canary") || len(err.Error()) > 600 {
+			t.Errorf("%s: the error shows too much: %v", name, err)
+		}
+	}
+}
+
+func TestRefusalKeepsItsStatus(t *testing.T) {
+	client := newClient(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	_, err := client.Token(t.Context(), "sts")
+	var refusal *oidc.Refusal
+	if !errors.As(err, &refusal) || refusal.StatusCode != http.StatusNotFound {
+		t.Errorf("got %v", err)
+	}
+}
+
+func FuzzTokenAnswer(f *testing.F) {
+	valid, _ := json.Marshal(map[string]string{"id_token": token(`{"aud":"sts"}`)})
+	for _, seed := range [][]byte{nil, []byte("{}"), []byte(`{"id_token":null}`), []byte(`{"id_token":[]}`), []byte(`{"error_msg":7}`), valid} {
+		f.Add(200, seed)
+		f.Add(403, seed)
+	}
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		client := newClient(t, nil)
+		client.Retry.Wait = func(context.Context, time.Duration) error { return errors.New("no retries") }
+		client.HTTP = &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(string(body))), Request: r}, nil
+		})}
+		got, err := client.Token(t.Context(), "sts")
+		if err != nil && len(err.Error()) > 2500 {
+			t.Errorf("an error of %d bytes for an answer of %d", len(err.Error()), len(body))
+		}
+		if err == nil && (len(got.Audience()) != 1 || got.Audience()[0] != "sts") {
+			t.Errorf("took a token for %v", got.Audience())
+		}
+	})
+}
+
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -1,0 +1,142 @@
+package oidc_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
+)
+
+// hangUp ends the connection without an answer.
+func hangUp(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
+
+// cutShort promises more than it sends.
+func cutShort(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Length", "1000")
+	_, _ = io.WriteString(w, `{"id_token":"`)
+}
+
+func status(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+}
+
+// What may pass is asked for again, what cannot is not: the build ends at once.
+func TestClientRetriesWhatMayPass(t *testing.T) {
+	for name, row := range map[string]struct {
+		first http.HandlerFunc
+		calls int
+	}{
+		"connection closed": {hangUp, 2}, "answer cut short": {cutShort, 2}, "429": {status(429), 2}, "408": {status(408), 2}, "500": {status(500), 2}, "503": {status(503), 2},
+		"a page with 200": {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, 2},
+		"an empty answer": {status(204), 2},
+		"not a JWT":       {answerWith("a.b"), 2},
+		"400":             {status(400), 1}, "401": {status(401), 1}, "403": {status(403), 1}, "404": {status(404), 1},
+		"another audience": {answerWith(token(`{"aud":"other"}`)), 1}, "expired": {answerWith(token(`{"aud":"sts","exp":1}`)), 1},
+		"larger than 1 MiB": {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat(" ", transport.MaxAnswer+1)) }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			calls := 0
+			client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+				if calls++; calls == 1 {
+					row.first(w, r)
+					return
+				}
+				answerWith(token(`{"aud":"sts"}`))(w, r)
+			})
+			guarded, err := transport.New(transport.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(guarded.CloseIdleConnections)
+			client.HTTP = guarded
+			_, err = client.Token(t.Context(), "sts")
+			if calls != row.calls || (err == nil) != (row.calls == 2) {
+				t.Errorf("%d calls, %v; %d were wanted", calls, err, row.calls)
+			}
+		})
+	}
+}
+
+func TestClientWaitsAsLongAsTheServerAsks(t *testing.T) {
+	calls := 0
+	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		if calls++; calls == 1 {
+			w.Header().Set("Retry-After", "7")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		answerWith(token(`{"aud":"sts"}`))(w, r)
+	})
+	var waits []time.Duration
+	client.Retry = retry.Policy{Jitter: func() float64 { return 0 }, Wait: func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }}
+	if _, err := client.Token(t.Context(), "sts"); err != nil || len(waits) != 1 || waits[0] != 7*time.Second {
+		t.Errorf("waited %v, %v", waits, err)
+	}
+}
+
+// Every attempt has the API token in a header that net/http would take along to any host.
+func TestClientSendsTheAPITokenNowhereElse(t *testing.T) {
+	var reached []string
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		reached = append(reached, r.Header.Get("BUILD_API_TOKEN"))
+	}))
+	t.Cleanup(elsewhere.Close)
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		client := newClient(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL+"/?secret-query", code) })
+		guarded, err := transport.New(transport.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(guarded.CloseIdleConnections)
+		client.HTTP = guarded
+		_, err = client.Token(t.Context(), "sts")
+		var redirect *transport.RedirectError
+		if !errors.As(err, &redirect) || redirect.To != elsewhere.URL || !strings.HasPrefix(client.BuildURL.String(), redirect.From) {
+			t.Errorf("%d: %v", code, err)
+		}
+		if err != nil && (strings.Contains(err.Error(), apiToken) || strings.Contains(err.Error(), "secret-query")) {
+			t.Errorf("%d: the error shows too much: %v", code, err)
+		}
+	}
+	if len(reached) != 0 {
+		t.Errorf("the other host got %q", reached)
+	}
+}
+
+func TestClientEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	calls := 0
+	client := newClient(t, func(_ http.ResponseWriter, r *http.Request) {
+		calls++
+		// With a body that is unread net/http does not notice that the client is gone.
+		_, _ = io.Copy(io.Discard, r.Body)
+		cancel()
+		<-r.Context().Done()
+	})
+	if _, err := client.Token(ctx, "sts"); !errors.Is(err, context.Canceled) || calls != 1 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+}
+
+// A token's audience and the endpoint's answer come from outside; nil is what a client without interest in the clock has.
+func TestClientNeedsNobodyForItsSkew(t *testing.T) {
+	client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", "not a date")
+		_, _ = io.WriteString(w, `{"id_token":"`+token(`{"aud":"sts","exp":1700000001}`)+`"}`)
+	})
+	if got, err := client.Token(t.Context(), "sts"); err != nil || !got.Expires().Equal(now().Add(time.Second)) {
+		t.Errorf("%v, %v", got, err)
+	}
+	var zero oidc.Client
+	if zero.Skew != nil {
+		t.Error("a client has a skew function by itself")
+	}
+}

@@ -1,0 +1,137 @@
+package oidc_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
+)
+
+// token makes a JSON Web Token of a payload, with a signature that nobody made.
+func token(payload string) string {
+	part := base64.RawURLEncoding.EncodeToString
+	return part([]byte(`{"alg":"RS256"}`)) + "." + part([]byte(payload)) + "." + part([]byte("signature"))
+}
+
+func TestParseToken(t *testing.T) {
+	parsed, err := oidc.ParseToken(secret.New(token(`{"iss":"https://token.builds.bitrise.io","aud":"sts.amazonaws.com","exp":1700000000}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := parsed.Issuer(); got != "https://token.builds.bitrise.io" {
+		t.Errorf("issuer %s", got)
+	}
+	if got := parsed.Audience(); !slices.Equal(got, []string{"sts.amazonaws.com"}) {
+		t.Errorf("audience %v", got)
+	}
+	if got, ok := parsed.ExpiresAt(); !ok || !got.Equal(time.Unix(1700000000, 0)) || !parsed.Expires().Equal(got) {
+		t.Errorf("expires %v, %v", got, ok)
+	}
+	if got := fmt.Sprintf("%v %+v %#v", parsed, parsed, parsed); strings.Contains(got, "eyJ") {
+		t.Errorf("the token shows: %s", got)
+	}
+}
+
+func TestTokenClaimsOfOtherShapes(t *testing.T) {
+	for payload, want := range map[string][]string{
+		`{"aud":["a","b"]}`: {"a", "b"}, `{"aud":["a",1]}`: {"a"}, `{"aud":7}`: nil, `{}`: nil,
+	} {
+		parsed, err := oidc.ParseToken(secret.New(token(payload)))
+		if err != nil || !slices.Equal(parsed.Audience(), want) {
+			t.Errorf("%s: audience %v, %v", payload, parsed.Audience(), err)
+		}
+	}
+	for _, payload := range []string{`{}`, `{"exp":"soon"}`, `{"exp":-1}`, `{"exp":1e300}`} {
+		parsed, err := oidc.ParseToken(secret.New(token(payload)))
+		if at, ok := parsed.ExpiresAt(); err != nil || ok {
+			t.Errorf("%s: expires %v, %v", payload, at, err)
+		}
+	}
+}
+
+func TestParseTokenRefusals(t *testing.T) {
+	valid := token(`{}`)
+	parts := strings.Split(valid, ".")
+	for name, text := range map[string]string{
+		"empty": "", "one part": "secretsecret", "two parts": "a.b", "four parts": valid + ".x",
+		"empty signature": parts[0] + "." + parts[1] + ".", "payload not base64url": parts[0] + ".secret+/secret." + parts[2],
+		"header not JSON": "c2VjcmV0." + parts[1] + "." + parts[2], "payload a list": parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`["secretsecret"]`)) + "." + parts[2],
+		"payload null": parts[0] + ".bnVsbA." + parts[2], "signature not base64url": parts[0] + "." + parts[1] + ".secret+/secret", "too long": valid + strings.Repeat("x", 20000),
+	} {
+		_, err := oidc.ParseToken(secret.New(text))
+		if err == nil || !strings.HasPrefix(err.Error(), "not a JSON Web Token") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: the error quotes the token: %v", name, err)
+		}
+	}
+}
+
+func FuzzParseToken(f *testing.F) {
+	for _, seed := range []string{"", "a.b.c", token(`{"aud":["x"],"exp":1}`), token(`{"exp":1e400}`), "..", token(`{"iss":{}}`)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		parsed, err := oidc.ParseToken(secret.New(text))
+		if err != nil {
+			if len(err.Error()) > 200 {
+				t.Errorf("an error of %d bytes", len(err.Error()))
+			}
+			return
+		}
+		if parsed.Text().Reveal() != text {
+			t.Error("the token is not what was parsed")
+		}
+		_, _, _ = parsed.Issuer(), parsed.Audience(), parsed.Expires()
+	})
+}
+
+func TestParseBuildURL(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://app.bitrise.io/build/0123": "https://app.bitrise.io/build/0123", "https://app.bitrise.io/build/0123/": "https://app.bitrise.io/build/0123",
+		"http://127.0.0.1:8080/x": "http://127.0.0.1:8080/x", "http://localhost/x": "http://localhost/x", "http://[::1]:1": "http://[::1]:1",
+	} {
+		if got, err := oidc.ParseBuildURL(in); err != nil || got.String() != want {
+			t.Errorf("%s: got %s, %v", in, got, err)
+		}
+	}
+	for in, want := range map[string]string{
+		"http://app.bitrise.io/x": "https wanted", "http://127.0.0.1.evil.example/": "https wanted", "http://localhost.evil.example": "https wanted",
+		"ftp://x/": "starts with https://", "app.bitrise.io/build/1": "starts with https://", "https:///x": "with a host", "https://": "with a host",
+		"https://user:hunter2hunter2@app.bitrise.io/": "without user and password", "https://x/?q=1": "without query", "https://x/#f": "without query", "https://x/?": "without query",
+		"https://x/%zz": "not a URL", "https://x y/": "not a URL", "://": "not a URL",
+	} {
+		_, err := oidc.ParseBuildURL(in)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", in, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the error shows a password: %v", err)
+		}
+	}
+}
+
+func FuzzParseBuildURL(f *testing.F) {
+	for _, seed := range []string{"https://app.bitrise.io/build/1", "http://127.0.0.1", "http://[::1%25lo]/", "https://a@b/", "http://0x7f.1/"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		parsed, err := oidc.ParseBuildURL(in)
+		if err != nil {
+			return
+		}
+		if again, err := oidc.ParseBuildURL(parsed.String()); err != nil || again != parsed {
+			t.Errorf("%q became %q, which becomes %q, %v", in, parsed, again, err)
+		}
+		if !strings.HasPrefix(parsed.String(), "https://") && !strings.HasPrefix(parsed.String(), "http://127.") &&
+			!strings.HasPrefix(parsed.String(), "http://[") && !strings.HasPrefix(strings.ToLower(parsed.String()), "http://localhost") {
+			t.Errorf("%q was taken as %q", in, parsed)
+		}
+	})
+}
