@@ -1,0 +1,94 @@
+package awsauth_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
+)
+
+func TestParseRoleARN(t *testing.T) {
+	for _, arn := range []string{
+		"arn:aws:iam::123456789012:role/bitrise-deploy", "arn:aws:iam::012345678901:role/a/path/Name+=,.@-_1",
+		"arn:aws-cn:iam::123456789012:role/x", "arn:aws-us-gov:iam::123456789012:role/x", "arn:aws-eusc:iam::123456789012:role/x",
+		"arn:aws-iso-b:iam::123456789012:role/x", "arn:minio:iam:::role/x-long-enough", "arn:aws:iam::123456789012:role/" + strings.Repeat("n", 64),
+		"arn:aws:iam::123456789012:role/" + strings.Repeat("p", 510) + "/n", "arn:aws:iam::123456789012:role/service-role/x",
+	} {
+		if role, err := awsauth.ParseRoleARN(arn); err != nil || role.String() != arn {
+			t.Errorf("%s: got %q, %v", arn, role, err)
+		}
+	}
+	for arn, want := range map[string]string{
+		"arn:aws:iam::123456789012:oidc-provider/token.builds.bitrise.io": "this is the ARN of the OIDC provider; the ARN of a role that trusts this provider is wanted, arn:aws:iam::123456789012:role/NAME",
+		"arn:aws:iam::123456789012:saml-provider/x":                       "SAML provider",
+		"arn:aws:iam::123456789012:user/ci":                               "this is the ARN of an IAM user",
+		"arn:aws-cn:sts::123456789012:assumed-role/deploy/session":        "this is the ARN of an assumed role, a session; the ARN of the role itself is wanted, arn:aws-cn:iam::123456789012:role/deploy",
+		"arn:aws:iam::123456789012:instance-profile/x":                    "instance profile",
+		"arn:aws:iam::aws:policy/AdministratorAccess":                     "ARN of a policy",
+		"arn:aws:iam::123456789012:root":                                  "ARN of an account",
+		"arn:aws:iam::12345678901:role/x":                                 "the ARN of an IAM role wanted",
+		"arn:aws:iam::1234567890123:role/x":                               "the ARN of an IAM role wanted",
+		"arn:aws:iam:::role/x-with-no-account":                            "with an account of 12 digits wanted",
+		"arn:aws-cn:iam:::role/x-with-no-account":                         "with an account of 12 digits wanted",
+		"arn:aws:iam::123456789012:role/":                                 "the ARN of an IAM role wanted",
+		"arn:aws:iam::123456789012:role/a/b/":                             "the ARN of an IAM role wanted",
+		"arn:aws:iam::123456789012:role/" + strings.Repeat("n", 65):       "the ARN of an IAM role wanted",
+		"arn:aws:iam:us-east-1:123456789012:role/x":                       "the ARN of an IAM role wanted",
+		"arn:aws:s3:::bucket":                                             "the ARN of an IAM role wanted",
+		"arn:minio:iam:::role/":                                           "the ARN of an IAM role wanted",
+		"arn:m:iam:::role/x":                                              "20 to 2048 characters",
+		"bitrise-deploy":                                                  "the ARN of an IAM role wanted",
+		"arn:aws:iam::123456789012:role/x\nrole/y":                        "the ARN of an IAM role wanted",
+		strings.Repeat("x", 5000):                                         "…",
+	} {
+		_, err := awsauth.ParseRoleARN(arn)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", arn, err, want)
+		}
+	}
+}
+
+func FuzzParseRoleARN(f *testing.F) {
+	for _, seed := range []string{"", "arn:aws:iam::123456789012:role/x", "arn:::::", "arn:aws:iam::123456789012:role//x", "arn:minio:iam:::role/x", "arn:aws:sts::1:assumed-role"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		role, err := awsauth.ParseRoleARN(in)
+		switch {
+		case err == nil && role.String() != in:
+			t.Errorf("%q became %q", in, role)
+		case err != nil && len(err.Error()) > 600+2*len(in):
+			t.Errorf("an error of %d bytes for an input of %d", len(err.Error()), len(in))
+		}
+	})
+}
+
+func TestParseSessionName(t *testing.T) {
+	for in, want := range map[string]string{
+		"bitrise-4711": "bitrise-4711", "": "bitrise-local", "bitrise-": "bitrise-local", "a b/c:d": "a-b-c-d", "ünïx": "-n-x",
+		"ok_+=,.@-9": "ok_+=,.@-9", "ab": "ab", strings.Repeat("x", 64): strings.Repeat("x", 64), "line\nend": "line-end",
+	} {
+		if got, err := awsauth.ParseSessionName(in); err != nil || got.String() != want {
+			t.Errorf("%q: got %q, %v", in, got, err)
+		}
+	}
+	for in, want := range map[string]string{"x": "2 to 64 characters wanted, 1 found", strings.Repeat("x", 65): "65 found"} {
+		if _, err := awsauth.ParseSessionName(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v", in, err)
+		}
+	}
+}
+
+func FuzzParseSessionName(f *testing.F) {
+	f.Add("bitrise-1")
+	f.Add("\xff\xfe")
+	f.Fuzz(func(t *testing.T, in string) {
+		name, err := awsauth.ParseSessionName(in)
+		if err != nil {
+			return
+		}
+		if again, err := awsauth.ParseSessionName(name.String()); err != nil || again != name || len(name.String()) < 2 || len(name.String()) > 64 {
+			t.Errorf("%q became %q, which becomes %q, %v", in, name, again, err)
+		}
+	})
+}
