@@ -1,0 +1,39 @@
+// Authenticate with AWS is a Bitrise Step: it exchanges a build's identity token for temporary AWS credentials and
+// exports them for the Steps that follow. This file only wires it to the machine.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/bitrise-io/go-utils/v2/env"
+	"github.com/bitrise-io/go-utils/v2/log"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/step"
+)
+
+func main() {
+	os.Exit(run())
+}
+
+// run returns the exit code: 0 if everything that was asked for is done, else 1, with the reason in the log.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	environment := env.NewRepository()
+	run := step.Step{
+		Environment: environment,
+		Log:         log.NewLogger(),
+		Envman:      step.EnvmanProgram{},
+		Annotations: step.BitriseAnnotations{Home: environment.Get("HOME")},
+		Now:         time.Now,
+	}
+	if err := run.Run(ctx); err != nil {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,274 @@
+// Package step is one run of the Step: inputs become a [Config], credentials are got and shown to work, Docker is logged
+// in, and the outputs are exported. [Step.Run] is that way, top to bottom.
+//
+// It is the one package that reads inputs and environment variables, and that writes the log. It wires the rooms (oidc,
+// awsauth, dockerlogin) together, which do not know each other. It must not know AWS's SDK.
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/bitrise-io/go-steputils/v2/stepconf"
+	"github.com/bitrise-io/go-utils/v2/env"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
+)
+
+// Logger is what the Step writes its log with; go-utils' logger is one.
+type Logger interface {
+	Infof(format string, args ...any)
+	Printf(format string, args ...any)
+	Donef(format string, args ...any)
+	Warnf(format string, args ...any)
+	Errorf(format string, args ...any)
+	Debugf(format string, args ...any)
+	Println()
+	EnableDebugLog(enable bool)
+}
+
+// Step is what a run needs from outside. All fields are needed.
+type Step struct {
+	// Environment holds the inputs and the variables that the contract names.
+	Environment env.Repository
+	Log         Logger
+	// Envman exports the outputs.
+	Envman Envman
+	// Annotations puts explanations on the build's page.
+	Annotations Annotator
+	Now         func() time.Time
+}
+
+// Run does everything that the inputs ask for, or explains in the log why it could not, in which case nothing is
+// exported and the error is returned. It ends when ctx does.
+func (s Step) Run(ctx context.Context) error {
+	err := s.run(ctx)
+	if err != nil {
+		s.explain(ctx, err)
+	}
+	return err
+}
+
+func (s Step) run(ctx context.Context) error {
+	config, err := s.configure()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, config.Timeout, &TimeoutError{After: config.Timeout})
+	defer cancel()
+	client, err := transport.New(transport.Options{CABundle: s.Environment.Get("AWS_CA_BUNDLE"), Observe: s.logExchange})
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	aws, err := awsauth.NewConfig(awsauth.Settings{Region: config.Region, HTTP: client, Getenv: s.Environment.Get})
+	if err != nil {
+		return err
+	}
+
+	session, err := s.authenticate(ctx, config, client, aws)
+	if err != nil {
+		return interruption(ctx, err)
+	}
+	if err := checkAccount(session, config.AllowedAccounts); err != nil {
+		return err
+	}
+	outputs := credentialOutputs(config.Region, session)
+	undo := func() error { return nil }
+	if config.DockerLogin {
+		aws.Credentials = session
+		login, err := dockerlogin.Fetch(ctx, aws, s.retry(), config.AccessKeys == nil)
+		if err != nil {
+			return interruption(ctx, err)
+		}
+		if undo, err = s.store(ctx, login); err != nil {
+			return interruption(ctx, err)
+		}
+		outputs = append(outputs, registryOutputs(login.Registry)...)
+	}
+	if err := s.export(ctx, outputs); err != nil {
+		return errors.Join(err, undo())
+	}
+	s.warnOfLeftovers()
+	return nil
+}
+
+// warnOfLeftovers tells of what an earlier Step left, which changes nothing here, but could for the Steps that follow.
+func (s Step) warnOfLeftovers() {
+	if profile := s.Environment.Get("AWS_PROFILE"); profile != "" {
+		s.Log.Warnf("AWS_PROFILE is set (to %q): some tools take its credentials rather than those that this Step exported; unset it if that is not meant", profile)
+	}
+}
+
+// authenticate gets credentials that work, from whichever source the inputs name, and walks the role chain from there.
+func (s Step) authenticate(ctx context.Context, config Config, client *http.Client, aws awsauth.Config) (awsauth.Session, error) {
+	session, err := s.firstSession(ctx, config, client, aws)
+	if err != nil || len(config.Chain) == 0 {
+		return session, err
+	}
+	chain := awsauth.Chain{
+		Roles: config.Chain, SessionName: config.SessionName, ExternalID: config.ExternalID, Tags: config.Tags,
+		Settings: config.Settings, Retry: s.retry(),
+		Assumed: func(hop int, session awsauth.Session) {
+			s.Log.Printf("Hop %d of %d: got the credentials of %s until %s", hop, len(config.Chain), caller(session), clock(session.Expires))
+		},
+	}
+	return chain.Session(ctx, aws, session)
+}
+
+func (s Step) firstSession(ctx context.Context, config Config, client *http.Client, aws awsauth.Config) (awsauth.Session, error) {
+	if config.AccessKeys != nil {
+		session, err := awsauth.AccessKeys{Keys: *config.AccessKeys, Retry: s.retry()}.Session(ctx, aws)
+		if err == nil {
+			s.Log.Printf("Verified the access key of %s", caller(session))
+		}
+		return session, err
+	}
+	identity := awsauth.WebIdentity{
+		Role:        config.WebIdentity.Role,
+		SessionName: config.SessionName,
+		Token:       s.tokens(*config.WebIdentity, client),
+		Retry:       s.retry(),
+		Now:         s.Now,
+	}
+	if len(config.Chain) == 0 {
+		identity.Settings = config.Settings
+	}
+	session, err := identity.Session(ctx, aws)
+	if err == nil {
+		s.Log.Printf("Got the credentials of %s until %s", caller(session), clock(session.Expires))
+	}
+	return session, err
+}
+
+// checkAccount refuses credentials of an account that is not among the allowed ones, by what STS says they are.
+func checkAccount(session awsauth.Session, allowed []awsid.AccountID) error {
+	if len(allowed) == 0 || slices.ContainsFunc(allowed, func(id awsid.AccountID) bool { return id.String() == session.AccountID }) {
+		return nil
+	}
+	if session.AccountID == "" {
+		return errors.New("allowed_account_ids: the service does not tell which account the credentials belong to; nothing was exported")
+	}
+	return fmt.Errorf("allowed_account_ids: the credentials are %s, of account %s, which is not allowed; nothing was exported", caller(session), session.AccountID)
+}
+
+// store puts the login into Docker's file, unless the run has ended.
+func (s Step) store(ctx context.Context, login dockerlogin.Login) (undo func() error, err error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	file := dockerlogin.FindFile()
+	if undo, err = file.Store(login); err != nil {
+		return nil, err
+	}
+	s.Log.Printf("Logged in to %s until %s, in %s", login.Registry, clock(login.Expires), file)
+	return undo, nil
+}
+
+// configure reads, prints and checks the inputs.
+func (s Step) configure() (Config, error) {
+	var inputs Inputs
+	if err := stepconf.NewInputParser(s.Environment).Parse(&inputs); err != nil {
+		return Config{}, err
+	}
+	inputs.print(s.Log)
+	config, err := ParseInputs(inputs, s.Now())
+	if err != nil {
+		return Config{}, err
+	}
+	s.Log.EnableDebugLog(config.Verbose)
+	return config, nil
+}
+
+// tokens returns what yields identity tokens: the ready one, as long as it lives, or a new one from Bitrise each time.
+func (s Step) tokens(config WebIdentityConfig, http *http.Client) func(context.Context) (awsauth.IdentityToken, error) {
+	client := oidc.Client{
+		HTTP: http, BuildURL: config.BuildURL, BuildAPIToken: config.BuildAPIToken,
+		Now: s.Now, Retry: s.retry(), Skew: s.warnOfSkew,
+	}
+	taken := false
+	return func(ctx context.Context) (awsauth.IdentityToken, error) {
+		if config.Ready == nil {
+			started := s.Now()
+			token, err := client.Token(ctx, config.Audience)
+			if err != nil {
+				return awsauth.IdentityToken{}, err
+			}
+			s.Log.Printf("Fetched an %s (%s)", token, s.since(started))
+			return identityToken(token), nil
+		}
+		if taken {
+			return awsauth.IdentityToken{}, fmt.Errorf("the token in identity_token has expired at %s, before it could be exchanged", clock(config.Ready.Expires()))
+		}
+		taken = true
+		s.Log.Printf("Took the %s from identity_token", config.Ready)
+		return identityToken(*config.Ready), nil
+	}
+}
+
+// identityToken hands a token over to those who exchange it, and who do not know where it came from.
+func identityToken(token oidc.Token) awsauth.IdentityToken {
+	result := awsauth.IdentityToken{Text: token.Text(), Expires: token.Expires(), Issuer: token.Issuer()}
+	for _, claim := range token.Testable() {
+		result.Claims = append(result.Claims, awsauth.Claim(claim))
+	}
+	return result
+}
+
+// warnOfSkew tells of a clock that is wrong enough to be the cause of a refusal.
+func (s Step) warnOfSkew(ahead time.Duration) {
+	const tolerable = time.Minute
+
+	if ahead.Abs() <= tolerable {
+		return
+	}
+	direction := "behind"
+	if ahead < 0 {
+		direction = "ahead of"
+	}
+	s.Log.Warnf("This machine's clock is %s %s Bitrise's; a wrong clock is a common cause of refusals", ahead.Abs().Round(time.Second), direction)
+}
+
+// retry is how every call is tried again: with a line in the log each time.
+func (s Step) retry() retry.Policy {
+	return retry.Policy{Notify: func(notice retry.Notice) {
+		s.Log.Warnf("Attempt %d failed: %s; the next one comes in %.1f s", notice.Attempt, notice.Err, notice.Wait.Seconds())
+	}}
+}
+
+// caller says whose the credentials are.
+func caller(session awsauth.Session) string {
+	if session.CallerARN == "" {
+		return "somebody that the service does not name"
+	}
+	return session.CallerARN
+}
+
+// logExchange shows a call in the verbose log.
+func (s Step) logExchange(exchange transport.Exchange) {
+	answer := fmt.Sprint(exchange.StatusCode)
+	if exchange.Err != nil {
+		answer = exchange.Err.Error()
+	}
+	connection := "open connection"
+	if exchange.NewConnection {
+		connection = "new connection"
+	}
+	s.Log.Debugf("%s %s: %s (%d ms, %s)", exchange.Method, exchange.URL, answer, exchange.Took.Milliseconds(), connection)
+}
+
+func (s Step) since(start time.Time) string {
+	return fmt.Sprintf("%d ms", s.Now().Sub(start).Milliseconds())
+}
+
+// clock writes a time as the log and the outputs do.
+func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
