@@ -1,0 +1,45 @@
+# Everything that a person does here. Each target fetches what it needs by itself; Go, git and make are enough.
+
+GO ?= go
+# The linter has a module of its own, so that its hundreds of dependencies stay out of both others.
+LINT = $(CURDIR)/bin/golangci-lint
+
+.PHONY: demo sandbox test unit e2e fuzz lint fmt clean help
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
+
+demo: ## run the Step against the local cloud and show what the next Step sees
+	@cd e2e && $(GO) run ./cmd/demo
+
+sandbox: ## run the local cloud until Ctrl-C; it prints the variables that point an AWS client at it
+	@cd e2e && $(GO) run ./cmd/sandbox
+
+test: unit e2e ## run every test of both modules, with the race detector
+
+unit: ## run the tests beside the Step's code
+	$(GO) test -race -cover ./...
+
+e2e: ## run the tests that run the Step as a program
+	cd e2e && $(GO) test -race ./...
+
+FUZZTIME ?= 20s
+
+fuzz: ## run each fuzz test for FUZZTIME
+	@for test in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' --exclude-dir=e2e . | cut -c6-); do \
+		folder=$$(dirname $$(grep -rlE --include='*_test.go' --exclude-dir=e2e "^func $$test\(" .)); \
+		echo "$$folder: $$test"; $(GO) test -run '^$$' -fuzz "^$$test$$" -fuzztime $(FUZZTIME) $$folder || exit 1; \
+	done
+
+lint: $(LINT) ## check the style and the import rules of both modules
+	$(LINT) run ./...
+	cd e2e && $(LINT) run ./...
+
+$(LINT): e2e/lint/go.mod
+	cd e2e/lint && $(GO) build -o $(LINT) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+fmt: ## format the code
+	gofmt -w $$(git ls-files '*.go')
+
+clean: ## remove what these targets made
+	rm -rf bin dist

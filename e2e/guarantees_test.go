@@ -1,0 +1,319 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
+)
+
+func parseFaults(t *testing.T, script string) []sandbox.Fault {
+	t.Helper()
+	faults, err := sandbox.ParseFaults(strings.NewReader(script))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return faults
+}
+
+// Of 120 builds that ask STS at once, when it answers ten calls a second, all come through. The sandbox holds their tokens
+// back until all of them have asked for one.
+func TestRaceOf120Builds(t *testing.T) {
+	const builds = 120
+
+	// Without the race detector, with which 120 processes would need more memory than a machine may have.
+	folder := t.TempDir()
+	if err := harness.Build(t.Context(), folder); err != nil {
+		t.Fatal(err)
+	}
+	cloud := startSandbox(t, sandbox.Options{Faults: parseFaults(t, fmt.Sprintf("%s * gather %d\n%s * rate 10", idToken, builds, assume))})
+	runs := make([]*run, builds)
+	for i := range runs {
+		runs[i] = newRun(t, cloud)
+		runs[i].program = filepath.Join(folder, harness.StepProgram)
+	}
+	commands := make([]*exec.Cmd, builds)
+	for i, r := range runs {
+		commands[i] = r.command(map[string]string{"role_arn": role})
+	}
+	var through atomic.Int32
+	var group sync.WaitGroup
+	for _, command := range commands {
+		group.Go(func() {
+			if output, err := command.CombinedOutput(); err == nil {
+				through.Add(1)
+			} else {
+				t.Errorf("%v\n%s", err, output)
+			}
+		})
+	}
+	group.Wait()
+	throttled := 0
+	for _, call := range cloud.Calls() {
+		if call.Code == "Throttling" {
+			throttled++
+		}
+	}
+	t.Logf("%d of %d builds came through; STS turned %d calls away", through.Load(), builds, throttled)
+	if throttled == 0 {
+		t.Error("STS turned no call away, so this test cannot fail")
+	}
+}
+
+// A connection that is refused is tried again until somebody listens.
+func TestConnectionRefused(t *testing.T) {
+	cloud := startSandbox(t, sandbox.Options{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_ = listener.Close()
+	r := newRun(t, cloud, "AWS_ENDPOINT_URL_STS=http://"+address)
+	output, err := r.stepUntil("connection refused; the next one comes in", func(*os.Process) {
+		forward(t, address, strings.TrimPrefix(cloud.AWSURL(), "http://"))
+	}, map[string]string{"role_arn": role})
+	if err != nil {
+		t.Errorf("%v\n%s", err, output)
+	}
+}
+
+// forward passes the HTTP calls at an address on to another one.
+func forward(t *testing.T, from, to string) {
+	listener, err := net.Listen("tcp", from)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Scheme, r.URL.Host, r.RequestURI = "http", to, ""
+		answer, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		defer func() { _ = answer.Body.Close() }()
+		w.Header().Set("Content-Type", answer.Header.Get("Content-Type"))
+		w.WriteHeader(answer.StatusCode)
+		_, _ = io.Copy(w, answer.Body)
+	})}
+	t.Cleanup(func() { _ = server.Close() })
+	go func() { _ = server.Serve(listener) }()
+}
+
+// A token that ends before STS took it is replaced by a new one.
+func TestExpiredTokenIsMintedAgain(t *testing.T) {
+	config := sandbox.DefaultConfig()
+	config.TokenLifetime = 10 // seconds: less than one attempt may take, so it is too old for a second one
+	cloud := startSandbox(t, sandbox.Options{Config: config, Faults: parseFaults(t, assume+` 1 error Throttling "Rate exceeded"`)})
+	r := newRun(t, cloud)
+	r.mustStep(map[string]string{"role_arn": role})
+	if got := count(cloud, idToken); got != 2 {
+		t.Errorf("%d tokens were fetched, want 2", got)
+	}
+
+	// A given one cannot be replaced.
+	cloud = startSandbox(t, sandbox.Options{Config: config, Faults: parseFaults(t, assume+` 1 error Throttling "Rate exceeded"`)})
+	token, err := cloud.MintToken("sts.amazonaws.com", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r = newRun(t, cloud)
+	output, err := r.step(map[string]string{"role_arn": role, "identity_token": token})
+	if err == nil || !strings.Contains(flat(output), "the token in identity_token") {
+		t.Errorf("%v\n%s", err, output)
+	}
+	r.mustHaveExportedNothing()
+}
+
+// The build token goes to no other host, and nothing is sent to where a redirect leads.
+func TestRedirectToAnotherHost(t *testing.T) {
+	var reached atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
+	defer elsewhere.Close()
+	for call, log := range map[string]string{
+		idToken: `http://127\.0\.0\.1:\d+ redirects to http://127\.0\.0\.1:\d+, where nothing was sent`,
+		assume:  `http://127\.0\.0\.1:\d+ redirects to http://127\.0\.0\.1:\d+, where nothing was sent`,
+	} {
+		cloud := startSandbox(t, sandbox.Options{Faults: parseFaults(t, call+" * redirect "+elsewhere.URL+"/take")})
+		r := newRun(t, cloud)
+		output, err := r.step(map[string]string{"role_arn": role})
+		if err == nil || !regexp.MustCompile(log).MatchString(flat(output)) || !strings.Contains(flat(output), elsewhere.URL) {
+			t.Errorf("%v\n%s", err, output)
+		}
+		if got := count(cloud, call); got != 1 {
+			t.Errorf("%s was called %d times, want once", call, got)
+		}
+		r.mustHaveExportedNothing()
+	}
+	// From https to http on the same host is another host too.
+	cloud := startSandbox(t, sandbox.Options{TLS: true, Faults: parseFaults(t, idToken+" * redirect "+elsewhere.URL)})
+	r := newRun(t, cloud)
+	if output, err := r.step(map[string]string{"role_arn": role}); err == nil || !strings.Contains(flat(output), "https://127.0.0.1:") || !strings.Contains(flat(output), "where nothing was sent") {
+		t.Errorf("%v\n%s", err, output)
+	}
+	if reached.Load() != 0 {
+		t.Errorf("%d requests reached the other host", reached.Load())
+	}
+}
+
+// A signal ends the Step wherever it is, with a line that says so, and nothing is exported.
+func TestSignals(t *testing.T) {
+	for name, row := range map[string]struct {
+		script, at string
+		signal     os.Signal
+	}{
+		"SIGTERM while the token is fetched": {idToken + " * silence", "Inputs:", syscall.SIGTERM},
+		"SIGINT while STS does not answer":   {assume + " * silence", "Fetched an identity token", syscall.SIGINT},
+		"SIGTERM while ECR does not answer":  {login + " * silence", "Got the credentials", syscall.SIGTERM},
+		"SIGINT while waiting for a retry":   {assume + " * status 503 60", "the next one comes in", syscall.SIGINT},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cloud := startSandbox(t, sandbox.Options{Faults: parseFaults(t, row.script)})
+			r := newRun(t, cloud)
+			output, err := r.stepUntil(row.at, func(p *os.Process) { _ = p.Signal(row.signal) }, map[string]string{"role_arn": role, "docker_login": "true"})
+			if code := exitCode(err); code != 1 {
+				t.Errorf("exit code %d, want 1", code)
+			}
+			if !strings.Contains(lastLine(output), "interrupted by a signal; nothing was exported") {
+				t.Errorf("the last line does not say what happened:\n%s", output)
+			}
+			// An attempt's own bound is ten seconds: had the signal been waited out, the log would tell of it.
+			if strings.Contains(flat(output), "no answer within 10 seconds") {
+				t.Errorf("the call under way was not cancelled:\n%s", output)
+			}
+			r.mustHaveExportedNothing()
+		})
+	}
+}
+
+// Whichever call of envman fails, none of the credentials stays behind, and Docker's file is as it was.
+func TestEnvmanFailsAtAnyCall(t *testing.T) {
+	const exports = 10
+	for n := 1; n <= exports; n++ {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			cloud := startSandbox(t, sandbox.Options{})
+			r := newRun(t, cloud)
+			// An earlier login of the user's, which has to be there afterwards.
+			config := filepath.Join(r.docker, "config.json")
+			before := []byte(`{"auths":{"registry.example.com":{"auth":"a2VwdDprZXB0"}}}`)
+			if err := os.MkdirAll(r.docker, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(config, before, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r.wrapEnvman(fmt.Sprintf(`[ "$calls" = %d ] && { echo "disk full" >&2; exit 1; }`, n))
+			output, err := r.step(map[string]string{"role_arn": role, "docker_login": "true"})
+			if err == nil || !regexp.MustCompile(`export \w+: envman: exit status 1: disk full`).MatchString(flat(output)) {
+				t.Errorf("%v\n%s", err, output)
+			}
+			for key, value := range r.exported() {
+				if value != "" {
+					t.Errorf("%s was left behind", key)
+				}
+			}
+			if after, err := os.ReadFile(config); err != nil || string(after) != string(before) {
+				t.Errorf("Docker's file was changed: %s, %v", after, err)
+			}
+		})
+	}
+}
+
+// If even the taking back fails, the log says so.
+func TestEnvmanFailsForGood(t *testing.T) {
+	cloud := startSandbox(t, sandbox.Options{})
+	r := newRun(t, cloud)
+	r.wrapEnvman(`[ "$calls" -ge 3 ] && exit 1`)
+	output, err := r.step(map[string]string{"role_arn": role})
+	if err == nil || !strings.Contains(flat(output), "export AWS_SESSION_TOKEN: envman: exit status 1") || !strings.Contains(flat(output), "empty AWS_SECRET_ACCESS_KEY again") {
+		t.Errorf("%v\n%s", err, output)
+	}
+}
+
+// A signal between two exports takes back those that were made.
+func TestSignalBetweenExports(t *testing.T) {
+	cloud := startSandbox(t, sandbox.Options{})
+	r := newRun(t, cloud)
+	marker := filepath.Join(t.TempDir(), "reached")
+	// The second call tells that it is there, and then hangs until it is ended.
+	r.wrapEnvman(`[ "$calls" = 2 ] && { touch '` + marker + `'; kill -TERM "$PPID"; exec sleep 60; }`)
+	output, err := r.step(map[string]string{"role_arn": role})
+	if err == nil || !strings.Contains(flat(output), "interrupted by a signal") {
+		t.Errorf("%v\n%s", err, output)
+	}
+	if _, err := os.Stat(marker); err != nil {
+		t.Error("the second call of envman was not reached")
+	}
+	r.mustHaveExportedNothing()
+}
+
+// No secret is in the argument list of any process that the Step starts.
+func TestArgumentListsHoldNoSecret(t *testing.T) {
+	cloud := startSandbox(t, sandbox.Options{})
+	r := newRun(t, cloud)
+	list := filepath.Join(t.TempDir(), "arguments")
+	r.wrapEnvman(`echo "$@" >> '` + list + `'`)
+	r.mustStep(map[string]string{"role_arn": role, "docker_login": "true", "verbose": "true"})
+	content, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.searchForSecrets("an argument list", string(content))
+	for _, want := range []string{"add --key AWS_SECRET_ACCESS_KEY --no-expand --sensitive", "add --key AWS_REGION --no-expand"} {
+		if !strings.Contains(string(content), want) {
+			t.Errorf("envman was not called with %q:\n%s", want, content)
+		}
+	}
+}
+
+// wrapEnvman puts a shell script in front of the real envman, which is run where the script does not end before. $calls
+// is the number of the call, from 1.
+func (r *run) wrapEnvman(script string) {
+	r.t.Helper()
+	folder := r.t.TempDir()
+	content := `#!/bin/sh
+counter='` + filepath.Join(folder, "counter") + `'
+echo x >> "$counter"
+calls=$(wc -l < "$counter" | tr -d ' ')
+` + script + `
+exec '` + filepath.Join(bin, "envman") + `' "$@"
+`
+	if err := os.WriteFile(filepath.Join(folder, "envman"), []byte(content), 0o700); err != nil {
+		r.t.Fatal(err)
+	}
+	for i, entry := range r.environ {
+		if path, found := strings.CutPrefix(entry, "PATH="); found {
+			r.environ[i] = "PATH=" + folder + string(os.PathListSeparator) + path
+		}
+	}
+}
+
+func exitCode(err error) int {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	return -1
+}
+
+// lastLine is the last line of a log.
+func lastLine(log string) string {
+	lines := strings.Split(strings.TrimSpace(log), "\n")
+	return lines[len(lines)-1]
+}

@@ -1,0 +1,244 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
+)
+
+const (
+	account     = "123456789012"
+	region      = "us-east-1"
+	role        = "arn:aws:iam::123456789012:role/bitrise-deploy"
+	assumedRole = "arn:aws:sts::123456789012:assumed-role/bitrise-deploy/"
+)
+
+const howToGetAWS = "install the AWS CLI, for example with: pip install awscli"
+
+// The AWS CLI is a client that nobody here wrote: with the exports it is the role.
+func TestAWSCLISeesTheRole(t *testing.T) {
+	aws := need(t, "aws", howToGetAWS)
+	cloud := startSandbox(t, sandbox.Options{})
+	r := newRun(t, cloud, "PYTHONWARNINGS=ignore")
+	r.mustStep(map[string]string{"role_arn": role})
+
+	var caller struct{ Account, Arn string }
+	if err := json.Unmarshal([]byte(r.next(aws, "sts", "get-caller-identity", "--output", "json")), &caller); err != nil {
+		t.Fatal(err)
+	}
+	if caller.Account != account || !strings.HasPrefix(caller.Arn, assumedRole) {
+		t.Errorf("the AWS CLI is %+v", caller)
+	}
+}
+
+// moto is an STS and an ECR that nobody here wrote.
+func TestStepAgainstMoto(t *testing.T) {
+	endpoint := startMoto(t)
+	aws := need(t, "aws", howToGetAWS)
+	// The token is the sandbox's, since moto issues none; moto takes any.
+	cloud := startSandbox(t, sandbox.Options{})
+	token, err := cloud.MintToken("sts.amazonaws.com", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, given := range map[string]map[string]string{
+		"web identity": {"role_arn": role, "identity_token": token},
+		"access key":   {"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "any-that-moto-is-given"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRun(t, cloud, "AWS_ENDPOINT_URL_STS="+endpoint, "AWS_ENDPOINT_URL_ECR="+endpoint)
+			given["docker_login"] = "true"
+			r.mustStep(given)
+			values := r.exported()
+			var caller struct{ Account, Arn string }
+			if err := json.Unmarshal([]byte(r.next(aws, "sts", "get-caller-identity", "--output", "json")), &caller); err != nil {
+				t.Fatal(err)
+			}
+			if caller.Arn != values["AWS_CALLER_ARN"] || caller.Account != values["AWS_ACCOUNT_ID"] {
+				t.Errorf("moto says that the caller is %+v, the Step exported %s of %s", caller, values["AWS_CALLER_ARN"], values["AWS_ACCOUNT_ID"])
+			}
+			if want := account + ".dkr.ecr." + region + ".amazonaws.com"; values["ECR_REGISTRY"] != want {
+				t.Errorf("the registry is %s, want %s", values["ECR_REGISTRY"], want)
+			}
+		})
+	}
+}
+
+// startMoto starts a moto_server and returns its URL.
+func startMoto(t *testing.T) string {
+	t.Helper()
+	program := need(t, "moto_server", "install moto, for example with: pip install 'moto[server]'")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_ = listener.Close()
+	_, port, _ := net.SplitHostPort(address)
+	command := exec.CommandContext(t.Context(), program, "-H", "127.0.0.1", "-p", port)
+	var log strings.Builder
+	command.Stdout, command.Stderr = &log, &log
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	t.Cleanup(func() { _ = command.Process.Kill(); <-ended })
+
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		// A poll of a server that is starting; it has no other way to say that it is ready.
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("moto_server ended: %v\n%s", err, log.String())
+		case <-ctx.Done():
+			t.Fatal("moto_server does not answer")
+		case <-time.After(50 * time.Millisecond):
+		}
+		request, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/moto-api/", nil)
+		if answer, err := http.DefaultClient.Do(request); err == nil {
+			_ = answer.Body.Close()
+			return "http://" + address
+		}
+	}
+}
+
+// go-containerregistry's default keychain finds the login in Docker's file, and opens the registry with it.
+func TestGoContainerRegistryPushesAndPulls(t *testing.T) {
+	cloud := startSandbox(t, sandbox.Options{})
+	r := newRun(t, cloud)
+	registry := cloud.Registry(account, region)
+	image, err := random.Image(1024, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag, err := name.NewTag(registry + "/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DOCKER_CONFIG", r.docker)
+	keychain := remote.WithAuthFromKeychain(authn.DefaultKeychain)
+	if err := remote.Write(tag, image, keychain); err == nil {
+		t.Fatal("the registry takes images without a login, so this test cannot fail")
+	}
+
+	r.mustStep(map[string]string{"role_arn": role, "docker_login": "true"})
+	if err := remote.Write(tag, image, keychain); err != nil {
+		t.Fatalf("push: %v", err)
+	}
+	pulled, err := remote.Image(tag, keychain)
+	if err != nil {
+		t.Fatalf("pull: %v", err)
+	}
+	want, _ := image.Digest()
+	if got, err := pulled.Digest(); err != nil || got != want {
+		t.Errorf("pulled %s, %v; pushed %s", got, err, want)
+	}
+}
+
+// Docker itself: "docker login" without a password is let in by the login that the Step stored, and images go both ways.
+func TestDockerPushesAndPulls(t *testing.T) {
+	docker := need(t, "docker", "install Docker, for example with: apt-get install docker.io")
+	if output, err := exec.CommandContext(t.Context(), docker, "version", "--format", "{{.Server.Version}}").CombinedOutput(); err != nil {
+		t.Skipf("no Docker Engine answers (start one, or add yourself to its group): %s", output)
+	}
+	cloud := startSandbox(t, sandbox.Options{})
+	r := newRun(t, cloud)
+	r.environ = append(r.environ, "DOCKER_HOST="+os.Getenv("DOCKER_HOST"))
+	registry := cloud.Registry(account, region)
+	image := registry + "/app:1"
+
+	context := t.TempDir()
+	for file, content := range map[string]string{"Dockerfile": "FROM scratch\nCOPY file /\n", "file": fmt.Sprintf("made for %s\n", t.Name())} {
+		if err := os.WriteFile(filepath.Join(context, file), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.environ = append(r.environ, "DOCKER_BUILDKIT=0")
+	r.next(docker, "build", "--tag", image, context)
+	t.Cleanup(func() { _ = exec.Command(docker, "image", "rm", "--force", image).Run() })
+	refused := exec.CommandContext(t.Context(), docker, "push", image)
+	refused.Env = r.environ
+	if output, err := refused.CombinedOutput(); err == nil {
+		t.Fatalf("the registry takes images without a login, so this test cannot fail:\n%s", output)
+	}
+
+	r.mustStep(map[string]string{"role_arn": role, "docker_login": "true"})
+	if got := r.next(docker, "login", registry); !strings.Contains(got, "Login Succeeded") {
+		t.Errorf("docker login says: %s", got)
+	}
+	r.next(docker, "push", image)
+	r.next(docker, "image", "rm", image)
+	r.next(docker, "pull", image)
+}
+
+// The stepman that guards the StepLib takes step.yml.
+func TestStepmanAudit(t *testing.T) {
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), filepath.Join(bin, "stepman"), "audit", "--step-yml", filepath.Join(root, "step.yml"))
+	command.Env = append(os.Environ(), "HOME="+t.TempDir())
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, output)
+	}
+}
+
+// bitrise run, with this Step by path::./ and a Step that follows it.
+func TestBitriseRun(t *testing.T) {
+	bitrise := need(t, "bitrise", "install the Bitrise CLI, https://github.com/bitrise-io/bitrise/releases, and rsync")
+	need(t, "rsync", "the Bitrise CLI copies Steps with it: apt-get install rsync")
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloud := startSandbox(t, sandbox.Options{})
+	r := newRun(t, cloud, "BITRISE_ANALYTICS_DISABLED=true", "CI=true", "E2E_ROLE_ARN="+role)
+	for _, key := range []string{"GOPATH", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS"} {
+		output, err := exec.CommandContext(t.Context(), "go", "env", key).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.environ = append(r.environ, key+"="+strings.TrimSpace(string(output)))
+	}
+	setup := exec.CommandContext(t.Context(), bitrise, "setup", "--minimal")
+	setup.Env = r.environ
+	if output, err := setup.CombinedOutput(); err != nil {
+		t.Fatalf("bitrise setup: %v\n%s", err, output)
+	}
+	command := exec.CommandContext(t.Context(), bitrise, "run", "e2e", "--config", "bitrise.yml")
+	command.Dir, command.Env = root, r.environ
+	output, err := command.CombinedOutput()
+	log := string(output)
+	if err != nil {
+		t.Fatalf("bitrise run e2e: %v\n%s", err, log)
+	}
+	if want := "caller: " + assumedRole; !strings.Contains(log, want) {
+		t.Errorf("the next Step does not see the role; want %q in:\n%s", want, log)
+	}
+	if !strings.Contains(log, "the secret key: [REDACTED]") {
+		t.Errorf("the next Step's log does not show the secret key redacted:\n%s", log)
+	}
+	if how := leak(log, cloud.Secrets()); how != "" {
+		t.Errorf("a secret shows in the log, %s", how)
+	}
+}

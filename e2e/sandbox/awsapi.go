@@ -1,0 +1,172 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// awsHandler is STS, ECR and ECR Public on one endpoint. They are told apart as their protocols allow: the JSON protocols
+// name their target in a header, the query protocol its action in the form.
+func (s *Sandbox) awsHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+		if err != nil {
+			return
+		}
+		call := &Call{Service: "sts", Connection: connection(r.Context()), Time: s.clock()}
+		scope, _ := parseAuthorization(r.Header.Get("Authorization"))
+		call.Region, call.AccessKeyID = scope.region, scope.accessKeyID
+		target := r.Header.Get("X-Amz-Target")
+		if target == "" {
+			form, _ := url.ParseQuery(string(body))
+			call.Action, call.Form = form.Get("Action"), withoutSecrets(form)
+			s.answer(w, r, call, func() answer { return s.sts(call, r, body, form) })
+			return
+		}
+		prefix, action, _ := strings.Cut(target, ".")
+		call.Action, call.Service = action, "ecr"
+		if prefix == "SpencerFrontendService" {
+			call.Service = "ecr-public"
+		}
+		s.answer(w, r, call, func() answer { return s.ecr(call, r, body) })
+	})
+}
+
+func withoutSecrets(form url.Values) url.Values {
+	clean := url.Values{}
+	for key, values := range form {
+		if key == "WebIdentityToken" {
+			values = []string{"[REDACTED]"}
+		}
+		clean[key] = values
+	}
+	return clean
+}
+
+// refusal is an error of AWS.
+type refusal struct {
+	status     int
+	code, text string
+}
+
+func (r *refusal) Error() string { return r.code + ": " + r.text }
+
+func refuse(status int, code, format string, args ...any) *refusal {
+	return &refusal{status: status, code: code, text: fmt.Sprintf(format, args...)}
+}
+
+// answerQuery writes an error as STS does: https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html.
+func (r *refusal) answerQuery(call *Call) answer {
+	call.Code = r.code
+	kind := "Sender"
+	if r.status >= http.StatusInternalServerError {
+		kind = "Receiver"
+	}
+	var body struct {
+		XMLName xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ ErrorResponse"`
+		Error   struct{ Type, Code, Message string }
+		ID      string `xml:"RequestId"`
+	}
+	body.Error.Type, body.Error.Code, body.Error.Message, body.ID = kind, r.code, r.text, requestID()
+	return xmlAnswer(r.status, body, body.ID)
+}
+
+// answerJSON writes an error as ECR does, in AWS's JSON protocol 1.1.
+func (r *refusal) answerJSON(call *Call) answer {
+	call.Code = r.code
+	return withRequestID(jsonAnswer(r.status, map[string]string{"__type": r.code, "message": r.text}), requestID())
+}
+
+func xmlAnswer(status int, body any, id string) answer {
+	content, err := xml.Marshal(body)
+	if err != nil {
+		panic(err) // all bodies are made here
+	}
+	return withRequestID(answer{status: status, header: http.Header{"Content-Type": {"text/xml"}}, body: content}, id)
+}
+
+func withRequestID(a answer, id string) answer {
+	a.header.Set("X-Amzn-Requestid", id)
+	return a
+}
+
+// requestID makes an ID of the shape that AWS's have.
+func requestID() string {
+	id := random(16)
+	return id[:8] + "-" + id[8:12] + "-" + id[12:16] + "-" + id[16:20] + "-" + id[20:]
+}
+
+// principal is who made a signed call.
+type principal struct {
+	// account and arn are those that GetCallerIdentity tells.
+	account, arn string
+	// source is the ARN of the user, or of the role that was assumed.
+	source string
+	// id is the unique ID, AIDA… or AROA…:session.
+	id string
+	// chained tells whether the credentials are a role's already.
+	chained bool
+	// sessionPolicies narrow what the role's own policies allow.
+	sessionPolicies []*Policy
+}
+
+// names are the principals by which policies may mean p.
+func (p principal) names() []string {
+	partition := strings.Split(p.arn, ":")[1]
+	return []string{p.arn, p.source, p.account, "arn:" + partition + ":iam::" + p.account + ":root"}
+}
+
+// credential is what stands behind an access key ID.
+type credential struct {
+	secret, sessionToken string
+	expires              time.Time // zero: never
+	principal            principal
+}
+
+// allows evaluates the identity policies of a principal, narrowed by its session policies. The caller holds the lock.
+func (s *Sandbox) allows(p principal, action, resource string) bool {
+	request := Request{Action: action, Resource: resource, Context: map[string][]string{"aws:PrincipalArn": {p.source}}}
+	allowed := false
+	for _, document := range s.policiesOf(p) {
+		policy, err := ParsePolicy(document)
+		if err != nil {
+			return false
+		}
+		switch policy.Evaluate(request) {
+		case Denied:
+			return false
+		case Allowed:
+			allowed = true
+		}
+	}
+	for _, policy := range p.sessionPolicies {
+		if policy.Evaluate(request) != Allowed {
+			return false
+		}
+	}
+	return allowed
+}
+
+func (s *Sandbox) policiesOf(p principal) []json.RawMessage {
+	account := s.account(p.account)
+	if account == nil {
+		return nil
+	}
+	for i := range account.Roles {
+		if account.Roles[i].arn(account) == p.source {
+			return account.Roles[i].Policies
+		}
+	}
+	for i := range account.Users {
+		if account.Users[i].arn(account) == p.source {
+			return account.Users[i].Policies
+		}
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+// bitriseHandler is the token endpoint, POST BUILD_URL/id_token.json, and the issuer's discovery document and keys
+// (OpenID Connect Discovery 1.0, RFC 7517).
+func (s *Sandbox) bitriseHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /.well-known/openid-configuration", s.watched("bitrise", "discovery", func(_ *Call, _ *http.Request) answer {
+		return jsonAnswer(http.StatusOK, map[string]any{
+			"issuer":                                s.issuer,
+			"jwks_uri":                              s.bitrise.url + "/.well-known/jwks",
+			"response_types_supported":              []string{"id_token"},
+			"subject_types_supported":               []string{"public"},
+			"id_token_signing_alg_values_supported": []string{string(jose.RS256)},
+		})
+	}))
+	mux.HandleFunc("GET /.well-known/jwks", s.watched("bitrise", "jwks", func(_ *Call, _ *http.Request) answer {
+		return jsonAnswer(http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{
+			Key: s.key.Public(), KeyID: s.keyID, Algorithm: string(jose.RS256), Use: "sig",
+		}}})
+	}))
+	mux.HandleFunc("/{path...}", s.watched("bitrise", "id_token", s.idToken))
+	return mux
+}
+
+func (s *Sandbox) idToken(call *Call, r *http.Request) answer {
+	refuse := func(status int, message string) answer {
+		call.Code = message
+		return jsonAnswer(status, map[string]string{"error_msg": message})
+	}
+	if "/"+strings.TrimPrefix(r.URL.Path, "/") != strings.TrimPrefix(s.buildURL, s.bitrise.url)+"/id_token.json" {
+		return refuse(http.StatusNotFound, "Not Found")
+	}
+	if r.Method != http.MethodPost {
+		return refuse(http.StatusMethodNotAllowed, "Method Not Allowed")
+	}
+	if r.Header.Get("BUILD_API_TOKEN") != s.apiToken {
+		return refuse(http.StatusUnauthorized, "Unauthorized")
+	}
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
+		return refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
+	}
+	var body struct {
+		Audience string `json:"aud"`
+	}
+	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<16)).Decode(&body); err != nil || body.Audience == "" {
+		return refuse(http.StatusBadRequest, "aud is missing")
+	}
+	_, lifetime := s.snapshot()
+	token, err := s.MintToken(body.Audience, nil)
+	if err != nil {
+		return refuse(http.StatusInternalServerError, "Internal Server Error")
+	}
+	return jsonAnswer(http.StatusOK, map[string]any{
+		"id_token": token, "token_type": "urn:ietf:params:oauth:token-type:id_token", "expires_in": int(lifetime.Seconds()),
+	})
+}
+
+// MintToken makes an identity token of the build for an audience. Claims override, and with nil remove, the usual ones.
+func (s *Sandbox) MintToken(audience string, claims map[string]any) (string, error) {
+	all, lifetime := s.snapshot()
+	now := s.clock()
+	maps.Copy(all, map[string]any{
+		"iss": s.issuer, "aud": audience, "sub": fmt.Sprintf("app:%v:workflow:%v", all["app_slug"], all["workflow"]), "jti": random(16),
+		"iat": now.Unix(), "nbf": now.Add(-time.Minute).Unix(), "exp": now.Add(lifetime).Unix(),
+	})
+	for key, value := range claims {
+		if all[key] = value; value == nil {
+			delete(all, key)
+		}
+	}
+	signer, err := jose.NewSigner(
+		jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: s.key, KeyID: s.keyID}},
+		(&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return "", err
+	}
+	token, err := jwt.Signed(signer).Claims(all).Serialize()
+	if err != nil {
+		return "", fmt.Errorf("sign an identity token: %w", err)
+	}
+	s.record.secret(token)
+	return token, nil
+}
+
+// answer is what a handler answers; it is written, or spoilt, by watched.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func jsonAnswer(status int, body any) answer {
+	content, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // all bodies are made here
+	}
+	return answer{status: status, header: http.Header{"Content-Type": {"application/json"}}, body: content}
+}
+
+// watched records and logs the calls of a handler, and plays faults in front of it.
+func (s *Sandbox) watched(service, action string, handle func(*Call, *http.Request) answer) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		call := &Call{Service: service, Action: action, Connection: connection(r.Context()), Time: s.clock()}
+		s.answer(w, r, call, func() answer { return handle(call, r) })
+	}
+}
+
+func (s *Sandbox) answer(w http.ResponseWriter, r *http.Request, call *Call, handle func() answer) {
+	defer func() {
+		s.record.call(*call)
+		s.log("%s:%s %s %d %s", call.Service, call.Action, call.Region, call.Status, call.Code)
+	}()
+	w.Header().Set("Date", s.clock().UTC().Format(http.TimeFormat))
+	if fault, found := s.faults.next(call); found {
+		call.Code = "fault: " + fault.Kind
+		fault.play(w, r, s, call, handle)
+		return
+	}
+	handle().write(w, call)
+}
+
+func (a answer) write(w http.ResponseWriter, call *Call) {
+	call.Status = a.status
+	maps.Copy(w.Header(), a.header)
+	w.Header().Set("Content-Length", fmt.Sprint(len(a.body)))
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body)
+}

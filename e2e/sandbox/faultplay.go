@@ -1,0 +1,100 @@
+package sandbox
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// play answers a call with the fault. handle makes the true answer, for the faults that need it.
+func (f Fault) play(w http.ResponseWriter, r *http.Request, s *Sandbox, call *Call, handle func() answer) {
+	switch f.Kind {
+	case "close", "reset", "midway":
+		f.breakOff(w, handle)
+	case "silence":
+		// The body has been read, or net/http would not notice that the client is gone.
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	case "truncate":
+		a := handle()
+		a.body = a.body[:len(a.body)/2]
+		a.write(w, call)
+	case "garbage":
+		answer{status: http.StatusOK, body: []byte("<html><body>It works!</body></html>")}.write(w, call)
+	case "empty":
+		answer{status: http.StatusOK}.write(w, call)
+	case "status":
+		f.status(call).write(w, call)
+	case "page":
+		status, _ := strconv.Atoi(f.Args[0])
+		answer{status: status, header: http.Header{"Content-Type": {"text/html"}}, body: []byte("<html><body><h1>Sorry</h1>")}.write(w, call)
+	case "error":
+		awsError(call, refuse(statusOf(f.Args[0]), f.Args[0], "%s", f.Args[1])).write(w, call)
+	case "rate":
+		awsError(call, refuse(http.StatusBadRequest, "Throttling", "Rate exceeded")).write(w, call)
+	case "redirect":
+		answer{status: http.StatusTemporaryRedirect, header: http.Header{"Location": {f.Args[0]}}}.write(w, call)
+	case "huge":
+		size, _ := strconv.Atoi(f.Args[0])
+		answer{status: http.StatusOK, body: append([]byte(`{"id_token":"`), bytes.Repeat([]byte("x"), size)...)}.write(w, call)
+	case "date":
+		seconds, _ := strconv.Atoi(f.Args[0])
+		w.Header().Set("Date", s.clock().Add(time.Duration(seconds)*time.Second).UTC().Format(http.TimeFormat))
+		handle().write(w, call)
+	case "gather":
+		select {
+		case <-s.faults.gather(f.Args[0]):
+			handle().write(w, call)
+		case <-r.Context().Done():
+		}
+	case "audience", "expired", "nojwt":
+		f.token(s).write(w, call)
+	}
+}
+
+func (f Fault) status(call *Call) answer {
+	status, _ := strconv.Atoi(f.Args[0])
+	a := answer{status: status, header: http.Header{}, body: []byte(fmt.Sprintf("%d %s\n", status, http.StatusText(status)))}
+	if len(f.Args) > 1 {
+		a.header.Set("Retry-After", f.Args[1])
+	}
+	call.Code = "fault: status " + f.Args[0]
+	return a
+}
+
+// token is an answer of the token endpoint whose token is not what was asked for.
+func (f Fault) token(s *Sandbox) answer {
+	var token string
+	switch f.Kind {
+	case "audience":
+		token, _ = s.MintToken(f.Args[0], nil)
+	case "expired":
+		token, _ = s.MintToken("sts.amazonaws.com", map[string]any{"exp": s.clock().Add(-time.Hour).Unix()})
+	default:
+		token = random(32)
+		s.record.secret(token)
+	}
+	return jsonAnswer(http.StatusOK, map[string]any{"id_token": token, "token_type": "urn:ietf:params:oauth:token-type:id_token", "expires_in": 600})
+}
+
+// breakOff ends the connection before an answer, or after half of it.
+func (f Fault) breakOff(w http.ResponseWriter, handle func() answer) {
+	a := handle()
+	connection, buffer, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer func() { _ = connection.Close() }()
+	if f.Kind == "midway" {
+		_, _ = fmt.Fprintf(buffer, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", a.status, http.StatusText(a.status), a.header.Get("Content-Type"), len(a.body))
+		_, _ = buffer.Write(a.body[:len(a.body)/2])
+		_ = buffer.Flush()
+	}
+	if tcp, ok := connection.(*net.TCPConn); ok && f.Kind == "reset" {
+		_ = tcp.SetLinger(0) // makes Close send a reset
+	}
+}

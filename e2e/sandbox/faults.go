@@ -1,0 +1,234 @@
+package sandbox
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Fault is something that goes wrong with some calls.
+type Fault struct {
+	// Service and Action are those of [Call]; * stands for all.
+	Service, Action string
+	// First and Last are the numbers, from 1, of the calls of Service and Action that it is played to; Last 0: to all from
+	// First on.
+	First, Last int
+	// Kind is what is played; see [ParseFaults].
+	Kind string
+	// Args are the kind's.
+	Args []string
+}
+
+// kinds are the faults with the number of their arguments, at least and at most.
+func kinds() map[string][2]int {
+	return map[string][2]int{
+		"close": {0, 0}, "reset": {0, 0}, "midway": {0, 0}, "silence": {0, 0}, "truncate": {0, 0}, "garbage": {0, 0}, "empty": {0, 0},
+		"status": {1, 2}, "page": {1, 1}, "error": {2, 2}, "redirect": {1, 1}, "huge": {1, 1}, "date": {1, 1}, "rate": {1, 1}, "gather": {1, 1},
+		"audience": {1, 1}, "expired": {0, 0}, "nojwt": {0, 0},
+	}
+}
+
+// ParseFaults reads a script of faults, one a line:
+//
+//	# SERVICE:ACTION                WHICH  FAULT
+//	bitrise:id_token                1      status 503
+//	sts:AssumeRoleWithWebIdentity   1-2    error Throttling "Rate exceeded"
+//	ecr:GetAuthorizationToken       *      silence
+//
+// WHICH is the number of a call from 1, a range, N- for all from N on, or * for all. The faults:
+//
+//	close               the connection ends before the answer
+//	reset               likewise, with a TCP reset
+//	midway              the connection ends after half of the true answer
+//	truncate            the answer ends early, but well: what is left is no whole JSON or XML
+//	silence             no answer comes
+//	garbage, empty      a 200 with a body that is none, or with no body
+//	status N [SECONDS]  an HTTP status, with Retry-After
+//	page N              an HTTP status with a web page, as balancers answer it
+//	error CODE TEXT     an error of AWS
+//	redirect URL        a 307 to URL
+//	huge BYTES          a 200 with a body of that size
+//	date SECONDS        the true answer, with a Date that is so far ahead
+//	rate N              Throttling for calls beyond N a second
+//	gather N            the true answer, once N calls wait for theirs: what follows comes all at once
+//	audience AUD        a token for another audience
+//	expired, nojwt      a token that has expired; one that is no JWT
+func ParseFaults(r io.Reader) ([]Fault, error) {
+	var faults []Fault
+	lines := bufio.NewScanner(r)
+	for number := 1; lines.Scan(); number++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		fault, err := parseFault(line)
+		if err != nil {
+			return nil, fmt.Errorf("line %d of the faults: %w", number, err)
+		}
+		faults = append(faults, fault)
+	}
+	return faults, lines.Err()
+}
+
+func parseFault(line string) (Fault, error) {
+	words := splitWords(line)
+	if len(words) < 3 {
+		return Fault{}, fmt.Errorf("SERVICE:ACTION WHICH FAULT wanted, %q found", line)
+	}
+	fault := Fault{Kind: words[2], Args: words[3:]}
+	var found bool
+	if fault.Service, fault.Action, found = strings.Cut(words[0], ":"); !found {
+		return Fault{}, fmt.Errorf("SERVICE:ACTION wanted, %q found", words[0])
+	}
+	if err := fault.parseWhich(words[1]); err != nil {
+		return Fault{}, err
+	}
+	arguments, found := kinds()[fault.Kind]
+	if !found {
+		return Fault{}, fmt.Errorf("there is no fault %q", fault.Kind)
+	}
+	if n := len(fault.Args); n < arguments[0] || n > arguments[1] {
+		return Fault{}, fmt.Errorf("the fault %s takes %d to %d arguments, %d found", fault.Kind, arguments[0], arguments[1], n)
+	}
+	if slices.Contains([]string{"status", "page", "huge", "date", "rate", "gather"}, fault.Kind) {
+		for _, argument := range fault.Args {
+			if _, err := strconv.Atoi(argument); err != nil {
+				return Fault{}, fmt.Errorf("the fault %s takes numbers, %q found", fault.Kind, argument)
+			}
+		}
+	}
+	return fault, nil
+}
+
+func (f *Fault) parseWhich(which string) error {
+	if which == "*" {
+		f.First = 1
+		return nil
+	}
+	first, last, ranged := strings.Cut(which, "-")
+	var err error
+	if f.First, err = strconv.Atoi(first); err != nil || f.First < 1 {
+		return fmt.Errorf("the number of a call wanted, %q found", which)
+	}
+	switch {
+	case !ranged:
+		f.Last = f.First
+	case last != "":
+		if f.Last, err = strconv.Atoi(last); err != nil || f.Last < f.First {
+			return fmt.Errorf("a range of calls wanted, %q found", which)
+		}
+	}
+	return nil
+}
+
+// splitWords splits at blanks; what stands in quotes is one word.
+func splitWords(line string) []string {
+	var words []string
+	for line = strings.TrimSpace(line); line != ""; line = strings.TrimSpace(line) {
+		if strings.HasPrefix(line, `"`) {
+			word, rest, _ := strings.Cut(line[1:], `"`)
+			words, line = append(words, word), rest
+			continue
+		}
+		word, rest, _ := strings.Cut(line, " ")
+		words, line = append(words, word), rest
+	}
+	return words
+}
+
+// player decides which fault a call meets.
+type player struct {
+	mu     sync.Mutex
+	clock  func() time.Time
+	faults []Fault
+	seen   []int       // calls of each fault's service and action
+	recent []time.Time // of the calls that a rate let pass in the last second
+
+	gathered int
+	complete chan struct{} // closed when enough calls have gathered
+}
+
+func newPlayer(faults []Fault, clock func() time.Time) *player {
+	return &player{clock: clock, faults: faults, seen: make([]int, len(faults)), complete: make(chan struct{})}
+}
+
+// next counts the call and returns the first fault that is for it.
+func (p *player) next(call *Call) (Fault, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var played Fault
+	found := false
+	for i, fault := range p.faults {
+		if (fault.Service != "*" && fault.Service != call.Service) || (fault.Action != "*" && fault.Action != call.Action) {
+			continue
+		}
+		p.seen[i]++
+		if found || p.seen[i] < fault.First || (fault.Last > 0 && p.seen[i] > fault.Last) {
+			continue
+		}
+		if fault.Kind == "rate" && p.within(fault.Args[0]) {
+			continue
+		}
+		played, found = fault, true
+	}
+	return played, found
+}
+
+// within tells whether a call is within the rate of the last second, and counts it if it is.
+func (p *player) within(rate string) bool {
+	limit, _ := strconv.Atoi(rate)
+	now := p.clock()
+	p.recent = slices.DeleteFunc(p.recent, func(t time.Time) bool { return now.Sub(t) >= time.Second })
+	if len(p.recent) >= limit {
+		return false
+	}
+	p.recent = append(p.recent, now)
+	return true
+}
+
+// gather returns what is closed once as many calls wait as the fault wants.
+func (p *player) gather(want string) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	number, _ := strconv.Atoi(want)
+	if p.gathered++; p.gathered == number {
+		close(p.complete)
+	}
+	return p.complete
+}
+
+// PlayFaults replaces the script; the calls are counted anew.
+func (s *Sandbox) PlayFaults(faults []Fault) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.faults, s.faults.seen, s.faults.recent = faults, make([]int, len(faults)), nil
+	s.faults.gathered, s.faults.complete = 0, make(chan struct{})
+}
+
+// awsError is the answer to the kinds that are refusals of AWS.
+func awsError(call *Call, r *refusal) answer {
+	if call.Service == "sts" {
+		return r.answerQuery(call)
+	}
+	return r.answerJSON(call)
+}
+
+// statusOf is the HTTP status that AWS gives an error code.
+func statusOf(code string) int {
+	switch code {
+	case "AccessDenied", "InvalidClientTokenId", "ExpiredToken", "SignatureDoesNotMatch", "RegionDisabledException":
+		return http.StatusForbidden
+	case "InternalFailure", "InternalError":
+		return http.StatusInternalServerError
+	case "ServiceUnavailable":
+		return http.StatusServiceUnavailable
+	default:
+		return http.StatusBadRequest
+	}
+}

@@ -1,0 +1,375 @@
+package sandbox_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecrpublic"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+	"github.com/aws/smithy-go"
+	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
+)
+
+const deployRole, targetRole = "arn:aws:iam::123456789012:role/bitrise-deploy", "arn:aws:iam::210987654321:role/deploy-target"
+
+// clock is a clock that stands until it is moved.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
+func (c *clock) Move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func start(t *testing.T, options sandbox.Options) *sandbox.Sandbox {
+	t.Helper()
+	cloud, err := sandbox.Start(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cloud.Close() })
+	return cloud
+}
+
+func config(cloud *sandbox.Sandbox, id, secret, session string) aws.Config {
+	return aws.Config{
+		Region: "us-east-1", BaseEndpoint: aws.String(cloud.AWSURL()), Credentials: credentials.NewStaticCredentialsProvider(id, secret, session),
+		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+	}
+}
+
+func asUser(cloud *sandbox.Sandbox) aws.Config {
+	key := cloud.User("ci")
+	return config(cloud, key.ID, key.Secret, "")
+}
+
+func as(cloud *sandbox.Sandbox, c *types.Credentials) aws.Config {
+	return config(cloud, *c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)
+}
+
+func exchange(t *testing.T, cloud *sandbox.Sandbox, claims map[string]any, change func(*sts.AssumeRoleWithWebIdentityInput)) (*sts.AssumeRoleWithWebIdentityOutput, error) {
+	t.Helper()
+	token, err := cloud.MintToken("sts.amazonaws.com", claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	input := &sts.AssumeRoleWithWebIdentityInput{RoleArn: aws.String(deployRole), RoleSessionName: aws.String("session"), WebIdentityToken: &token}
+	if change != nil {
+		change(input)
+	}
+	return sts.NewFromConfig(config(cloud, "", "", ""), func(o *sts.Options) { o.Credentials = aws.AnonymousCredentials{} }).AssumeRoleWithWebIdentity(t.Context(), input)
+}
+
+func wantError(t *testing.T, name string, err error, code, text string) {
+	t.Helper()
+	var api smithy.APIError
+	if !errors.As(err, &api) || api.ErrorCode() != code || !strings.Contains(api.ErrorMessage(), text) {
+		t.Errorf("%s: got %v, want %s: %s", name, err, code, text)
+	}
+}
+
+// A verifier that nobody here wrote finds the keys, and takes the token.
+func TestTokenIsVerifiable(t *testing.T) {
+	cloud := start(t, sandbox.Options{})
+	token, err := cloud.MintToken("aud", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider, err := oidc.NewProvider(t.Context(), cloud.Issuer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	verified, err := provider.Verifier(&oidc.Config{ClientID: "aud"}).Verify(t.Context(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims map[string]any
+	if err := verified.Claims(&claims); err != nil || claims["app_slug"] != sandbox.DefaultAppSlug {
+		t.Errorf("%v, %v", claims, err)
+	}
+	if _, err := provider.Verifier(&oidc.Config{ClientID: "other"}).Verify(t.Context(), token); err == nil {
+		t.Error("a token for another audience was taken")
+	}
+}
+
+func TestTokenEndpoint(t *testing.T) {
+	cloud := start(t, sandbox.Options{})
+	for name, row := range map[string]struct {
+		method, path, token, kind, body string
+		status                          int
+	}{
+		"right":       {"POST", "", cloud.BuildAPIToken(), "application/json", `{"aud":"x"}`, 200},
+		"wrong token": {"POST", "", "other", "application/json", `{"aud":"x"}`, 401},
+		"other build": {"POST", "x", cloud.BuildAPIToken(), "application/json", `{"aud":"x"}`, 404},
+		"GET":         {"GET", "", cloud.BuildAPIToken(), "application/json", "", 405},
+		"no JSON":     {"POST", "", cloud.BuildAPIToken(), "text/plain", `{"aud":"x"}`, 415},
+		"no audience": {"POST", "", cloud.BuildAPIToken(), "application/json", `{}`, 400},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), row.method, cloud.BuildURL()+row.path+"/id_token.json", strings.NewReader(row.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("BUILD_API_TOKEN", row.token)
+		request.Header.Set("Content-Type", row.kind)
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if answer.StatusCode != row.status || (row.status != 200) != bytes.Contains(body, []byte("error_msg")) {
+			t.Errorf("%s: %d %s", name, answer.StatusCode, body)
+		}
+	}
+}
+
+func TestWebIdentity(t *testing.T) {
+	cloud := start(t, sandbox.Options{})
+	answer, err := exchange(t, cloud, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller, err := sts.NewFromConfig(as(cloud, answer.Credentials)).GetCallerIdentity(t.Context(), nil)
+	if err != nil || *caller.Arn != "arn:aws:sts::123456789012:assumed-role/bitrise-deploy/session" || *caller.Arn != *answer.AssumedRoleUser.Arn {
+		t.Errorf("%v, %v", caller, err)
+	}
+}
+
+func TestWebIdentityRefusals(t *testing.T) {
+	cloud := start(t, sandbox.Options{})
+	past, future := time.Now().Add(-time.Minute).Unix(), time.Now().Add(time.Hour).Unix()
+	for name, row := range map[string]struct {
+		claims     map[string]any
+		change     func(*sts.AssumeRoleWithWebIdentityInput)
+		code, text string
+	}{
+		"other app":    {claims: map[string]any{"app_slug": "other"}, code: "AccessDenied", text: "Not authorized to perform sts:AssumeRoleWithWebIdentity"},
+		"no such role": {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.RoleArn = aws.String(deployRole + "x") }, code: "AccessDenied", text: "Not authorized"},
+		"no such account": {change: func(in *sts.AssumeRoleWithWebIdentityInput) {
+			in.RoleArn = aws.String("arn:aws:iam::999999999999:role/x")
+		}, code: "AccessDenied", text: "Not authorized"},
+		"no provider":   {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.RoleArn = aws.String(targetRole) }, code: "InvalidIdentityToken", text: "No OpenIDConnect provider found in your account for " + cloud.Issuer()},
+		"other issuer":  {claims: map[string]any{"iss": "https://evil.example"}, code: "InvalidIdentityToken", text: "No OpenIDConnect provider found"},
+		"audience":      {claims: map[string]any{"aud": "other"}, code: "InvalidIdentityToken", text: "Incorrect token audience"},
+		"claim missing": {claims: map[string]any{"sub": nil}, code: "InvalidIdentityToken", text: "Missing a required claim: sub"},
+		"expired":       {claims: map[string]any{"exp": past}, code: "ExpiredTokenException", text: "must be before the expiration date/time"},
+		"not yet":       {claims: map[string]any{"nbf": future}, code: "InvalidIdentityToken", text: "not valid yet"},
+		"no JWT":        {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.WebIdentityToken = aws.String("nonsense") }, code: "InvalidIdentityToken", text: "is not a valid JWT"},
+		"tampered": {change: func(in *sts.AssumeRoleWithWebIdentityInput) {
+			parts := strings.Split(*in.WebIdentityToken, ".")
+			in.WebIdentityToken = aws.String(parts[0] + "." + parts[1] + "." + strings.Repeat("A", len(parts[2])))
+		}, code: "InvalidIdentityToken", text: "signature"},
+		"name too short":     {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.RoleSessionName = aws.String("s") }, code: "ValidationError", text: "1 validation error detected: Value 's' at 'roleSessionName' failed to satisfy constraint: Member must have length greater than or equal to 2"},
+		"name with a blank":  {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.RoleSessionName = aws.String("a b") }, code: "ValidationError", text: "regular expression"},
+		"duration too short": {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.DurationSeconds = aws.Int32(899) }, code: "ValidationError", text: "greater than or equal to 900"},
+		"duration too long":  {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.DurationSeconds = aws.Int32(43201) }, code: "ValidationError", text: "less than or equal to 43200"},
+		"beyond the role's":  {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.DurationSeconds = aws.Int32(3601) }, code: "ValidationError", text: "exceeds the MaxSessionDuration set for this role"},
+		"policy malformed":   {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.Policy = aws.String("{}") }, code: "MalformedPolicyDocument"},
+	} {
+		_, err := exchange(t, cloud, row.claims, row.change)
+		wantError(t, name, err, row.code, row.text)
+	}
+}
+
+func TestWorldThatRefuses(t *testing.T) {
+	world := sandbox.DefaultConfig()
+	world.PackedPolicyCharacters = 100
+	cloud := start(t, sandbox.Options{Config: world})
+	policy := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::a-bucket-with-a-long-name/*"}}`
+	_, err := exchange(t, cloud, nil, func(in *sts.AssumeRoleWithWebIdentityInput) { in.Policy = &policy })
+	wantError(t, "packed", err, "PackedPolicyTooLarge", "% of allotted space")
+	if err := cloud.SetConfig(func(c *sandbox.Config) { c.UnreachableIssuer = true }); err != nil {
+		t.Fatal(err)
+	}
+	_, err = exchange(t, cloud, nil, nil)
+	wantError(t, "keys", err, "InvalidIdentityToken", "Couldn't retrieve verification key from your identity provider")
+	if err := cloud.SetConfig(func(c *sandbox.Config) { c.Accounts[0].Roles[0].TrustPolicy = json.RawMessage(`{}`) }); err == nil {
+		t.Error("a malformed trust policy was taken")
+	}
+}
+
+func TestChain(t *testing.T) {
+	cloud := start(t, sandbox.Options{})
+	first, err := exchange(t, cloud, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	assume := func(config aws.Config, change func(*sts.AssumeRoleInput)) (*sts.AssumeRoleOutput, error) {
+		input := &sts.AssumeRoleInput{RoleArn: aws.String(targetRole), RoleSessionName: aws.String("hop")}
+		if change != nil {
+			change(input)
+		}
+		return sts.NewFromConfig(config).AssumeRole(t.Context(), input)
+	}
+	second, err := assume(as(cloud, first.Credentials), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := *second.AssumedRoleUser.Arn; got != "arn:aws:sts::210987654321:assumed-role/deploy-target/hop" {
+		t.Errorf("the second role is %s", got)
+	}
+	_, err = assume(as(cloud, first.Credentials), func(in *sts.AssumeRoleInput) { in.DurationSeconds = aws.Int32(3601) })
+	wantError(t, "chained duration", err, "ValidationError", "1 hour session limit for roles assumed by role chaining")
+	_, err = assume(as(cloud, second.Credentials), nil)
+	wantError(t, "not trusted", err, "AccessDenied", "User: arn:aws:sts::210987654321:assumed-role/deploy-target/hop is not authorized to perform: sts:AssumeRole on resource: "+targetRole)
+
+	// An external ID, and a tag, that the trust policy asks for.
+	if err := cloud.SetConfig(func(c *sandbox.Config) {
+		c.Accounts[1].Roles[0].TrustPolicy = json.RawMessage(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"123456789012"},"Action":["sts:AssumeRole","sts:TagSession"],
+			"Condition":{"StringEquals":{"sts:ExternalId":"agreed","aws:RequestTag/team":"mobile"}}}}`)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = assume(asUser(cloud), nil)
+	wantError(t, "external ID", err, "AccessDenied", "sts:AssumeRole")
+	if _, err = assume(asUser(cloud), func(in *sts.AssumeRoleInput) {
+		in.ExternalId, in.Tags = aws.String("agreed"), []types.Tag{{Key: aws.String("team"), Value: aws.String("mobile")}}
+	}); err != nil {
+		t.Errorf("with external ID and tag: %v", err)
+	}
+}
+
+func TestSignatures(t *testing.T) {
+	at := &clock{now: time.Now()}
+	cloud := start(t, sandbox.Options{Clock: at.Now})
+	key := cloud.User("ci")
+	session, err := exchange(t, cloud, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whoami := func(config aws.Config) error {
+		_, err := sts.NewFromConfig(config).GetCallerIdentity(t.Context(), nil)
+		return err
+	}
+	if err := whoami(asUser(cloud)); err != nil {
+		t.Fatal(err)
+	}
+	c := session.Credentials
+	wantError(t, "wrong secret", whoami(config(cloud, key.ID, "wrong", "")), "SignatureDoesNotMatch", "does not match the signature you provided")
+	wantError(t, "unknown key", whoami(config(cloud, "AKIAUNKNOWN", "x", "")), "InvalidClientTokenId", "is invalid")
+	wantError(t, "no session token", whoami(config(cloud, *c.AccessKeyId, *c.SecretAccessKey, "")), "InvalidClientTokenId", "is invalid")
+	wantError(t, "wrong session token", whoami(config(cloud, *c.AccessKeyId, *c.SecretAccessKey, "x")), "InvalidClientTokenId", "is invalid")
+	wantError(t, "tampered body", whoami(tampering(asUser(cloud))), "SignatureDoesNotMatch", "does not match")
+	_, err = sts.NewFromConfig(asUser(cloud), func(o *sts.Options) { o.Credentials = aws.AnonymousCredentials{} }).GetCallerIdentity(t.Context(), nil)
+	wantError(t, "unsigned", err, "MissingAuthenticationToken", "")
+	at.Move(6 * time.Minute)
+	wantError(t, "old", whoami(asUser(cloud)), "SignatureDoesNotMatch", "Signature expired")
+	at.Move(time.Hour)
+	wantError(t, "expired session", whoami(as(cloud, c)), "ExpiredToken", "expired")
+}
+
+// tampering changes the body behind the signature.
+func tampering(config aws.Config) aws.Config {
+	config.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		body, _ := io.ReadAll(r.Body)
+		body = append(body, "&X=1"...)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		return http.DefaultTransport.RoundTrip(r)
+	})}
+	return config
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestECR(t *testing.T) {
+	cloud := start(t, sandbox.Options{})
+	answer, err := ecr.NewFromConfig(asUser(cloud)).GetAuthorizationToken(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := answer.AuthorizationData[0]
+	if *data.ProxyEndpoint != "http://"+cloud.Registry("123456789012", "us-east-1") {
+		t.Errorf("the registry is %s", *data.ProxyEndpoint)
+	}
+	public, err := ecrpublic.NewFromConfig(asUser(cloud)).GetAuthorizationToken(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(registry, token string) int {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+registry+"/v2/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Basic "+token)
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		return answer.StatusCode
+	}
+	for name, row := range map[string]struct {
+		registry, token string
+		want            int
+	}{
+		"its own":             {cloud.Registry("123456789012", "us-east-1"), *data.AuthorizationToken, 200},
+		"another account's":   {cloud.Registry("210987654321", "us-east-1"), *data.AuthorizationToken, 200},
+		"another Region's":    {cloud.Registry("123456789012", "eu-west-1"), *data.AuthorizationToken, 401},
+		"the public one":      {cloud.Registry(sandbox.PublicRegistry, ""), *data.AuthorizationToken, 401},
+		"public with public":  {cloud.Registry(sandbox.PublicRegistry, ""), *public.AuthorizationData.AuthorizationToken, 200},
+		"private with public": {cloud.Registry("123456789012", "us-east-1"), *public.AuthorizationData.AuthorizationToken, 401},
+		"none":                {cloud.Registry("123456789012", "us-east-1"), "", 401},
+	} {
+		if got := open(row.registry, row.token); got != row.want {
+			t.Errorf("%s: %d, want %d", name, got, row.want)
+		}
+	}
+	if err := cloud.SetConfig(func(c *sandbox.Config) { c.Accounts[0].Users[0].Policies = nil }); err != nil {
+		t.Fatal(err)
+	}
+	_, err = ecr.NewFromConfig(asUser(cloud)).GetAuthorizationToken(t.Context(), nil)
+	wantError(t, "no permission", err, "AccessDeniedException", "is not authorized to perform: ecr:GetAuthorizationToken on resource: * because no identity-based policy allows")
+	_, err = ecr.NewFromConfig(config(cloud, "AKIAUNKNOWN", "x", "")).GetAuthorizationToken(t.Context(), nil)
+	wantError(t, "unknown key", err, "UnrecognizedClientException", "is invalid")
+}
+
+func TestParseFaults(t *testing.T) {
+	faults, err := sandbox.ParseFaults(strings.NewReader("# a comment\n\nsts:* 2- error Throttling \"Rate exceeded\"\nbitrise:id_token 1-3 status 503 7\n"))
+	if err != nil || len(faults) != 2 || faults[0].First != 2 || faults[0].Last != 0 || faults[0].Args[1] != "Rate exceeded" || faults[1].Last != 3 {
+		t.Errorf("%+v, %v", faults, err)
+	}
+	for script, want := range map[string]string{
+		"sts:x 1": "SERVICE:ACTION WHICH FAULT wanted", "sts 1 reset": "SERVICE:ACTION wanted", "sts:x 0 reset": "the number of a call", "sts:x 3-2 reset": "a range of calls",
+		"sts:x 1 explode": "no fault", "sts:x 1 status": "takes 1 to 2 arguments, 0 found", "sts:x 1 status soon": "takes numbers", "\nsts:x y reset": "line 2",
+	} {
+		if _, err := sandbox.ParseFaults(strings.NewReader(script)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", script, err, want)
+		}
+	}
+}
+
+func TestParseConfig(t *testing.T) {
+	encoded, err := json.Marshal(sandbox.DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := sandbox.ParseConfig(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := exchange(t, start(t, sandbox.Options{Config: parsed, TLS: false}), nil, nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := sandbox.ParseConfig([]byte(`{"accountz":[]}`)); err == nil {
+		t.Error("a field that there is not was taken")
+	}
+}

@@ -1,0 +1,170 @@
+package sandbox
+
+import (
+	"encoding/xml"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// sts answers the query protocol of STS: https://docs.aws.amazon.com/STS/latest/APIReference/welcome.html.
+func (s *Sandbox) sts(call *Call, r *http.Request, body []byte, form url.Values) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var result any
+	var refused *refusal
+	switch form.Get("Action") {
+	case "AssumeRoleWithWebIdentity":
+		result, refused = s.assumeRoleWithWebIdentity(form, s.regionOf(r, call))
+	case "AssumeRole":
+		result, refused = s.assumeRole(r, body, form)
+	case "GetCallerIdentity":
+		result, refused = s.getCallerIdentity(r, body)
+	default:
+		refused = refuse(http.StatusBadRequest, "InvalidAction", "Could not find operation %s for version 2011-06-15", form.Get("Action"))
+	}
+	if refused != nil {
+		return refused.answerQuery(call)
+	}
+	id := requestID()
+	return xmlAnswer(http.StatusOK, stsResponse{
+		XMLName: xml.Name{Space: "https://sts.amazonaws.com/doc/2011-06-15/", Local: form.Get("Action") + "Response"},
+		Result:  stsResult{XMLName: xml.Name{Local: form.Get("Action") + "Result"}, Body: result},
+		ID:      id,
+	}, id)
+}
+
+// regionOf is the Region of an unsigned call, which AWS tells by the host: sts.REGION.amazonaws.com.
+func (s *Sandbox) regionOf(r *http.Request, call *Call) string {
+	if fields := strings.Split(r.Host, "."); len(fields) > 2 && strings.HasPrefix(fields[0], "sts") {
+		return fields[1]
+	}
+	return call.Region
+}
+
+type stsResponse struct {
+	XMLName xml.Name
+	Result  stsResult
+	ID      string `xml:"ResponseMetadata>RequestId"`
+}
+
+type stsResult struct {
+	XMLName xml.Name
+	Body    any
+}
+
+// MarshalXML puts the fields of the body right under the result.
+func (r stsResult) MarshalXML(e *xml.Encoder, _ xml.StartElement) error {
+	return e.EncodeElement(r.Body, xml.StartElement{Name: r.XMLName})
+}
+
+type stsCredentials struct {
+	AccessKeyId, SecretAccessKey, SessionToken, Expiration string //nolint:revive // as in STS's answer
+}
+
+type assumedRole struct {
+	Arn, AssumedRoleId string //nolint:revive // as in STS's answer
+}
+
+type assumeRoleResult struct {
+	Credentials                 stsCredentials
+	AssumedRoleUser             assumedRole
+	PackedPolicySize            int    `xml:",omitempty"`
+	SubjectFromWebIdentityToken string `xml:",omitempty"`
+	Audience                    string `xml:",omitempty"`
+	Provider                    string `xml:",omitempty"`
+}
+
+type callerIdentity struct{ Arn, UserId, Account string } //nolint:revive // as in STS's answer
+
+func (s *Sandbox) getCallerIdentity(r *http.Request, body []byte) (any, *refusal) {
+	who, refused := s.authenticate(r, body, "sts", stsCodes)
+	if refused != nil {
+		return nil, refused
+	}
+	return callerIdentity{Arn: who.arn, UserId: who.id, Account: who.account}, nil
+}
+
+// role finds a role by its ARN. The caller holds the lock.
+func (s *Sandbox) role(arn string) (*Account, *Role) {
+	for i := range s.config.Accounts {
+		account := &s.config.Accounts[i]
+		for j := range account.Roles {
+			if account.Roles[j].arn(account) == arn {
+				return account, &account.Roles[j]
+			}
+		}
+	}
+	return nil, nil
+}
+
+// session makes the credentials of an assumed role. The caller holds the lock.
+func (s *Sandbox) session(account *Account, role *Role, name string, lifetime time.Duration, policies []*Policy) (stsCredentials, assumedRole) {
+	if s.config.SessionLifetime > 0 {
+		lifetime = time.Duration(s.config.SessionLifetime) * time.Second
+	}
+	// AWS tells the end in whole seconds; the credentials must not outlive what was told.
+	expires := s.clock().Add(lifetime).Truncate(time.Second)
+	user := assumedRole{
+		Arn:           "arn:" + account.partition() + ":sts::" + account.ID + ":assumed-role/" + role.Name + "/" + name,
+		AssumedRoleId: "AROA" + keyID() + ":" + name,
+	}
+	id, secret, token := "ASIA"+keyID(), random(30)[:40], "IQoJ"+random(150)
+	s.record.secret(secret)
+	s.record.secret(token)
+	s.keys[id] = credential{secret: secret, sessionToken: token, expires: expires, principal: principal{
+		account: account.ID, arn: user.Arn, source: role.arn(account), id: user.AssumedRoleId, chained: true, sessionPolicies: policies,
+	}}
+	return stsCredentials{AccessKeyId: id, SecretAccessKey: secret, SessionToken: token, Expiration: expires.UTC().Format(time.RFC3339)}, user
+}
+
+// sessionPolicies checks the policies that narrow a session and how much of the session's space they and the tags fill.
+func (s *Sandbox) sessionPolicies(form url.Values) ([]*Policy, int, *refusal) {
+	const defaultSpace = 2048
+
+	var policies []*Policy
+	size := 0
+	if document := form.Get("Policy"); document != "" {
+		policy, err := ParsePolicy([]byte(document))
+		if err != nil {
+			return nil, 0, refuse(http.StatusBadRequest, "MalformedPolicyDocument", "%s", err)
+		}
+		policies = append(policies, policy)
+		size += utf8.RuneCountInString(document)
+	}
+	for key, values := range form {
+		if strings.HasPrefix(key, "PolicyArns.") || strings.HasPrefix(key, "Tags.") {
+			size += len(strings.Join(values, ""))
+		}
+	}
+	space := s.config.PackedPolicyCharacters
+	if space == 0 {
+		space = defaultSpace
+	}
+	percent := (size*100 + space - 1) / space
+	if percent > 100 {
+		return nil, 0, refuse(http.StatusBadRequest, "PackedPolicyTooLarge", "Packed policy consumes %d%% of allotted space, please use smaller policy.", percent)
+	}
+	return policies, percent, nil
+}
+
+// tags reads Tags.member.N.Key and Value.
+func tags(form url.Values) (map[string]string, []string) {
+	values := map[string]string{}
+	var keys []string
+	for _, field := range sortedKeys(form) {
+		if number, found := strings.CutSuffix(field, ".Key"); found && strings.HasPrefix(field, "Tags.member.") {
+			values[form.Get(field)] = form.Get(number + ".Value")
+			keys = append(keys, form.Get(field))
+		}
+	}
+	return values, keys
+}
+
+// trusts evaluates the trust policy of a role. The caller holds the lock.
+func trusts(role *Role, request Request) bool {
+	policy, err := ParsePolicy(role.TrustPolicy)
+	return err == nil && policy.Evaluate(request) == Allowed
+}

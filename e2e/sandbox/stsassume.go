@@ -1,0 +1,192 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+// assumeRoleWithWebIdentity checks what AWS checks, in this order: the parameters, the token's shape and signature, the
+// provider and its audiences, the token's times, the role's trust policy.
+// See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
+func (s *Sandbox) assumeRoleWithWebIdentity(form url.Values, region string) (any, *refusal) {
+	if refused := validate(form); refused != nil {
+		return nil, refused
+	}
+	denied := refuse(http.StatusForbidden, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+	account := s.account(accountIn(form.Get("RoleArn")))
+	if account == nil {
+		return nil, denied
+	}
+	if slices.Contains(s.config.DisabledRegions, region) {
+		return nil, refuse(http.StatusForbidden, "RegionDisabledException", "STS is not activated in this region for account:%s. Your account administrator can activate STS in this region using the IAM Console.", account.ID)
+	}
+	claims, refused := s.verifyToken(form.Get("WebIdentityToken"), account)
+	if refused != nil {
+		return nil, refused
+	}
+	_, role := s.role(form.Get("RoleArn"))
+	host := issuerHost(s.issuer)
+	request := Request{
+		Action:     "sts:AssumeRoleWithWebIdentity",
+		Principals: map[string][]string{"Federated": {"arn:" + account.partition() + ":iam::" + account.ID + ":oidc-provider/" + host}},
+		Context:    map[string][]string{"sts:RoleSessionName": {form.Get("RoleSessionName")}},
+	}
+	for claim, value := range claims {
+		request.Context[host+":"+claim] = claimTexts(value)
+	}
+	if role == nil || !trusts(role, request) {
+		return nil, denied
+	}
+	lifetime, refused := duration(form, role, false)
+	if refused != nil {
+		return nil, refused
+	}
+	policies, packed, refused := s.sessionPolicies(form)
+	if refused != nil {
+		return nil, refused
+	}
+	result := assumeRoleResult{
+		PackedPolicySize: packed, Audience: fmt.Sprint(claims["aud"]), SubjectFromWebIdentityToken: fmt.Sprint(claims["sub"]),
+		Provider: request.Principals["Federated"][0],
+	}
+	result.Credentials, result.AssumedRoleUser = s.session(account, role, form.Get("RoleSessionName"), lifetime, policies)
+	return result, nil
+}
+
+// verifyToken checks a token for the providers of an account.
+func (s *Sandbox) verifyToken(text string, account *Account) (map[string]any, *refusal) {
+	invalid := func(format string, args ...any) *refusal {
+		return refuse(http.StatusBadRequest, "InvalidIdentityToken", format, args...)
+	}
+	token, err := jwt.ParseSigned(text, []jose.SignatureAlgorithm{jose.RS256})
+	if err != nil {
+		return nil, invalid("The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)")
+	}
+	var unverified map[string]any
+	if err := token.UnsafeClaimsWithoutVerification(&unverified); err != nil {
+		return nil, invalid("The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)")
+	}
+	issuer, _ := unverified["iss"].(string)
+	index := slices.IndexFunc(account.Providers, func(p Provider) bool { return p.URL == issuerHost(issuer) })
+	if index < 0 {
+		return nil, invalid("No OpenIDConnect provider found in your account for %s", issuer)
+	}
+	if s.config.UnreachableIssuer || issuer != s.issuer || len(token.Headers) != 1 || token.Headers[0].KeyID != s.keyID {
+		return nil, invalid("Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity documentation for requirements")
+	}
+	var claims map[string]any
+	if err := token.Claims(s.key.Public(), &claims); err != nil {
+		return nil, invalid("Invalid token signature") // AWS documents the code, and no text
+	}
+	for _, name := range []string{"aud", "sub", "exp", "iat"} {
+		if _, found := claims[name]; !found {
+			return nil, invalid("Missing a required claim: %s", name)
+		}
+	}
+	if !slices.ContainsFunc(claimTexts(claims["aud"]), func(aud string) bool { return slices.Contains(account.Providers[index].ClientIDs, aud) }) {
+		return nil, invalid("Incorrect token audience")
+	}
+	return claims, s.checkTimes(claims)
+}
+
+func (s *Sandbox) checkTimes(claims map[string]any) *refusal {
+	const tolerance = 5 * time.Minute // STS documents none; verifiers usually allow for some
+
+	now := s.clock()
+	if exp, _ := claims["exp"].(float64); !now.Before(time.Unix(int64(exp), 0)) {
+		return refuse(http.StatusBadRequest, "ExpiredTokenException", "Token expired: current date/time %d must be before the expiration date/time %d", now.Unix(), int64(exp))
+	}
+	for _, name := range []string{"nbf", "iat"} {
+		if from, found := claims[name].(float64); found && now.Add(tolerance).Before(time.Unix(int64(from), 0)) {
+			return refuse(http.StatusBadRequest, "InvalidIdentityToken", "Token is not valid yet: its %s lies in the future", name)
+		}
+	}
+	return nil
+}
+
+// assumeRole: see https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html.
+func (s *Sandbox) assumeRole(r *http.Request, body []byte, form url.Values) (any, *refusal) {
+	caller, refused := s.authenticate(r, body, "sts", stsCodes)
+	if refused != nil {
+		return nil, refused
+	}
+	if refused := validate(form); refused != nil {
+		return nil, refused
+	}
+	values, keys := tags(form)
+	request := Request{
+		Action:     "sts:AssumeRole",
+		Principals: map[string][]string{"AWS": caller.names()},
+		Context:    map[string][]string{"sts:RoleSessionName": {form.Get("RoleSessionName")}, "aws:PrincipalArn": {caller.source}},
+	}
+	if form.Has("ExternalId") {
+		request.Context["sts:ExternalId"] = []string{form.Get("ExternalId")}
+	}
+	if len(keys) > 0 {
+		request.Context["aws:TagKeys"] = keys
+	}
+	for key, value := range values {
+		request.Context["aws:RequestTag/"+key] = []string{value}
+	}
+	account, role := s.role(form.Get("RoleArn"))
+	actions := []string{"sts:AssumeRole"}
+	if len(keys) > 0 {
+		actions = append(actions, "sts:TagSession")
+	}
+	for _, action := range actions {
+		request.Action = action
+		if role == nil || !trusts(role, request) || !s.allows(caller, action, form.Get("RoleArn")) {
+			return nil, refuse(http.StatusForbidden, "AccessDenied", "User: %s is not authorized to perform: %s on resource: %s", caller.arn, action, form.Get("RoleArn"))
+		}
+	}
+	lifetime, refused := duration(form, role, caller.chained)
+	if refused != nil {
+		return nil, refused
+	}
+	policies, packed, refused := s.sessionPolicies(form)
+	if refused != nil {
+		return nil, refused
+	}
+	result := assumeRoleResult{PackedPolicySize: packed}
+	result.Credentials, result.AssumedRoleUser = s.session(account, role, form.Get("RoleSessionName"), lifetime, policies)
+	return result, nil
+}
+
+// accountIn takes the account out of an ARN; empty if it is none.
+func accountIn(arn string) string {
+	fields := strings.SplitN(arn, ":", 6)
+	if len(fields) < 6 {
+		return ""
+	}
+	return fields[4]
+}
+
+// claimTexts is a claim as a condition sees it: texts.
+func claimTexts(value any) []string {
+	switch v := value.(type) {
+	case []any:
+		var all []string
+		for _, item := range v {
+			all = append(all, claimTexts(item)...)
+		}
+		return all
+	case string:
+		return []string{v}
+	case float64:
+		text, _ := json.Marshal(v)
+		return []string{string(text)}
+	default:
+		return []string{fmt.Sprint(v)}
+	}
+}
+
+func sortedKeys(form url.Values) []string { return slices.Sorted(maps.Keys(form)) }
