@@ -40,7 +40,9 @@ func TestClientRetriesWhatMayPass(t *testing.T) {
 		"not a JWT":       {answerWith("a.b"), 2},
 		"400":             {status(400), 1}, "401": {status(401), 1}, "403": {status(403), 1}, "404": {status(404), 1},
 		"another audience": {answerWith(token(`{"aud":"other"}`)), 1}, "expired": {answerWith(token(`{"aud":"sts","exp":1}`)), 1},
-		"larger than 1 MiB": {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat(" ", transport.MaxAnswer+1)) }, 1},
+		"larger than 1 MiB": {func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, strings.Repeat(" ", transport.MaxAnswer+1))
+		}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			calls := 0
@@ -90,7 +92,9 @@ func TestClientSendsTheAPITokenNowhereElse(t *testing.T) {
 	}))
 	t.Cleanup(elsewhere.Close)
 	for _, code := range []int{301, 302, 303, 307, 308} {
-		client := newClient(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL+"/?secret-query", code) })
+		client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL+"/?secret-query", code)
+		})
 		guarded, err := transport.New(transport.Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -141,9 +141,10 @@ func (p *inputParser) partitions(config *Config) {
 	if config.Region.String() == "" {
 		return
 	}
+	home := config.Region.Partition().Name
 	check := func(input, arn, partition string) {
-		if awsauth.IsAWSPartition(partition) && partition != config.Region.Partition() {
-			p.report(input, "%s is in the partition %s, and the Region %s (input region) in %s; both have to be in the same", arn, partition, config.Region, config.Region.Partition())
+		if awsauth.IsAWSPartition(partition) && partition != home {
+			p.report(input, "%s is in the partition %s, and the Region %s (input region) in %s; both have to be in the same", arn, partition, config.Region, home)
 		}
 	}
 	if config.WebIdentity != nil && config.WebIdentity.Role.String() != "" {

@@ -5,7 +5,6 @@ package awsid
 import (
 	"fmt"
 	"regexp"
-	"strings"
 )
 
 // Region is the code of an AWS Region, such as us-east-1, us-gov-west-1 or eusc-de-east-1.
@@ -26,18 +25,3 @@ func ParseRegion(s string) (Region, error) {
 
 // String returns the Region's code; it is empty for the zero value only.
 func (r Region) String() string { return r.code }
-
-// Partition returns the partition of AWS that the Region is in, such as aws or aws-cn, by the Region's prefix; unknown
-// prefixes are those of new Regions of the commercial partition.
-// See https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html.
-func (r Region) Partition() string {
-	for _, known := range []struct{ prefix, partition string }{
-		{"cn-", "aws-cn"}, {"us-gov-", "aws-us-gov"}, {"eusc-", "aws-eusc"},
-		{"us-iso-", "aws-iso"}, {"us-isob-", "aws-iso-b"}, {"eu-isoe-", "aws-iso-e"}, {"us-isof-", "aws-iso-f"},
-	} {
-		if strings.HasPrefix(r.code, known.prefix) {
-			return known.partition
-		}
-	}
-	return "aws"
-}

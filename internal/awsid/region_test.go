@@ -26,8 +26,8 @@ func TestPartition(t *testing.T) {
 		"us-iso-west-1": "aws-iso", "us-isob-east-1": "aws-iso-b", "eu-isoe-west-1": "aws-iso-e", "us-isof-south-1": "aws-iso-f",
 	} {
 		region, err := awsid.ParseRegion(code)
-		if err != nil || region.Partition() != want {
-			t.Errorf("%s is in %s, %v", code, region.Partition(), err)
+		if err != nil || region.Partition().Name != want {
+			t.Errorf("%s is in %s, %v", code, region.Partition().Name, err)
 		}
 	}
 }

@@ -113,7 +113,9 @@ func TestLockIsExclusive(t *testing.T) {
 	}
 	var group sync.WaitGroup
 	for i := range 20 {
-		group.Go(func() {
+		group.Add(1)
+		go func() {
+			defer group.Done()
 			path := []string{file, link}[i%2]
 			unlock, err := sharedfile.Lock(t.Context(), path)
 			if err != nil {
@@ -129,7 +131,7 @@ func TestLockIsExclusive(t *testing.T) {
 			if err := sharedfile.Replace(path, []byte(strconv.Itoa(n+1)), 0o600); err != nil {
 				t.Error(err)
 			}
-		})
+		}()
 	}
 	group.Wait()
 	if got := read(t, file); got != "20" {
