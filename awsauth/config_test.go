@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
@@ -28,13 +27,13 @@ func newConfig(t *testing.T, variables map[string]string) (awsauth.Config, error
 func TestNewConfigMovesEndpoints(t *testing.T) {
 	for name, row := range map[string]struct {
 		variables map[string]string
-		sts, ecr  string
+		sts       string
 		fips      aws.FIPSEndpointState
 		dualStack aws.DualStackEndpointState
 	}{
 		"nothing":      {fips: aws.FIPSEndpointStateDisabled, dualStack: aws.DualStackEndpointStateDisabled},
 		"one service":  {variables: map[string]string{"AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1"}, sts: "http://127.0.0.1:1", fips: aws.FIPSEndpointStateDisabled, dualStack: aws.DualStackEndpointStateDisabled},
-		"all":          {variables: map[string]string{"AWS_ENDPOINT_URL": "https://x", "AWS_ENDPOINT_URL_ECR": "https://y"}, sts: "https://x", ecr: "https://y", fips: aws.FIPSEndpointStateDisabled, dualStack: aws.DualStackEndpointStateDisabled},
+		"all":          {variables: map[string]string{"AWS_ENDPOINT_URL": "https://x", "AWS_ENDPOINT_URL_ECR": "https://y"}, sts: "https://x", fips: aws.FIPSEndpointStateDisabled, dualStack: aws.DualStackEndpointStateDisabled},
 		"ignored":      {variables: map[string]string{"AWS_ENDPOINT_URL": "https://x", "AWS_ENDPOINT_URL_ECR": "https://y", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, fips: aws.FIPSEndpointStateDisabled, dualStack: aws.DualStackEndpointStateDisabled},
 		"other hosts":  {variables: map[string]string{"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "TRUE"}, fips: aws.FIPSEndpointStateEnabled, dualStack: aws.DualStackEndpointStateEnabled},
 		"what is left": {variables: map[string]string{"AWS_MAX_ATTEMPTS": "many", "AWS_RETRY_MODE": "x", "AWS_PROFILE": "none", "AWS_CONFIG_FILE": "/none"}, fips: aws.FIPSEndpointStateDisabled, dualStack: aws.DualStackEndpointStateDisabled},
@@ -44,9 +43,9 @@ func TestNewConfigMovesEndpoints(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, e := sts.NewFromConfig(config).Options(), ecr.NewFromConfig(config).Options()
-			if aws.ToString(s.BaseEndpoint) != row.sts || aws.ToString(e.BaseEndpoint) != row.ecr {
-				t.Errorf("STS at %q, ECR at %q", aws.ToString(s.BaseEndpoint), aws.ToString(e.BaseEndpoint))
+			s := sts.NewFromConfig(config).Options()
+			if got := aws.ToString(s.BaseEndpoint); got != row.sts {
+				t.Errorf("STS at %q", got)
 			}
 			if s.EndpointOptions.UseFIPSEndpoint != row.fips || s.EndpointOptions.UseDualStackEndpoint != row.dualStack || s.Region != "eu-west-1" {
 				t.Errorf("%+v", s.EndpointOptions)

@@ -2,6 +2,7 @@ package dockerlogin
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,10 +12,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	dockerconfig "github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/configfile"
 	"github.com/docker/cli/cli/config/types"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
 
 // File is Docker's configuration file, config.json, as
@@ -35,81 +39,166 @@ func FileIn(folder string) File {
 // String returns the file's path.
 func (f File) String() string { return f.path }
 
-// Store puts the login into the file. The file is replaced whole or stays as it was, with mode 0600; the folder is made,
-// with mode 0700, if there is none. All else that stands in the file is kept, keys that nobody here knows included. If the
-// file names a credentials store or a helper that Docker would ask instead, an empty entry under credHelpers makes it
-// read the login here; other registries are not affected. undo puts back what was there.
-func (f File) Store(login Login) (undo func() error, err error) {
-	undo, err = f.store(login)
-	if err != nil {
-		return nil, fmt.Errorf("store the login to %s in %s: %w", login.Registry, f.path, err)
-	}
-	return undo, nil
-}
-
-func (f File) store(login Login) (undo func() error, err error) {
-	old, err := os.ReadFile(f.path)
-	existed := err == nil
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	content, err := withLogin(old, login)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.replace(content); err != nil {
-		return nil, err
-	}
-	return func() error { return f.restore(content, old, existed) }, nil
-}
-
-// restore undoes a store. What somebody else has written into the file since then is not lost: the login stays in that
-// case, since it is theirs to keep or to replace.
-func (f File) restore(stored, old []byte, existed bool) error {
-	now, err := os.ReadFile(f.path)
-	switch {
-	case err != nil:
-		return fmt.Errorf("undo the login in %s: %w", f.path, err)
-	case !bytes.Equal(now, stored):
-		return fmt.Errorf("undo the login in %s: the file has changed in the meantime; it was left as it is", f.path)
-	case existed:
-		err = f.replace(old)
-	default:
-		err = os.Remove(f.path)
+// Check tells whether logins could be stored, as far as that can be known without writing: what the file holds is a
+// configuration.
+func (f File) Check() error {
+	content, err := sharedfile.Read(f.path)
+	if err == nil {
+		_, err = withLogins(content, nil)
 	}
 	if err != nil {
-		return fmt.Errorf("undo the login in %s: %w", f.path, err)
+		return fmt.Errorf("read %s: %w", f.path, err)
 	}
 	return nil
 }
 
-// withLogin returns the content of a configuration file with a login added. The content is laid over the file's own JSON
+// Store puts the logins into the file. The file is replaced whole or stays as it was, with mode 0600, under a lock that
+// keeps other Steps out; the folder is made, with mode 0700, if there is none. All else that stands in the file is kept,
+// keys that nobody here knows included. If the file names a credentials store or a helper that Docker would ask instead, an
+// empty entry under credHelpers makes it read the login here; other registries are not affected. undo puts back what was
+// there.
+func (f File) Store(ctx context.Context, logins []Login) (undo func() error, err error) {
+	undo, err = f.store(ctx, logins)
+	if err != nil {
+		return nil, fmt.Errorf("store the logins in %s: %w", f.path, err)
+	}
+	return undo, nil
+}
+
+func (f File) store(ctx context.Context, logins []Login) (undo func() error, err error) {
+	made := !exists(filepath.Dir(f.path))
+	unlock, err := sharedfile.Lock(ctx, f.path)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	old, err := sharedfile.Read(f.path)
+	if err != nil {
+		return nil, err
+	}
+	content, err := withLogins(old, logins)
+	if err != nil {
+		return nil, err
+	}
+	if err := sharedfile.Replace(f.path, content, fileMode); err != nil {
+		return nil, err
+	}
+	return func() error {
+		// The run's own context has perhaps ended, which is why this is called.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
+		defer cancel()
+		if err := f.restore(ctx, content, old); err != nil {
+			return fmt.Errorf("undo the logins in %s: %w", f.path, err)
+		}
+		if made {
+			_ = os.Remove(filepath.Dir(f.path)) // stays if somebody else has put something there
+		}
+		return nil
+	}, nil
+}
+
+const (
+	fileMode fs.FileMode = 0o600
+	// undoPatience bounds the wait for the lock when a run takes its logins back: whoever ends it waits a second.
+	undoPatience = 500 * time.Millisecond
+)
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// restore undoes a store. If somebody else has written into the file since then, what they wrote is kept, and of the logins
+// only those go back that are still there as they were stored.
+func (f File) restore(ctx context.Context, stored, old []byte) error {
+	unlock, err := sharedfile.Lock(ctx, f.path)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	now, err := sharedfile.Read(f.path)
+	switch {
+	case err != nil:
+		return err
+	case now == nil:
+		return nil // somebody has removed it already
+	case !bytes.Equal(now, stored):
+		content, err := without(now, stored, old)
+		if err != nil {
+			return err
+		}
+		return sharedfile.Replace(f.path, content, fileMode)
+	case old == nil:
+		return os.Remove(f.path)
+	default:
+		return sharedfile.Replace(f.path, old, fileMode)
+	}
+}
+
+// withLogins returns the content of a configuration file with logins added. The content is laid over the file's own JSON
 // and not written by Docker's library, because that drops every key which its version does not know.
-func withLogin(old []byte, login Login) ([]byte, error) {
+func withLogins(old []byte, logins []Login) ([]byte, error) {
 	if len(bytes.TrimSpace(old)) == 0 {
 		old = []byte("{}")
 	}
-	keys := map[string]json.RawMessage{}
-	if err := json.Unmarshal(old, &keys); err != nil || keys == nil {
+	keys, err := parseObject(old)
+	if err != nil {
 		return nil, errors.New("the file is not a JSON object; it was left untouched")
 	}
 	known, err := dockerconfig.LoadFromReader(bytes.NewReader(old))
 	if err != nil {
 		return nil, errors.New("the file is not a Docker configuration; it was left untouched")
 	}
-	entry, err := encodeLogin(login)
-	if err != nil {
-		return nil, err
-	}
-	if err := setIn(keys, "auths", login.Registry.String(), entry); err != nil {
-		return nil, err
-	}
-	if shadows(known, login.Registry) {
-		if err := setIn(keys, "credHelpers", login.Registry.String(), json.RawMessage(`""`)); err != nil {
+	for _, login := range logins {
+		entry, err := encodeLogin(login)
+		if err != nil {
 			return nil, err
+		}
+		if err := setIn(keys, "auths", login.Registry.String(), entry); err != nil {
+			return nil, err
+		}
+		if shadows(known, login.Registry) {
+			if err := setIn(keys, "credHelpers", login.Registry.String(), json.RawMessage(`""`)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return encode(keys)
+}
+
+// without returns the content now of a file less what stored has and old has not.
+func without(now, stored, old []byte) ([]byte, error) {
+	if old == nil {
+		old = []byte("{}")
+	}
+	var objects [3]map[string]json.RawMessage
+	for i, content := range [][]byte{now, stored, old} {
+		var err error
+		if objects[i], err = parseObject(content); err != nil {
+			return nil, errors.New("the file has changed in the meantime and is not a JSON object; it was left as it is")
+		}
+	}
+	for _, name := range []string{"auths", "credHelpers"} {
+		var entries [3]map[string]json.RawMessage
+		for i, object := range objects {
+			entries[i] = inner(object, name)
+		}
+		for key, value := range entries[1] {
+			before, had := entries[2][key]
+			if !bytes.Equal(entries[0][key], value) || (had && bytes.Equal(before, value)) {
+				continue
+			}
+			if had {
+				entries[0][key] = before
+			} else {
+				delete(entries[0], key)
+			}
+		}
+		if err := replaceIn(objects[0], name, entries[0]); err != nil {
+			return nil, err
+		}
+	}
+	return encode(objects[0])
 }
 
 // encodeLogin lets Docker's library write the login as Docker would.
@@ -138,27 +227,67 @@ func shadows(config *configfile.ConfigFile, registry Registry) bool {
 	return config.CredentialsStore != ""
 }
 
-// setIn sets object[name][key]. Docker reads names without regard to case, so an existing name is used as it is spelt; of
-// several spellings the last one, which counts.
-func setIn(object map[string]json.RawMessage, name, key string, value json.RawMessage) error {
+// parseObject reads a JSON object. The cause is left out of its error, which may quote the file, and the file has logins.
+func parseObject(content []byte) (map[string]json.RawMessage, error) {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(content, &object); err != nil || object == nil {
+		return nil, errors.New("not a JSON object")
+	}
+	return object, nil
+}
+
+// spelling returns name as the object spells it: Docker reads names without regard to case. Of several spellings it is the
+// last one, which counts.
+func spelling(object map[string]json.RawMessage, name string) string {
 	for _, existing := range slices.Sorted(maps.Keys(object)) {
 		if strings.EqualFold(existing, name) {
 			name = existing
 		}
 	}
-	inner := map[string]json.RawMessage{}
-	if raw, found := object[name]; found && string(raw) != "null" {
-		if err := json.Unmarshal(raw, &inner); err != nil {
-			return fmt.Errorf("%q in the file is not a JSON object; the file was left untouched", name)
+	return name
+}
+
+// inner returns object[name], which has to be an object or absent; compact, so that values can be compared.
+func inner(object map[string]json.RawMessage, name string) map[string]json.RawMessage {
+	entries, err := parseObject(object[spelling(object, name)])
+	if err != nil {
+		return map[string]json.RawMessage{} // absent, or null
+	}
+	for key, value := range entries {
+		var small bytes.Buffer
+		if json.Compact(&small, value) == nil {
+			entries[key] = small.Bytes()
 		}
 	}
-	inner[key] = value
-	raw, err := json.Marshal(inner)
+	return entries
+}
+
+// replaceIn sets object[name], or removes it if there is nothing in it that was not there before.
+func replaceIn(object map[string]json.RawMessage, name string, entries map[string]json.RawMessage) error {
+	name = spelling(object, name)
+	if len(entries) == 0 {
+		delete(object, name)
+		return nil
+	}
+	raw, err := json.Marshal(entries)
 	if err != nil {
 		return err
 	}
 	object[name] = raw
 	return nil
+}
+
+// setIn sets object[name][key].
+func setIn(object map[string]json.RawMessage, name, key string, value json.RawMessage) error {
+	raw, found := object[spelling(object, name)]
+	if found && string(raw) != "null" {
+		if _, err := parseObject(raw); err != nil {
+			return fmt.Errorf("%q in the file is not a JSON object; the file was left untouched", name)
+		}
+	}
+	entries := inner(object, name)
+	entries[key] = value
+	return replaceIn(object, name, entries)
 }
 
 // encode writes the file's content the way Docker does, with tabs.
@@ -171,55 +300,4 @@ func encode(keys map[string]json.RawMessage) ([]byte, error) {
 		return nil, err
 	}
 	return content.Bytes(), nil
-}
-
-// replace writes a new file beside the old one and renames it, so that whoever reads meanwhile, or kills the process,
-// finds the one or the other. Where the file is a link, what it points at is replaced and the link stays.
-func (f File) replace(content []byte) (err error) {
-	target, err := resolve(f.path)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
-		return err
-	}
-	// CreateTemp makes the file with mode 0600.
-	temporary, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(temporary.Name())
-		}
-	}()
-	if _, err := temporary.Write(content); err != nil {
-		_ = temporary.Close()
-		return err
-	}
-	// On the disk before the name points at it: after a crash an empty file would be neither the old nor the new one.
-	if err := temporary.Sync(); err != nil {
-		_ = temporary.Close()
-		return err
-	}
-	if err := temporary.Close(); err != nil {
-		return err
-	}
-	return os.Rename(temporary.Name(), target)
-}
-
-// resolve follows links to the file that is to be written, which does not need to exist.
-func resolve(path string) (string, error) {
-	const mostLinks = 40
-	for range mostLinks {
-		next, err := os.Readlink(path)
-		if err != nil {
-			return path, nil // not a link, or nothing there
-		}
-		if !filepath.IsAbs(next) {
-			next = filepath.Join(filepath.Dir(path), next)
-		}
-		path = next
-	}
-	return "", errors.New("too many links")
 }

@@ -14,14 +14,20 @@ import (
 
 const host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
-func testLogin() Login {
-	return Login{Registry: Registry{host: host}, Username: "AWS", Password: secret.New("password-canary")}
+func testLogin() []Login { return loginsTo(host) }
+
+func loginsTo(hosts ...string) []Login {
+	var logins []Login
+	for _, host := range hosts {
+		logins = append(logins, Login{Registry: Registry{host: host}, Username: "AWS", Password: secret.New("password-canary")})
+	}
+	return logins
 }
 
 func TestStoreMakesFileAndFolder(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "a", ".docker")
 	file := FileIn(folder)
-	if _, err := file.Store(testLogin()); err != nil {
+	if _, err := file.Store(t.Context(), testLogin()); err != nil {
 		t.Fatal(err)
 	}
 	checkMode(t, folder, 0o700)
@@ -42,7 +48,7 @@ func TestStoreMakesFileAndFolder(t *testing.T) {
 func TestStoreKeepsEverythingElse(t *testing.T) {
 	file := fileWith(t, `{"auths":{"other":{"auth":"a2VwdDprZXB0","future":1},"`+host+`":{"auth":"b2xkOm9sZA==","identitytoken":"old"}},
 		"HttpHeaders":{"X":"<&>"},"currentContext":"colima","newInVersion99":{"deep":[1,2.50,{"x":null}]},"psFormat":"{{.ID}}"}`)
-	if _, err := file.Store(testLogin()); err != nil {
+	if _, err := file.Store(t.Context(), testLogin()); err != nil {
 		t.Fatal(err)
 	}
 	got := parse(t, file)
@@ -70,7 +76,7 @@ func TestStoreAndHelpers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := fileWith(t, row.before)
-			if _, err := file.Store(testLogin()); err != nil {
+			if _, err := file.Store(t.Context(), testLogin()); err != nil {
 				t.Fatal(err)
 			}
 			got := parse(t, file)
@@ -90,7 +96,7 @@ func TestStoreAndHelpers(t *testing.T) {
 
 func TestStoreUsesTheSpellingOfTheFile(t *testing.T) {
 	file := fileWith(t, `{"AUTHS":{"other":{"auth":"a2VwdDprZXB0"}}}`)
-	if _, err := file.Store(testLogin()); err != nil {
+	if _, err := file.Store(t.Context(), testLogin()); err != nil {
 		t.Fatal(err)
 	}
 	if got := parse(t, file); got["auths"] != nil || !strings.Contains(string(got["AUTHS"]), host) {
@@ -103,7 +109,7 @@ func TestStoreLeavesWhatItCannotReadUntouched(t *testing.T) {
 		"cut off": `{"auths":{`, "trailing": `{} x`, "list": `[]`, "null": `null`, "text": `"secret-text"`, "auths a list": `{"auths":["x"]}`, "auth no base64": `{"auths":{"x":{"auth":"%"}}}`, "auth no pair": `{"auths":{"x":{"auth":"c2VjcmV0"}}}`,
 	} {
 		file := fileWith(t, before)
-		_, err := file.Store(testLogin())
+		_, err := file.Store(t.Context(), testLogin())
 		if err == nil || !strings.Contains(err.Error(), file.String()) || !strings.Contains(err.Error(), "it was left untouched") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -130,7 +136,7 @@ func TestStoreKeepsLinks(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 { // dangling first, then not
-				if _, err := file.Store(testLogin()); err != nil {
+				if _, err := file.Store(t.Context(), testLogin()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -147,7 +153,7 @@ func TestStoreKeepsLinks(t *testing.T) {
 	if err := os.Symlink(file.String(), file.String()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := file.Store(testLogin()); err == nil {
+	if _, err := file.Store(t.Context(), testLogin()); err == nil {
 		t.Error("a link to itself was written")
 	}
 }
@@ -155,7 +161,7 @@ func TestStoreKeepsLinks(t *testing.T) {
 func TestUndo(t *testing.T) {
 	const before = `{"auths": {}, "x": 1}`
 	file := fileWith(t, before)
-	undo, err := file.Store(testLogin())
+	undo, err := file.Store(t.Context(), testLogin())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +173,7 @@ func TestUndo(t *testing.T) {
 	}
 
 	fresh := FileIn(t.TempDir())
-	undo, err = fresh.Store(testLogin())
+	undo, err = fresh.Store(t.Context(), testLogin())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,28 +184,84 @@ func TestUndo(t *testing.T) {
 		t.Errorf("the file is still there: %v", err)
 	}
 
-	// What somebody else wrote in the meantime is not lost.
-	undo, err = file.Store(testLogin())
-	if err != nil {
+	// The folder was there before; one that was not goes too.
+	folder := filepath.Join(t.TempDir(), "new")
+	if undo, err = FileIn(folder).Store(t.Context(), testLogin()); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file.String(), []byte(`{"theirs":1}`), 0o600); err != nil {
+	if err := undo(); err != nil {
 		t.Fatal(err)
 	}
-	if err := undo(); err == nil || !strings.Contains(err.Error(), "has changed in the meantime") {
-		t.Errorf("%v", err)
-	}
-	if after, _ := os.ReadFile(file.String()); string(after) != `{"theirs":1}` {
-		t.Errorf("the file is %s", after)
+	if _, err := os.Stat(folder); !os.IsNotExist(err) {
+		t.Errorf("the folder is still there: %v", err)
 	}
 }
 
-func FuzzWithLogin(f *testing.F) {
+// What somebody else wrote in the meantime is not lost, and our own logins go.
+func TestUndoAmongOthers(t *testing.T) {
+	const other = "210987654321.dkr.ecr.us-east-1.amazonaws.com"
+	for name, row := range map[string]struct{ before, theirs, after string }{
+		"they added a login":          {`{"x":1}`, "", `{"auths":{"` + other + `":{"auth":"QVdTOnBhc3N3b3JkLWNhbmFyeQ=="}},"x":1}`},
+		"beside one that was there":   {`{"auths":{"` + host + `":{"auth":"b2xkOm9sZA=="}}}`, "", `{"auths":{"` + host + `":{"auth":"b2xkOm9sZA=="},"` + other + `":{"auth":"QVdTOnBhc3N3b3JkLWNhbmFyeQ=="}}}`},
+		"with a store":                {`{"credsStore":"x"}`, "", `{"auths":{"` + other + `":{"auth":"QVdTOnBhc3N3b3JkLWNhbmFyeQ=="}},"credHelpers":{"` + other + `":""},"credsStore":"x"}`},
+		"they replaced ours":          {`{}`, `{"auths":{"` + host + `":{"auth":"dGhlaXJzOng="}}}`, `{"auths":{"` + host + `":{"auth":"dGhlaXJzOng="}}}`},
+		"they wrote something else":   {`{}`, `{"theirs":1}`, `{"theirs":1}`},
+		"they removed the file":       {`{}`, "-", ""},
+		"it is no configuration more": {`{}`, `{"auths"`, `{"auths"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := fileWith(t, row.before)
+			undo, err := file.Store(t.Context(), testLogin())
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch row.theirs {
+			case "":
+				_, err = file.Store(t.Context(), loginsTo(other))
+			case "-":
+				err = os.Remove(file.String())
+			default:
+				err = os.WriteFile(file.String(), []byte(row.theirs), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = undo()
+			if broken := !json.Valid([]byte(row.after)) && row.after != ""; broken != (err != nil) {
+				t.Errorf("got %v", err)
+			}
+			if err != nil && !strings.Contains(err.Error(), "it was left as it is") {
+				t.Errorf("got %v", err)
+			}
+			if after, _ := os.ReadFile(file.String()); compact(t, after) != row.after {
+				t.Errorf("the file is %s", compact(t, after))
+			}
+		})
+	}
+}
+
+func TestCheck(t *testing.T) {
+	for content, right := range map[string]bool{``: true, `{}`: true, `{"auths":{}}`: true, `{"auths"`: false, `[]`: false} {
+		file := fileWith(t, content)
+		if err := file.Check(); (err == nil) != right || (err != nil && !strings.Contains(err.Error(), file.String())) {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+	folder := filepath.Join(t.TempDir(), "none")
+	if err := FileIn(folder).Check(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(folder); !os.IsNotExist(err) {
+		t.Errorf("the check made the folder: %v", err)
+	}
+}
+
+func FuzzWithLogins(f *testing.F) {
 	for _, seed := range []string{"", "{}", `{"auths":null}`, `{"auths":{"x":{"auth":"YTpi"}}}`, `{"credsStore":"x","credHelpers":{}}`, `{"AUTHS":{},"auths":{}}`, `{"auths":{"` + host + `":7}}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, old []byte) {
-		content, err := withLogin(old, testLogin())
+		content, err := withLogins(old, testLogin())
 		if err != nil {
 			if len(err.Error()) > 300+len(old) {
 				t.Errorf("an error of %d bytes", len(err.Error()))
@@ -209,7 +271,7 @@ func FuzzWithLogin(f *testing.F) {
 		if len(content) > 20*len(old)+1000 {
 			t.Errorf("%d bytes became %d", len(old), len(content))
 		}
-		again, err := withLogin(content, testLogin())
+		again, err := withLogins(content, testLogin())
 		if err != nil || string(again) != string(content) {
 			t.Errorf("storing it again changes the file: %v\n%s\n%s", err, content, again)
 		}

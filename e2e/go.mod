@@ -9,6 +9,7 @@ require (
 	github.com/bitrise-io/envman/v2 v2.6.2
 	github.com/bitrise-io/stepman v0.24.1
 	github.com/coreos/go-oidc/v3 v3.16.0
+	github.com/docker/cli v28.2.2+incompatible
 	github.com/google/go-containerregistry v0.20.6
 	github.com/rogpeppe/go-internal v1.14.1
 	gopkg.in/yaml.v2 v2.4.0
@@ -28,7 +29,6 @@ require (
 	github.com/bitrise-io/goinp v0.0.0-20240103152431-054ed78518ef // indirect
 	github.com/containerd/stargz-snapshotter/estargz v0.16.3 // indirect
 	github.com/cpuguy83/go-md2man/v2 v2.0.7 // indirect
-	github.com/docker/cli v28.2.2+incompatible // indirect
 	github.com/docker/distribution v2.8.3+incompatible // indirect
 	github.com/docker/docker-credential-helpers v0.9.3 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect

@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
@@ -40,6 +41,8 @@ type Config struct {
 	AllowedAccounts []awsid.AccountID
 
 	DockerLogin bool
+	// Registries are those to log in to; empty: the credentials' own account's, in Region.
+	Registries []dockerlogin.Registry
 	// Timeout is how long the whole run may take.
 	Timeout time.Duration
 	Verbose bool
@@ -89,6 +92,7 @@ func ParseInputs(in Inputs, now time.Time) (Config, error) {
 	}
 	p.source(&config)
 	p.session(&config)
+	p.docker(&config)
 	if len(p.findings) > 0 {
 		return Config{}, &InputError{Findings: p.findings}
 	}
@@ -249,4 +253,17 @@ func (p *inputParser) secret(input string, text secret.Text) secret.Text {
 		}
 	}
 	return text
+}
+
+// docker reads which registries to log in to.
+func (p *inputParser) docker(config *Config) {
+	if config.Region.String() == "" {
+		return // a finding already, and where an account's registry is cannot be known
+	}
+	config.Registries = list(p, "ecr_registries", p.in.ECRRegistries, byCommaOrLine, func(item string) (dockerlogin.Registry, error) {
+		return dockerlogin.ParseRegistry(item, config.Region)
+	})
+	if !config.DockerLogin {
+		p.idle("ecr_registries", p.in.ECRRegistries, "docker_login is not true")
+	}
 }

@@ -41,13 +41,18 @@ func credentialOutputs(region awsid.Region, session awsauth.Session) []output {
 	}
 }
 
-// registryOutputs name the registries that Docker was logged in to.
-func registryOutputs(registries ...dockerlogin.Registry) []output {
-	hosts := make([]string, 0, len(registries))
-	for _, registry := range registries {
-		hosts = append(hosts, registry.String())
+// registryOutputs name the registries that Docker was logged in to, of which there is at least one.
+func registryOutputs(logins []dockerlogin.Login) []output {
+	names := hosts(logins)
+	return []output{plain("ECR_REGISTRY", names[0]), plain("ECR_REGISTRIES", strings.Join(names, "\n"))}
+}
+
+func hosts(logins []dockerlogin.Login) []string {
+	names := make([]string, 0, len(logins))
+	for _, login := range logins {
+		names = append(names, login.Registry.String())
 	}
-	return []output{plain("ECR_REGISTRY", hosts[0]), plain("ECR_REGISTRIES", strings.Join(hosts, "\n"))}
+	return names
 }
 
 func plain(key, value string) output { return output{key: key, value: secret.New(value)} }

@@ -32,6 +32,7 @@ type Inputs struct {
 	AllowedAccountIDs      string `env:"allowed_account_ids"`
 
 	DockerLogin   string          `env:"docker_login"`
+	ECRRegistries string          `env:"ecr_registries"`
 	BuildURL      string          `env:"build_url"`
 	BuildAPIToken stepconf.Secret `env:"build_api_token"`
 	Timeout       string          `env:"timeout"`

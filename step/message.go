@@ -89,7 +89,9 @@ func (s Step) logExplanation(x explain.Explanation) {
 	}
 	if x.Said != "" {
 		section("What was said")
-		print(x.Said, "", "")
+		for line := range strings.SplitSeq(x.Said, "\n") {
+			print(line, "", "")
+		}
 	}
 	if len(x.Means) > 0 {
 		section("What it means")
@@ -149,7 +151,7 @@ func markdown(x explain.Explanation) string {
 	var page strings.Builder
 	fmt.Fprintf(&page, "**Authenticate with AWS: %s**\n", escape(x.Cause))
 	if x.Said != "" {
-		fmt.Fprintf(&page, "\n> %s\n", escape(x.Said))
+		fmt.Fprintf(&page, "\n> %s\n", strings.ReplaceAll(escape(x.Said), "\n", "\n>\n> "))
 	}
 	for _, text := range x.Means {
 		fmt.Fprintf(&page, "\n%s\n", escape(text))

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bitrise-io/go-steputils/v2/stepconf"
@@ -65,6 +66,11 @@ func (s Step) run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, config.Timeout, &TimeoutError{After: config.Timeout})
 	defer cancel()
+	if config.DockerLogin {
+		if err := dockerlogin.FindFile().Check(); err != nil {
+			return err
+		}
+	}
 	client, err := transport.New(transport.Options{CABundle: s.Environment.Get("AWS_CA_BUNDLE"), Observe: s.logExchange})
 	if err != nil {
 		return err
@@ -85,15 +91,14 @@ func (s Step) run(ctx context.Context) error {
 	outputs := credentialOutputs(config.Region, session)
 	undo := func() error { return nil }
 	if config.DockerLogin {
-		aws.Credentials = session
-		login, err := dockerlogin.Fetch(ctx, aws, s.retry(), config.AccessKeys == nil)
+		logins, err := s.dockerLogins(ctx, config, aws, session)
 		if err != nil {
 			return interruption(ctx, err)
 		}
-		if undo, err = s.store(ctx, login); err != nil {
+		if undo, err = s.store(ctx, logins); err != nil {
 			return interruption(ctx, err)
 		}
-		outputs = append(outputs, registryOutputs(login.Registry)...)
+		outputs = append(outputs, registryOutputs(logins)...)
 	}
 	if err := s.export(ctx, outputs); err != nil {
 		return errors.Join(err, undo())
@@ -161,16 +166,35 @@ func checkAccount(session awsauth.Session, allowed []awsid.AccountID) error {
 	return fmt.Errorf("allowed_account_ids: the credentials are %s, of account %s, which is not allowed; nothing was exported", caller(session), session.AccountID)
 }
 
-// store puts the login into Docker's file, unless the run has ended.
-func (s Step) store(ctx context.Context, login dockerlogin.Login) (undo func() error, err error) {
+// dockerLogins gets a login to every registry that the inputs name, or to the account's own.
+func (s Step) dockerLogins(ctx context.Context, config Config, aws awsauth.Config, session awsauth.Session) ([]dockerlogin.Login, error) {
+	registries := config.Registries
+	if len(registries) == 0 {
+		registries = []dockerlogin.Registry{dockerlogin.OwnRegistry(config.Region)}
+	}
+	aws.Credentials = session
+	fetcher := dockerlogin.Fetcher{
+		Config: aws, Account: session.AccountID, Fresh: !session.Expires.IsZero(), Retry: s.retry(), Now: s.Now,
+	}
+	return fetcher.Logins(ctx, registries)
+}
+
+// store puts the logins into Docker's file, unless the run has ended.
+func (s Step) store(ctx context.Context, logins []dockerlogin.Login) (undo func() error, err error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	file := dockerlogin.FindFile()
-	if undo, err = file.Store(login); err != nil {
+	if undo, err = file.Store(ctx, logins); err != nil {
 		return nil, err
 	}
-	s.Log.Printf("Logged in to %s until %s, in %s", login.Registry, clock(login.Expires), file)
+	expires := logins[0].Expires
+	for _, login := range logins {
+		if login.Expires.Before(expires) {
+			expires = login.Expires
+		}
+	}
+	s.Log.Printf("Logged in to %s until %s, in %s", strings.Join(hosts(logins), ", "), clock(expires), file)
 	return undo, nil
 }
 

@@ -11,10 +11,14 @@ import (
 	"time"
 )
 
-// awsHandler is STS, ECR and ECR Public on one endpoint. They are told apart as their protocols allow: the JSON protocols
-// name their target in a header, the query protocol its action in the form.
+// awsHandler is STS, ECR, ECR Public and the registries on one endpoint. They are told apart as their protocols allow: the
+// JSON protocols name their target in a header, the query protocol its action in the form, and a registry is a host's name.
 func (s *Sandbox) awsHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if account, region, found := registryNamed(r.Host); found {
+			s.containers(account, region).handler.ServeHTTP(w, r)
+			return
+		}
 		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 		if err != nil {
 			return

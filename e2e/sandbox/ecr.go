@@ -27,8 +27,11 @@ type password struct {
 	expires time.Time
 }
 
-// containers is one registry and its server.
-type containers struct{ host string }
+// containers is one registry.
+type containers struct {
+	handler http.Handler
+	host    string // of its own listener; empty before it is asked for
+}
 
 // ecr answers GetAuthorizationToken of ECR (AWS's JSON protocol 1.1) and of ECR Public.
 // See https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html.
@@ -83,21 +86,41 @@ func (s *Sandbox) mayLogIn(who principal, service string) *refusal {
 	return nil
 }
 
-// Registry returns host and port of an account's registry in a Region; account may be [PublicRegistry]. The registry is
-// started when it is first asked for.
+// Registry returns host and port, on loopback and without TLS, of an account's registry in a Region; account may be
+// [PublicRegistry]. The registry is started when it is first asked for. By its own name,
+// ACCOUNT.dkr.ecr.REGION.amazonaws.com or one of the others, it is reached at [Sandbox.AWSURL].
 func (s *Sandbox) Registry(account, region string) string {
 	if account == PublicRegistry {
 		region = publicRegion
 	}
-	key := account + "/" + region
+	registry := s.containers(account, region)
 	s.mu.Lock()
-	known, found := s.registries[key]
+	host := registry.host
 	s.mu.Unlock()
-	if found {
-		return known.host
+	if host != "" {
+		return host
+	}
+	started, err := s.listen(0, nil, registry.handler)
+	if err != nil {
+		return ""
+	}
+	started.begin()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	registry.host = strings.TrimPrefix(started.url, "http://")
+	return registry.host
+}
+
+// containers finds a registry, or makes it.
+func (s *Sandbox) containers(account, region string) *containers {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := account + "/" + region
+	if known, found := s.registries[key]; found {
+		return known
 	}
 	images := registry.New(registry.Logger(silent()))
-	started, err := s.listen(0, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.registries[key] = &containers{handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		call := Call{Service: "registry", Action: r.Method, Region: region, Connection: connection(r.Context()), Time: s.clock(), Status: http.StatusOK}
 		if !s.opens(r, account, region) {
 			call.Status = http.StatusUnauthorized
@@ -108,16 +131,26 @@ func (s *Sandbox) Registry(account, region string) string {
 			images.ServeHTTP(w, r)
 		}
 		s.record.call(call)
-	}))
-	if err != nil {
-		return ""
+	})}
+	return s.registries[key]
+}
+
+// registryNamed tells which registry a host is the name of: ACCOUNT.dkr.ecr.REGION.SUFFIX, or dkr.ecr-fips, or for the
+// dual-stack endpoints dkr-ecr or dkr-ecr-fips; or one of the two names of ECR Public.
+// See https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-requests.html.
+func registryNamed(host string) (account, region string, found bool) {
+	if host == "public.ecr.aws" || host == "ecr-public.aws.com" {
+		return PublicRegistry, publicRegion, true
 	}
-	started.begin()
-	host := strings.TrimPrefix(started.url, "http://")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.registries[key] = &containers{host: host}
-	return host
+	labels := strings.Split(host, ".")
+	switch {
+	case len(labels) > 4 && labels[1] == "dkr" && (labels[2] == "ecr" || labels[2] == "ecr-fips"):
+		return labels[0], labels[3], true
+	case len(labels) > 4 && (labels[1] == "dkr-ecr" || labels[1] == "dkr-ecr-fips"):
+		return labels[0], labels[2], true
+	default:
+		return "", "", false
+	}
 }
 
 // opens tells whether a request to a registry carries a password for it.

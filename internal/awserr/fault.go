@@ -55,23 +55,49 @@ func FreshCredentials(err error) error {
 	}
 }
 
-// unreadableAnswer is an answer that does not parse. With a status of success, or of a passing fault (a balancer's page
-// in place of the service's own words), the next one may. The cause is left out, because it may quote the answer, and the
-// answer may hold credentials.
+// Passes tells whether an error was marked as one that may pass.
+func Passes(err error) bool {
+	var fault *retry.Fault
+	return errors.As(err, &fault)
+}
+
+// Skewed marks a refusal that can come of a wrong clock as one that may pass, and tells whether it was one. It is for
+// whoever knows that the clock is wrong, and corrects it before the next attempt. The codes are those of
+// https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html.
+func Skewed(err error) (marked error, skewed bool) {
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		return err, false
+	}
+	switch refusal.Code {
+	case "RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture", "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure":
+		return retry.Passing(err, 0), true
+	default:
+		return err, false
+	}
+}
+
+// unreadableAnswer is an answer to one of the SDK's calls that does not parse.
 func unreadableAnswer(service string, err error) error {
 	var response *smithyhttp.ResponseError
-	if !errors.As(err, &response) {
+	if !errors.As(err, &response) || response.Response == nil {
 		return retry.Passing(fmt.Errorf("the answer of %s could not be read", service), 0)
 	}
-	status := response.HTTPStatusCode()
-	unreadable := fmt.Errorf("the answer of %s, %d %s, could not be read", service, status, http.StatusText(status))
-	if errors.Is(err, transport.ErrTooLarge) {
-		return fmt.Errorf("%w: %w", unreadable, transport.ErrTooLarge)
+	return unreadable(service, response.HTTPStatusCode(), response.Response.Header, err)
+}
+
+// unreadable is an answer that does not parse. With a status of success, or of a passing fault (a balancer's page in
+// place of the service's own words), the next one may. The cause is left out, because it may quote the answer, and the
+// answer may hold credentials.
+func unreadable(service string, status int, header http.Header, cause error) error {
+	err := fmt.Errorf("the answer of %s, %d %s, could not be read", service, status, http.StatusText(status))
+	if errors.Is(cause, transport.ErrTooLarge) {
+		return fmt.Errorf("%w: %w", err, transport.ErrTooLarge)
 	}
 	if status < http.StatusBadRequest || transport.PassingStatus(status) {
-		return retry.Passing(unreadable, retryAfter(err))
+		return retry.Passing(err, transport.RetryAfter(header))
 	}
-	return unreadable
+	return err
 }
 
 func retryAfter(err error) time.Duration {

@@ -10,7 +10,7 @@ type Explanation struct {
 	// Cause is the one line that names the cause; it stands last in the log, where it has to do alone. Lower case, no full
 	// stop.
 	Cause string
-	// Said is what the other side said, in its words; empty if it said nothing.
+	// Said is what the other side said, in its words, a line for each who said something; empty if nobody did.
 	Said string
 	// Means is what that means here, a paragraph each. Nothing stands here that is not known, or not called likely.
 	Means []string

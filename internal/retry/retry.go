@@ -60,7 +60,7 @@ type Notice struct {
 type Policy struct {
 	// Notify is told of every retry before its wait; nil: nobody is.
 	Notify func(Notice)
-	// Wait waits until the duration is over or the context has ended; nil: with a timer.
+	// Wait waits until the duration is over or the context has ended; nil: [Sleep].
 	Wait func(context.Context, time.Duration) error
 	// Jitter returns a number in [0,1); nil: a random one.
 	Jitter func() float64
@@ -140,6 +140,11 @@ func (p Policy) wait(ctx context.Context, d time.Duration) error {
 	if p.Wait != nil {
 		return p.Wait(ctx, d)
 	}
+	return Sleep(ctx, d)
+}
+
+// Sleep waits until the duration is over, or until ctx has ended, whose error it then returns.
+func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

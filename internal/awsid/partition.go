@@ -1,0 +1,37 @@
+package awsid
+
+import "strings"
+
+// Partition is a part of AWS that has accounts, credentials and hosts of its own; those of one mean nothing in another.
+// See https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html.
+type Partition struct {
+	// Name is what stands in ARNs, such as aws or aws-cn.
+	Name string
+	// DNSSuffix is what the hosts of most endpoints end with, such as amazonaws.com.
+	DNSSuffix string
+	// DualStackSuffix is what those end with that have IPv6 addresses too, such as api.aws.
+	DualStackSuffix string
+}
+
+// Partition returns the partition that the Region is in, by the Region's prefix; unknown prefixes are those of new Regions
+// of the commercial partition. The table is that of AWS's SDKs:
+// https://github.com/aws/aws-sdk-go-v2/blob/main/internal/endpoints/awsrulesfn/partitions.json.
+func (r Region) Partition() Partition {
+	for _, known := range []struct {
+		prefix    string
+		partition Partition
+	}{
+		{"cn-", Partition{"aws-cn", "amazonaws.com.cn", "api.amazonwebservices.com.cn"}},
+		{"us-gov-", Partition{"aws-us-gov", "amazonaws.com", "api.aws"}},
+		{"eusc-", Partition{"aws-eusc", "amazonaws.eu", "api.amazonwebservices.eu"}},
+		{"us-iso-", Partition{"aws-iso", "c2s.ic.gov", "api.aws.ic.gov"}},
+		{"us-isob-", Partition{"aws-iso-b", "sc2s.sgov.gov", "api.aws.scloud"}},
+		{"eu-isoe-", Partition{"aws-iso-e", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk"}},
+		{"us-isof-", Partition{"aws-iso-f", "csp.hci.ic.gov", "api.aws.hci.ic.gov"}},
+	} {
+		if strings.HasPrefix(r.code, known.prefix) {
+			return known.partition
+		}
+	}
+	return Partition{"aws", "amazonaws.com", "api.aws"}
+}
