@@ -104,12 +104,26 @@ func (e *FetchError) Explain() (explain.Explanation, bool) {
 	x.Said = e.Error()
 	x.Cause = causes[0]
 	if len(slices.Compact(slices.Sorted(slices.Values(causes)))) > 1 {
-		x.Cause = fmt.Sprintf("no login in %d Regions or services, for different reasons; none was stored", len(e.Failures))
+		x.Cause = e.cause()
 		for i, failure := range e.Failures {
 			x.Means = append(x.Means, fmt.Sprintf("%s in %s: %s.", failure.Service, failure.Region, causes[i]))
 		}
 	}
 	return x, true
+}
+
+// cause is one line for failures that differ.
+func (e *FetchError) cause() string {
+	var missing []string
+	for _, failure := range e.Failures {
+		if permission := failure.missing(); !slices.Contains(missing, permission) {
+			missing = append(missing, permission)
+		}
+	}
+	if slices.Contains(missing, "") {
+		return "no login in several Regions, for different reasons; none was stored"
+	}
+	return "missing permissions: " + strings.Join(missing, ", ")
 }
 
 // explain tells what one refusal means.
@@ -121,7 +135,7 @@ func (f Failure) explain() (explain.Explanation, bool) {
 	}
 	switch refusal.Code {
 	case "AccessDeniedException", "AccessDenied":
-		return f.accessDenied(refusal.Message), true
+		return f.accessDenied(), true
 	case "UnrecognizedClientException", "InvalidClientTokenId":
 		return explain.Explanation{
 			Cause: f.Service + " does not know the credentials in " + f.Region,
@@ -144,17 +158,24 @@ func (f Failure) explain() (explain.Explanation, bool) {
 	}
 }
 
-// accessDenied names the permission that is missing: AWS says which, if it says anything.
-func (f Failure) accessDenied(message string) explain.Explanation {
-	missing := "ecr:GetAuthorizationToken"
+// missing is the permission that was missing, which AWS says if it says anything; empty if it was something else.
+func (f Failure) missing() string {
+	var refusal *awserr.Refusal
+	if !errors.As(f.Err, &refusal) || !strings.HasPrefix(refusal.Code, "AccessDenied") {
+		return ""
+	}
+	if match := regexp.MustCompile(`perform: ([a-z-]+:[A-Za-z]+)`).FindStringSubmatch(refusal.Message); match != nil {
+		return match[1]
+	}
 	if f.Service == ecrPublic().name {
-		missing = "ecr-public:GetAuthorizationToken or sts:GetServiceBearerToken"
+		return "ecr-public:GetAuthorizationToken or sts:GetServiceBearerToken"
 	}
-	if match := regexp.MustCompile(`perform: ([a-z-]+:[A-Za-z]+)`).FindStringSubmatch(message); match != nil {
-		missing = match[1]
-	}
+	return "ecr:GetAuthorizationToken"
+}
+
+func (f Failure) accessDenied() explain.Explanation {
 	x := explain.Explanation{
-		Cause: "the permission " + missing + " is missing, which docker_login needs",
+		Cause: "the permission " + f.missing() + " is missing, which docker_login needs",
 		Means: []string{"The credentials work; what they may do does not include to ask ECR for a password. A policy of the organization or a permissions boundary can be the reason too: AWS said above which kind of policy it was, if it says so."},
 	}
 	if f.Service == ecrPublic().name {

@@ -1,13 +1,16 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
@@ -22,6 +25,10 @@ type failure struct {
 	// keys gives the access key of the user ci; a token mints one and lets it be changed.
 	keys  bool
 	token func(string) string
+	// clock is the sandbox's; nil: this machine's.
+	clock func() time.Time
+	// byName leads the Step to STS by its own name, since an unsigned call's Region is in no other place.
+	byName bool
 	// script are faults.
 	script string
 	// policy tells that a trust policy is suggested.
@@ -38,6 +45,7 @@ func setTrust(condition string) func(*sandbox.Config) {
 }
 
 func failures() []failure {
+	late := new(atomic.Int64)
 	deny := func(c *sandbox.Config) {
 		c.Accounts[0].Roles[0].Policies, c.Accounts[0].Users[0].Policies = nil, nil
 	}
@@ -60,19 +68,33 @@ func failures() []failure {
 			return parts[0] + "." + parts[1] + "." + strings.Repeat("A", len(parts[2]))
 		}},
 		{name: "provider's keys not to be fetched", inputs: map[string]string{"timeout": "10"}, world: func(c *sandbox.Config) { c.UnreachableIssuer = true }},
-		{name: "token that is no identity token", script: assume + ` * error InvalidIdentityToken "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"`},
-		{name: "token expired on the way", script: assume + ` * error ExpiredTokenException "Token expired: current date/time 1700000001 must be before the expiration date/time 1700000000"`},
+		{name: "token that is no identity token", token: func(token string) string {
+			// Signed with a secret that both sides share, as access tokens often are; AWS takes public keys only.
+			return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + token[strings.Index(token, "."):]
+		}},
+		{name: "token expired on the way", clock: func() time.Time { return time.Now().Add(time.Duration(late.Load())) }, token: func(token string) string {
+			late.Store(int64(time.Hour)) // AWS's clock is ahead of this machine's, from when the token is made
+			return token
+		}},
 		{name: "claim rejected by the provider", script: assume + ` * error IDPRejectedClaim "The identity provider (IdP) reported that authentication failed"`},
 		{name: "provider does not answer", inputs: map[string]string{"timeout": "10"}, script: assume + ` * error IDPCommunicationError "Connection to the identity provider timed out"`},
-		{name: "session policy malformed", script: assume + ` * error MalformedPolicyDocument "Syntax errors in policy."`},
-		{name: "session policy too large", script: assume + ` * error PackedPolicyTooLarge "Packed policy consumes 132% of allotted space, please use smaller policy."`},
-		{name: "session longer than the role allows", script: assume + ` * error ValidationError "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."`},
-		{name: "STS not active in the Region", script: assume + ` * error RegionDisabledException "STS is not activated in this region for account:123456789012. Your account administrator can activate STS in this region using the IAM Console."`},
+		{name: "session policy malformed", inputs: map[string]string{"inline_session_policy": `{"Version":"2012-10-17","Statement":"everything"}`}},
+		{name: "session policy too large", inputs: map[string]string{"inline_session_policy": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}`, "managed_session_policies": "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"},
+			world: func(c *sandbox.Config) { c.PackedPolicyCharacters = 100 }},
+		{name: "session longer than the role allows", inputs: map[string]string{"session_duration": "7200"}},
+		{name: "STS not active in the Region", byName: true, world: func(c *sandbox.Config) { c.DisabledRegions = []string{"us-east-1"} }},
+		{name: "hop of the chain refused", inputs: map[string]string{"role_chain": "arn:aws:iam::210987654321:role/deploy-target"}, world: func(c *sandbox.Config) {
+			c.Accounts[1].Roles[0].TrustPolicy = json.RawMessage(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"123456789012"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"agreed"}}}}`)
+		}},
 		{name: "throttled until the timeout", inputs: map[string]string{"timeout": "10"}, script: assume + ` * error Throttling "Rate exceeded"`},
 		{name: "access key unknown", inputs: map[string]string{"role_arn": "", "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "a-secret-that-nobody-has"}},
 		{name: "secret of another access key", keys: true, inputs: map[string]string{"secret_access_key": "a-secret-that-nobody-has"}},
 		{name: "role may not log in to ECR", inputs: map[string]string{"docker_login": "true"}, world: deny},
 		{name: "user may not log in to ECR", keys: true, inputs: map[string]string{"docker_login": "true"}, world: deny},
+		{name: "role may not log in to ECR Public", inputs: map[string]string{"docker_login": "true", "ecr_registries": "public.ecr.aws"}, world: func(c *sandbox.Config) {
+			c.Accounts[0].Roles[0].Policies = []json.RawMessage{json.RawMessage(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["ecr:GetAuthorizationToken","ecr-public:GetAuthorizationToken"],"Resource":"*"}}`)}
+		}},
+		{name: "role may log in to no registry", inputs: map[string]string{"docker_login": "true", "ecr_registries": "210987654321, 123456789012.dkr.ecr.eu-west-1.amazonaws.com, public.ecr.aws"}, world: deny},
 		{name: "build token not accepted", inputs: map[string]string{"build_api_token": "token-of-another-build"}},
 		{name: "no token endpoint at that address", inputs: map[string]string{"build_url": "OTHER"}},
 		{name: "token endpoint does not like the audience", script: idToken + " * status 400"},
@@ -90,9 +112,15 @@ func TestExplanations(t *testing.T) {
 			if f.world != nil {
 				f.world(&config)
 			}
-			cloud := startSandbox(t, sandbox.Options{Config: config, Issuer: bitriseIssuer, Faults: parseFaults(t, f.script)})
+			const sts = "sts.us-east-1.amazonaws.com"
+			cloud := startSandbox(t, sandbox.Options{Config: config, Issuer: bitriseIssuer, Clock: f.clock, Faults: parseFaults(t, f.script), TLS: f.byName, Hosts: []string{sts}})
 			page := filepath.Join(t.TempDir(), "annotation.md")
-			r := newRun(t, cloud, "ANNOTATION="+page)
+			environ := []string{"ANNOTATION=" + page}
+			if f.byName {
+				forward := startProxy(t, func(string) string { return strings.TrimPrefix(cloud.AWSURL(), "https://") })
+				environ = append(environ, "HTTPS_PROXY="+forward.url, "AWS_ENDPOINT_URL_STS=")
+			}
+			r := newRun(t, cloud, environ...)
 			for i, entry := range r.environ {
 				if path, found := strings.CutPrefix(entry, "PATH="); found {
 					r.environ[i] = "PATH=" + plugin + string(os.PathListSeparator) + path
@@ -220,6 +248,7 @@ func normalize(log string, cloud *sandbox.Sandbox) string {
 		{`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`, "00000000-0000-0000-0000-000000000000"},
 		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`, "2026-01-02T03:04:05Z"},
 		{`(?m)^Attempt \d+ failed: .*\n`, ""},
+		{`date/time\s+\d{10}`, "date/time 1700000000"},
 	} {
 		log = regexp.MustCompile(rule[0]).ReplaceAllString(log, rule[1])
 	}

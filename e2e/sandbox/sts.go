@@ -129,7 +129,7 @@ func (s *Sandbox) sessionPolicies(form url.Values) ([]*Policy, int, *refusal) {
 	if document := form.Get("Policy"); document != "" {
 		policy, err := ParsePolicy([]byte(document))
 		if err != nil {
-			return nil, 0, refuse(http.StatusBadRequest, "MalformedPolicyDocument", "%s", err)
+			return nil, 0, refuse(http.StatusBadRequest, "MalformedPolicyDocument", "Syntax errors in policy.")
 		}
 		policies = append(policies, policy)
 		size += utf8.RuneCountInString(document)
