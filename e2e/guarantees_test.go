@@ -77,12 +77,7 @@ func TestRaceOf120Builds(t *testing.T) {
 // A connection that is refused is tried again until somebody listens.
 func TestConnectionRefused(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
+	address := freeAddress(t)
 	r := newRun(t, cloud, "AWS_ENDPOINT_URL_STS=http://"+address)
 	output, err := r.stepUntil("connection refused; the next one comes in", func(*os.Process) {
 		forward(t, address, strings.TrimPrefix(cloud.AWSURL(), "http://"))

@@ -84,12 +84,7 @@ func TestStepAgainstMoto(t *testing.T) {
 func startMoto(t *testing.T) string {
 	t.Helper()
 	program := need(t, "moto_server", "install moto, for example with: pip install 'moto[server]'")
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
+	address := freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
 	command := exec.CommandContext(t.Context(), program, "-H", "127.0.0.1", "-p", port)
 	var log strings.Builder
@@ -119,6 +114,17 @@ func startMoto(t *testing.T) string {
 			return "http://" + address
 		}
 	}
+}
+
+// freeAddress returns an address on loopback that nobody listens at.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
 }
 
 // go-containerregistry's default keychain finds the login in Docker's file, and opens the registry with it.

@@ -1,15 +1,21 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
@@ -184,6 +190,71 @@ func TestProxyAndPrivateAuthority(t *testing.T) {
 	output, err := newRun(t, cloud, append(environment, "AWS_CA_BUNDLE=")...).step(given)
 	if err == nil || !strings.Contains(output, "certificate") || strings.Contains(output, "Attempt 1 failed") {
 		t.Errorf("%v\n%s", err, output)
+	}
+}
+
+// A forward proxy that nobody here wrote, and that asks for a password. Behind it stands the test's own, which leads the
+// names to the sandbox.
+func TestTinyproxy(t *testing.T) {
+	tinyproxy := need(t, "tinyproxy", "install it, for example with: apt-get install tinyproxy")
+	hosts := []string{"app.bitrise.io", "sts.us-east-1.amazonaws.com"}
+	cloud := startSandbox(t, sandbox.Options{TLS: true, Hosts: hosts})
+	behind := startProxy(t, func(host string) string {
+		if strings.HasPrefix(host, "app.bitrise.io") {
+			return strings.TrimPrefix(cloud.BitriseURL(), "https://")
+		}
+		return strings.TrimPrefix(cloud.AWSURL(), "https://")
+	})
+	const password = "proxy-password-canary"
+	address := startTinyproxy(t, tinyproxy, fmt.Sprintf("Upstream http %s\nBasicAuth builder %s\n", strings.TrimPrefix(behind.url, "http://"), password))
+	build := strings.Replace(cloud.BuildURL(), cloud.BitriseURL(), "https://app.bitrise.io", 1)
+	for _, row := range []struct {
+		user  string
+		works bool
+	}{{"builder:" + password, true}, {"builder:wrong-" + password, false}} {
+		r := newRun(t, cloud, "HTTPS_PROXY=http://"+row.user+"@"+address, "AWS_ENDPOINT_URL_STS=")
+		output, err := r.step(map[string]string{"role_arn": role, "build_url": build, "verbose": "true"})
+		if (err == nil) != row.works || !row.works && !strings.Contains(flat(output), "the proxy "+address+" does not let app.bitrise.io:443 be reached: 401") {
+			t.Errorf("%s: %v\n%s", row.user, err, output)
+		}
+		if strings.Contains(output, password) {
+			t.Errorf("the proxy's password shows in the log:\n%s", output)
+		}
+	}
+	if got := behind.hosts(); !slices.Equal(got, []string{"app.bitrise.io:443", "sts.us-east-1.amazonaws.com:443"}) {
+		t.Errorf("tunnels to %v", got)
+	}
+}
+
+// startTinyproxy starts a tinyproxy with some lines of configuration, and returns its address.
+func startTinyproxy(t *testing.T, program, lines string) string {
+	t.Helper()
+	address := freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	file := filepath.Join(t.TempDir(), "tinyproxy.conf")
+	if err := os.WriteFile(file, []byte("Listen 127.0.0.1\nPort "+port+"\nTimeout 60\nMaxClients 20\nConnectPort 443\n"+lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(program, "-d", "-c", file)
+	var log bytes.Buffer
+	command.Stdout, command.Stderr = &log, &log
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = command.Wait(); close(ended) }()
+	t.Cleanup(func() { _ = command.Process.Kill(); <-ended })
+	for {
+		// A poll of a server that is starting.
+		if connection, err := net.Dial("tcp", address); err == nil {
+			_ = connection.Close()
+			return address
+		}
+		select {
+		case <-ended:
+			t.Fatalf("tinyproxy ended:\n%s", log.String())
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 }
 

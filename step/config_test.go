@@ -100,6 +100,14 @@ func TestInputLimits(t *testing.T) {
 		{"timeout 3601", func(in *step.Inputs) { in.Timeout = "3601" }, "timeout", "from 10 to 3600"},
 		{"timeout of minutes", func(in *step.Inputs) { in.Timeout = "3m" }, "timeout", `"3m" found`},
 		{"docker_login yes", func(in *step.Inputs) { in.DockerLogin = "yes" }, "docker_login", `true or false wanted, "yes" found`},
+		{"registries of all kinds", func(in *step.Inputs) {
+			in.DockerLogin, in.ECRRegistries = "true", "000000000001,\n 123456789012.dkr.ecr.us-east-1.amazonaws.com/app:1 ,, https://public.ecr.aws \r\n"
+		}, "", ""},
+		{"registry of somebody else", func(in *step.Inputs) { in.DockerLogin, in.ECRRegistries = "true", "123456789012, docker.io" }, "ecr_registries", `"docker.io" found`},
+		{"registry of another partition", func(in *step.Inputs) {
+			in.DockerLogin, in.ECRRegistries = "true", "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"
+		}, "ecr_registries", "is in the partition aws-cn"},
+		{"registries without docker_login", func(in *step.Inputs) { in.ECRRegistries = "123456789012" }, "ecr_registries", "it would do nothing: docker_login is not true"},
 		{"docker_login true", func(in *step.Inputs) { in.DockerLogin = "true" }, "", ""},
 		{"verbose TRUE", func(in *step.Inputs) { in.Verbose = "TRUE" }, "verbose", "true or false wanted"},
 		{"build_url empty", func(in *step.Inputs) { in.BuildURL = "" }, "build_url", "for a local run give"},
