@@ -15,8 +15,10 @@ import (
 
 // The limits of https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html.
 const (
-	// MinDuration and MaxDuration bound a session's duration; what a role allows may be less.
-	MinDuration, MaxDuration = 900 * time.Second, 43200 * time.Second
+	// MinDuration is the shortest that a session can be.
+	MinDuration = 900 * time.Second
+	// MaxDuration is the longest; what a role allows may be less.
+	MaxDuration = 43200 * time.Second
 	// MaxChainedDuration bounds the duration of a session that is made from another role's session.
 	MaxChainedDuration = 3600 * time.Second
 
@@ -40,7 +42,7 @@ func (s SessionSettings) seconds() *int32 {
 	if s.Duration == 0 {
 		return nil
 	}
-	return aws.Int32(int32(s.Duration / time.Second))
+	return aws.Int32(int32(s.Duration.Seconds()))
 }
 
 func (s SessionSettings) policy() *string {

@@ -158,7 +158,7 @@ func (s *signer) corrected(err error, header http.Header) error {
 	if (ahead - s.ahead).Abs() < tolerable {
 		return err
 	}
-	marked, skewed := awserr.Skewed(err)
+	skewed, marked := awserr.Skewed(err)
 	if skewed {
 		s.ahead = ahead
 	}

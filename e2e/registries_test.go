@@ -54,7 +54,7 @@ type byName struct {
 	proxy *proxy
 }
 
-func newRunByName(t *testing.T, more ...string) *byName {
+func newRunByName(t *testing.T) *byName {
 	t.Helper()
 	names := append(worldwide(), "sts.us-east-1.amazonaws.com", "api.ecr-public.us-east-1.amazonaws.com")
 	for _, region := range []string{"us-east-1", "eu-west-1", "us-west-2"} {
@@ -67,8 +67,10 @@ func newRunByName(t *testing.T, more ...string) *byName {
 		}
 		return ""
 	})
-	environ := append([]string{"HTTPS_PROXY=" + forward.url, "AWS_ENDPOINT_URL_STS=", "AWS_ENDPOINT_URL_ECR=", "AWS_ENDPOINT_URL_ECR_PUBLIC="}, more...)
-	r := &byName{run: newRun(t, cloud, environ...), proxy: forward}
+	r := &byName{
+		run:   newRun(t, cloud, "HTTPS_PROXY="+forward.url, "AWS_ENDPOINT_URL_STS=", "AWS_ENDPOINT_URL_ECR=", "AWS_ENDPOINT_URL_ECR_PUBLIC="),
+		proxy: forward,
+	}
 	// What comes after the Step trusts the sandbox's authority: Go's programs do so by this variable.
 	bundle := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(bundle, cloud.CACertificate(), 0o600); err != nil {

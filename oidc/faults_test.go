@@ -16,7 +16,7 @@ import (
 )
 
 // hangUp ends the connection without an answer.
-func hangUp(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
+func hangUp(_ http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
 
 // cutShort promises more than it sends.
 func cutShort(w http.ResponseWriter, _ *http.Request) {

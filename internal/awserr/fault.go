@@ -64,16 +64,16 @@ func Passes(err error) bool {
 // Skewed marks a refusal that can come of a wrong clock as one that may pass, and tells whether it was one. It is for
 // whoever knows that the clock is wrong, and corrects it before the next attempt. The codes are those of
 // https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html.
-func Skewed(err error) (marked error, skewed bool) {
+func Skewed(err error) (skewed bool, marked error) {
 	var refusal *Refusal
 	if !errors.As(err, &refusal) {
-		return err, false
+		return false, err
 	}
 	switch refusal.Code {
 	case "RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture", "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure":
-		return retry.Passing(err, 0), true
+		return true, retry.Passing(err, 0)
 	default:
-		return err, false
+		return false, err
 	}
 }
 

@@ -49,13 +49,13 @@ func TestFromJSON(t *testing.T) {
 
 func TestSkewed(t *testing.T) {
 	for code, skewed := range map[string]bool{"InvalidSignatureException": true, "RequestExpired": true, "AccessDeniedException": false} {
-		marked, got := awserr.Skewed(&awserr.Refusal{Code: code})
+		got, marked := awserr.Skewed(&awserr.Refusal{Code: code})
 		if got != skewed || awserr.Passes(marked) != skewed {
 			t.Errorf("%s: %v, %v", code, got, marked)
 		}
 	}
 	other := errors.New("no refusal")
-	if marked, got := awserr.Skewed(other); got || marked != other {
+	if got, marked := awserr.Skewed(other); got || !errors.Is(marked, other) {
 		t.Errorf("%v, %v", got, marked)
 	}
 }
