@@ -15,13 +15,20 @@ demo: ## run the Step against the local cloud and show what the next Step sees
 sandbox: ## run the local cloud until Ctrl-C; it prints the variables that point an AWS client at it
 	@cd e2e && $(GO) run ./cmd/sandbox
 
-test: unit e2e ## run every test of both modules, with the race detector
+# Where the tests note what of the Step's code has run: those beside it, and the program that e2e runs.
+COVERAGE = $(CURDIR)/coverage.data
+
+test: unit e2e ## run every test of both modules, with the race detector, and print the coverage of each package
+	@echo; echo "Coverage of the Step by all tests together:"
+	@$(GO) tool covdata percent -i=$(COVERAGE)/unit,$(COVERAGE)/e2e | sed 's|^.*/bitrise-step-authenticate-with-aws|.|'
 
 unit: ## run the tests beside the Step's code
-	$(GO) test -race -cover ./...
+	@rm -rf $(COVERAGE)/unit && mkdir -p $(COVERAGE)/unit
+	$(GO) test -race -cover ./... -args -test.gocoverdir=$(COVERAGE)/unit
 
 e2e: ## run the tests that run the Step as a program
-	cd e2e && $(GO) test -race ./...
+	@rm -rf $(COVERAGE)/e2e && mkdir -p $(COVERAGE)/e2e
+	cd e2e && GOCOVERDIR=$(COVERAGE)/e2e $(GO) test -race ./...
 
 FUZZTIME ?= 20s
 
@@ -42,4 +49,4 @@ fmt: ## format the code
 	gofmt -w $$(git ls-files '*.go')
 
 clean: ## remove what these targets made
-	rm -rf bin dist
+	rm -rf bin dist coverage.data

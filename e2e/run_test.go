@@ -42,6 +42,7 @@ func newRun(t *testing.T, cloud *sandbox.Sandbox, environ ...string) *run {
 		"ENVMAN_ENVSTORE_PATH=" + r.store.Path,
 		"DOCKER_CONFIG=" + r.docker,
 		quickExit,
+		"GOCOVERDIR=" + os.Getenv("GOCOVERDIR"),
 	}, append(cloud.Environ(), environ...)...)
 	return r
 }

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	folder, err := os.MkdirTemp("", "authenticate-with-aws-")
 	if err == nil {
 		bin = folder
-		err = harness.Build(context.Background(), bin, "-race")
+		err = harness.Build(context.Background(), bin, buildFlags()...)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -36,6 +36,14 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	_ = os.RemoveAll(folder)
 	os.Exit(code)
+}
+
+// buildFlags are those of the program under test. With the variable GOCOVERDIR set it notes there what of it runs.
+func buildFlags() []string {
+	if os.Getenv("GOCOVERDIR") != "" {
+		return []string{"-race", "-cover"}
+	}
+	return []string{"-race"}
 }
 
 func TestScripts(t *testing.T) {
@@ -83,6 +91,7 @@ func setUp(e *testscript.Env) error {
 	}
 	e.Vars = append(e.Vars, cloud.Environ()...)
 	e.Setenv("GORACE", strings.TrimPrefix(quickExit, "GORACE="))
+	e.Setenv("GOCOVERDIR", os.Getenv("GOCOVERDIR"))
 	e.Setenv("HOME", home)
 	e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
 	e.Setenv("ENVMAN_ENVSTORE_PATH", store.Path)

@@ -155,3 +155,18 @@ func TestLockEndsWithItsContext(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Where a file stands in the place of the folder, nothing can be locked or written.
+func TestFolderThatCannotBeMade(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(file, "folder", "config")
+	if _, err := sharedfile.Lock(t.Context(), path); err == nil {
+		t.Error("it was locked")
+	}
+	if err := sharedfile.Replace(path, nil, 0o600); err == nil {
+		t.Error("it was written")
+	}
+}
