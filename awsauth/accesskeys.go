@@ -2,6 +2,7 @@ package awsauth
 
 import (
 	"context"
+	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -27,8 +28,16 @@ func (a AccessKeys) Session(ctx context.Context, config aws.Config) (Session, er
 		if err != nil {
 			return awserr.Shorten("STS", err, a.Keys.AccessKeyID, a.Keys.SecretAccessKey, a.Keys.SessionToken)
 		}
-		session.CallerARN, session.AccountID = aws.ToString(answer.Arn), aws.ToString(answer.Account)
-		return nil
+		arn, account := aws.ToString(answer.Arn), aws.ToString(answer.Account)
+		// The SDK takes an answer that was cut off for an empty one. Who says nothing has verified nothing.
+		if arn == "" && account == "" {
+			return retry.Passing(errors.New("STS answered without saying whose the key is"), 0)
+		}
+		session.CallerARN, err = callerARN(arn, a.Keys)
+		if session.AccountID = account; err == nil && account == "" {
+			session.AccountID = accountOf(session.CallerARN)
+		}
+		return err
 	})
 	if err != nil {
 		return Session{}, &KeyError{Err: err}

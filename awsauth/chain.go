@@ -63,14 +63,11 @@ func (c Chain) hop(ctx context.Context, config aws.Config, caller Session, role 
 	}
 	client := sts.NewFromConfig(config, func(o *sts.Options) { o.Credentials = caller })
 	var session Session
+	fresh := awserr.Fresh{Credentials: !caller.Expires.IsZero()} // a session that STS has handed out a moment ago
 	err := c.Retry.Do(ctx, func(ctx context.Context) error {
 		answer, err := client.AssumeRole(ctx, input)
 		if err != nil {
-			err = awserr.Shorten("STS", err, caller.SecretAccessKey, caller.SessionToken)
-			if !caller.Expires.IsZero() { // a session that STS has handed out a moment ago
-				err = awserr.FreshCredentials(err)
-			}
-			return err
+			return fresh.Mark(awserr.Shorten("STS", err, caller.SecretAccessKey, caller.SessionToken))
 		}
 		session, err = newSession(answer.Credentials, answer.AssumedRoleUser)
 		return err
@@ -114,6 +111,12 @@ func (e *HopError) Explain() (explain.Explanation, bool) {
 		x = validation(e.Role, e.Settings, refusal.Message)
 	case "RegionDisabledException":
 		x = regionDisabled(e.Role)
+	case "InvalidClientTokenId", "UnrecognizedClientException":
+		x = explain.Explanation{
+			Cause: "STS does not know the credentials of the hop before",
+			Means: []string{"They were good a moment ago, and new ones can take seconds to be known everywhere; the Step has waited for that."},
+			Do:    []string{"Run the build again. If it stays so, check that the role of the hop before was not deleted or its sessions revoked."},
+		}
 	case "ExpiredToken", "ExpiredTokenException":
 		x = explain.Explanation{Cause: "the credentials of the hop before have expired", Do: []string{"Give role_chain fewer hops, or give the session before a longer duration."}}
 	default:
@@ -135,6 +138,9 @@ func (e *HopError) accessDenied(message string) explain.Explanation {
 			fmt.Sprintf("Check that the trust policy of %s has a statement with the action sts:AssumeRole whose principal is the caller's role or user, or its account.", e.Role),
 			fmt.Sprintf("Check that the caller's policies allow sts:AssumeRole on %s.", e.Role),
 		},
+	}
+	if strings.Contains(message, "explicit deny") || strings.Contains(message, "because no ") {
+		x.Means = []string{"AWS said above which kind of policy it was. Both sides have to allow it, the caller's policies and the trust policy of the role, and nothing may deny it."}
 	}
 	if strings.Contains(message, "sts:TagSession") || e.Tags {
 		x.Do = append(x.Do, "session_tags are sent: both sides have to allow sts:TagSession too, and conditions on aws:RequestTag have to hold.")

@@ -47,7 +47,13 @@ func defaultAudience(partition string) string {
 	return "sts.amazonaws.com"
 }
 
+// providerARN is the principal that stands for the token's issuer: the ARN of the provider in the role's account, or for
+// the few that IAM knows by itself, their name
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-federated-web-identity).
 func (e *RoleError) providerARN() string {
+	if e.Token.builtIn() {
+		return host(e.Token.Issuer)
+	}
 	return fmt.Sprintf("arn:%s:iam::%s:oidc-provider/%s", e.Role.partition, e.Role.account, host(e.Token.Issuer))
 }
 
@@ -62,7 +68,8 @@ func (e *RoleError) trustPolicy() (policy, admits string) {
 			keys, admits = []string{"app_slug", "workflow"}, "builds of this app and workflow only"
 		}
 	}
-	if e.Role.account == "" || e.Token.Issuer == "" {
+	// How IAM writes an issuer that ends with a slash, and which claims the built-in ones are tested by, is another matter.
+	if e.Role.account == "" || e.Token.Issuer == "" || strings.HasSuffix(e.Token.Issuer, "/") || e.Token.builtIn() {
 		return "", ""
 	}
 	conditions := map[string]string{}
@@ -111,6 +118,16 @@ type statement struct {
 	Principal map[string]string
 	Action    string
 	Condition map[string]map[string]string
+}
+
+// builtIn tells whether IAM knows the issuer without a provider in the account.
+func (t IdentityToken) builtIn() bool {
+	switch host(t.Issuer) {
+	case "accounts.google.com", "cognito-identity.amazonaws.com", "graph.facebook.com", "www.amazon.com":
+		return true
+	default:
+		return false
+	}
 }
 
 // audience is the token's aud.

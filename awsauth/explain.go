@@ -87,7 +87,7 @@ func common(refusal *awserr.Refusal) explain.Explanation {
 		}
 	case "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException":
 		return explain.Explanation{
-			Cause: "AWS turned the call away as one too many, until the Step's timeout",
+			Cause: "AWS turned the call away as one too many, for longer than the timeout",
 			Means: []string{"An account may call STS so often a second. Other builds and programs of the account share that."},
 			Do:    []string{"Raise timeout: the Step spreads its attempts, and more time lets more builds through.", "Start fewer builds at the same moment."},
 		}
@@ -112,7 +112,7 @@ func (e *RoleError) invalidToken(message string) explain.Explanation {
 			Cause: fmt.Sprintf("the OIDC provider in %s does not know the audience %s", e.Role.owner(), e.Token.audience()),
 			Means: []string{"The provider is there. Its list of audiences lacks the one that the token is for."},
 			Do: []string{
-				"Set audience to one that the provider lists: IAM console, Identity providers, " + host(e.Token.Issuer) + ", Audiences. Usually it is sts.amazonaws.com.",
+				"Set audience to one that the provider lists: IAM console, Identity providers, " + host(e.Token.Issuer) + ", Audiences. Usually it is " + defaultAudience(e.Role.partition) + ".",
 				"Or add " + e.Token.audience() + " to that list.",
 			},
 		}

@@ -35,6 +35,10 @@ func ParseRoleARN(s string) (RoleARN, error) {
 	if role.account == "" && IsAWSPartition(role.partition) {
 		return RoleARN{}, fmt.Errorf("the ARN of an IAM role with an account of 12 digits wanted, such as arn:%s:iam::123456789012:role/%s, %q found", role.partition, role.name, shorten(s))
 	}
+	// A path may hold almost anything, also what is meant to be a list.
+	if strings.Contains(s, ",arn:") {
+		return RoleARN{}, fmt.Errorf("one ARN wanted, several with commas between them found: %q; where a list is taken, it is one a line", shorten(s))
+	}
 	if len(s) < shortest || len(s) > longest {
 		return RoleARN{}, fmt.Errorf("an ARN has %d to %d characters, this one %d", shortest, longest, len(s))
 	}

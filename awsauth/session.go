@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -71,10 +72,27 @@ func newSession(credentials *types.Credentials, user *types.AssumedRoleUser) (Se
 		Expires: *credentials.Expiration,
 	}
 	if user != nil {
-		session.CallerARN = aws.ToString(user.Arn)
-		session.AccountID = accountOf(session.CallerARN)
+		arn, err := callerARN(aws.ToString(user.Arn), session.Keys)
+		if err != nil {
+			return Session{}, err
+		}
+		session.CallerARN, session.AccountID = arn, accountOf(arn)
 	}
 	return session, nil
+}
+
+// callerARN takes the ARN that STS gives the caller; STS-compatible services may give none. It is shown and exported, so it
+// has to be an ARN and nothing else, least of all one of the secrets beside it.
+func callerARN(text string, keys Keys) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	const longest = 2048 // as https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumedRoleUser.html has it
+
+	if len(text) > longest || !regexp.MustCompile(`^arn:[!-~]+$`).MatchString(text) || secret.Scrub(text, keys.SecretAccessKey, keys.SessionToken) != text {
+		return "", retry.Passing(errors.New("STS answered a caller that is no ARN"), 0)
+	}
+	return text, nil
 }
 
 // accountOf takes the account out of an ARN, arn:partition:service:region:account:resource; empty if there is none.

@@ -90,7 +90,7 @@ type PolicyARN struct{ text, partition string }
 // ParsePolicyARN takes the ARN of a managed policy.
 func ParsePolicyARN(s string) (PolicyARN, error) {
 	match := regexp.MustCompile(`^arn:([a-z][a-z0-9-]*):iam::(\d{12}|aws|):policy/[!-~]{1,640}$`).FindStringSubmatch(s)
-	if match == nil {
+	if match == nil || strings.Contains(s, ",arn:") {
 		return PolicyARN{}, fmt.Errorf("the ARN of a managed policy wanted, such as arn:aws:iam::aws:policy/ReadOnlyAccess, %q found", shorten(s))
 	}
 	return PolicyARN{text: s, partition: match[1]}, nil

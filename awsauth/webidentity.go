@@ -2,7 +2,6 @@ package awsauth
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,6 +20,8 @@ type IdentityToken struct {
 	Text secret.Text
 	// Expires is when it ends, by this machine's clock; zero if that is not known.
 	Expires time.Time
+	// Single tells that there is no other one to be had.
+	Single bool
 	// Issuer and Claims are what it says, for the explanation of a refusal. The claims are those that a trust policy can
 	// test, in the order in which they are to be shown.
 	Issuer string
@@ -45,8 +46,8 @@ type WebIdentity struct {
 	SessionName SessionName
 	// Settings shape the session.
 	Settings SessionSettings
-	// Token yields an identity token. It is called again when the last one has ended, or is about to, before it was
-	// exchanged; it may then return an error.
+	// Token yields an identity token. It is called again when the last one has ended before it was exchanged, or, if another
+	// can be had, is about to; it may then return an error.
 	Token func(context.Context) (IdentityToken, error)
 	// Retry is how the call is tried again if its fault may pass.
 	Retry retry.Policy
@@ -54,52 +55,59 @@ type WebIdentity struct {
 	Now func() time.Time
 }
 
-// errStale ends the attempts with a token that would not outlive the next one.
-var errStale = errors.New("the identity token has expired")
-
-// Session exchanges the token for a session's credentials. The call is not signed: config's credentials, if it has any,
-// are not asked for. Whose the session is comes from the same answer.
+// Session exchanges a token for a session's credentials. The call is not signed: config's credentials, if it has any, are
+// not asked for. Whose the session is comes from the same answer.
 func (w WebIdentity) Session(ctx context.Context, config aws.Config) (Session, error) {
 	client := sts.NewFromConfig(config, func(o *sts.Options) { o.Credentials = aws.AnonymousCredentials{} })
-	for {
-		token, err := w.Token(ctx)
-		if err != nil {
-			return Session{}, err
+	var token IdentityToken
+	var session Session
+	var tokenErr error
+	policy := w.Retry
+	// The first attempt is made with whatever token there is: whether one that is about to end still counts is for STS to
+	// say, and another one would end as soon.
+	policy.Prepare = func(ctx context.Context) error {
+		if token.Text.IsEmpty() || w.stale(token) {
+			token, tokenErr = w.Token(ctx)
 		}
-		session, err := w.exchange(ctx, client, token)
-		if errors.Is(err, errStale) {
-			continue
-		}
-		if err != nil {
-			return Session{}, &RoleError{Role: w.Role, Token: token, Settings: w.Settings, Err: err}
-		}
+		return tokenErr
+	}
+	err := policy.Do(ctx, func(ctx context.Context) (err error) {
+		session, err = w.exchange(ctx, client, token)
+		return err
+	})
+	switch {
+	case tokenErr != nil:
+		return Session{}, tokenErr
+	case err != nil:
+		return Session{}, &RoleError{Role: w.Role, Token: token, Settings: w.Settings, Err: err}
+	default:
 		return session, nil
 	}
 }
 
-// exchange tries with one token for as long as that lives. The first attempt is made in any case: whether a token that is
-// about to end still counts is for STS to say, and one that ends so soon would be followed by another of its kind.
+// stale tells whether a token is not to be sent again.
+func (w WebIdentity) stale(token IdentityToken) bool {
+	if token.Expires.IsZero() {
+		return false
+	}
+	if token.Single {
+		return !w.Now().Before(token.Expires)
+	}
+	return w.Now().Add(freshness).After(token.Expires)
+}
+
+// exchange makes one attempt.
 func (w WebIdentity) exchange(ctx context.Context, client *sts.Client, token IdentityToken) (Session, error) {
-	var session Session
-	first := true
-	err := w.Retry.Do(ctx, func(ctx context.Context) error {
-		if !first && !token.Expires.IsZero() && w.Now().Add(freshness).After(token.Expires) {
-			return errStale
-		}
-		first = false
-		answer, err := client.AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
-			RoleArn:          aws.String(w.Role.String()),
-			RoleSessionName:  aws.String(w.SessionName.String()),
-			WebIdentityToken: aws.String(token.Text.Reveal()),
-			DurationSeconds:  w.Settings.seconds(),
-			Policy:           w.Settings.policy(),
-			PolicyArns:       w.Settings.managed(),
-		})
-		if err != nil {
-			return awserr.Shorten("STS", err, token.Text)
-		}
-		session, err = newSession(answer.Credentials, answer.AssumedRoleUser)
-		return err
+	answer, err := client.AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
+		RoleArn:          aws.String(w.Role.String()),
+		RoleSessionName:  aws.String(w.SessionName.String()),
+		WebIdentityToken: aws.String(token.Text.Reveal()),
+		DurationSeconds:  w.Settings.seconds(),
+		Policy:           w.Settings.policy(),
+		PolicyArns:       w.Settings.managed(),
 	})
-	return session, err
+	if err != nil {
+		return Session{}, awserr.Shorten("STS", err, token.Text)
+	}
+	return newSession(answer.Credentials, answer.AssumedRoleUser)
 }

@@ -108,25 +108,25 @@ func group(registries []Registry) []*tokenGroup {
 
 // authorize gets a group's token.
 func (f Fetcher) authorize(ctx context.Context, g *tokenGroup) error {
-	// IAM is consistent within seconds. After about half a minute of attempts the refusal is taken for what it says.
-	const freshAttempts = 8
-
 	signer := &signer{now: f.Now}
-	attempts := 0
+	fresh := awserr.Fresh{Credentials: f.Fresh}
 	return f.Retry.Do(ctx, func(ctx context.Context) error {
 		body, err := g.service.call(ctx, f.Config, g.region, signer)
-		if attempts++; f.Fresh && attempts < freshAttempts {
-			err = awserr.FreshCredentials(err)
-		}
 		if err != nil {
-			return err
+			return fresh.Mark(err)
 		}
 		if g.token, err = parseAnswer(g.service.name, body); err != nil {
 			return retry.Passing(err, 0)
 		}
-		// Where the account's own registry is, only the answer says.
-		if g.token.host == "" && slices.ContainsFunc(g.registries, f.own) {
+		// Where the account's own registry is, only the answer says. AWS itself says a host of ECR's.
+		if !slices.ContainsFunc(g.registries, f.own) {
+			return nil
+		}
+		if g.token.host == "" {
 			return retry.Passing(fmt.Errorf("the answer of %s names no registry", g.service.name), 0)
+		}
+		if _, known := regionOfHost(g.token.host); !known && !g.service.moved(ctx, f.Config) {
+			return retry.Passing(fmt.Errorf("the answer of %s names a registry that is not of ECR: %q", g.service.name, shorten(g.token.host)), 0)
 		}
 		return nil
 	})

@@ -239,6 +239,30 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// rerouted sends every call to one server, whatever its host.
+type rerouted struct{ host string }
+
+func (r rerouted) RoundTrip(request *http.Request) (*http.Response, error) {
+	request.URL.Scheme, request.URL.Host = "http", r.host
+	return http.DefaultTransport.RoundTrip(request)
+}
+
+// AWS itself names registries of ECR only; elsewhere, where the variables lead the call, it is any host.
+func TestHostOfTheOwnRegistry(t *testing.T) {
+	for host, right := range map[string]bool{"https://" + host: true, "https://index.docker.io": false, "http://127.0.0.1:5000": false} {
+		fake := &fakeECR{answers: map[string]http.HandlerFunc{"": reply(200, answer(encoded("AWS:x"), host))}}
+		fetcher := fake.fetcher(t, 1)
+		address := strings.TrimPrefix(aws.ToString(fetcher.Config.BaseEndpoint), "http://")
+		if _, err := fetcher.Logins(t.Context(), own(t)); err != nil {
+			t.Errorf("%s, with an endpoint of its own: %v", host, err)
+		}
+		fetcher.Config.BaseEndpoint, fetcher.Config.HTTPClient = nil, &http.Client{Transport: rerouted{address}}
+		if _, err := fetcher.Logins(t.Context(), own(t)); (err == nil) != right || !right && !strings.Contains(err.Error(), "is not of ECR") {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
 func TestFreshCredentialsAreNotWaitedForForever(t *testing.T) {
 	fake := &fakeECR{answers: map[string]http.HandlerFunc{"": reply(400, `{"__type":"UnrecognizedClientException","message":"invalid"}`)}}
 	fetcher := fake.fetcher(t, 100)

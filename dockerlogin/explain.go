@@ -142,6 +142,11 @@ func (f Failure) explain() (explain.Explanation, bool) {
 			Means: []string{"STS took them a moment ago. A Region that has to be switched on for an account, and is not, answers like this."},
 			Do:    []string{"Check that the Region " + f.Region + " is enabled for the account: Account, AWS Regions.", "Run the build again: new credentials can take a moment to be known everywhere."},
 		}, true
+	case "ExpiredTokenException", "ExpiredToken":
+		return explain.Explanation{
+			Cause: "the credentials had expired when " + f.Service + " received them",
+			Do:    []string{"Give the session a longer duration, or temporary access keys that are fresh.", "Check this machine's clock."},
+		}, true
 	case "InvalidSignatureException", "SignatureDoesNotMatch":
 		return explain.Explanation{
 			Cause: f.Service + " does not accept the signature, likely because of the clock",
@@ -174,8 +179,12 @@ func (f Failure) missing() string {
 }
 
 func (f Failure) accessDenied() explain.Explanation {
+	cause := "the permission " + f.missing() + " is missing, which docker_login needs"
+	if strings.Contains(f.Err.Error(), "explicit deny") {
+		cause = "a policy denies " + f.missing() + ", which docker_login needs"
+	}
 	x := explain.Explanation{
-		Cause: "the permission " + f.missing() + " is missing, which docker_login needs",
+		Cause: cause,
 		Means: []string{"The credentials work; what they may do does not include to ask ECR for a password. A policy of the organization or a permissions boundary can be the reason too: AWS said above which kind of policy it was, if it says so."},
 	}
 	if f.Service == ecrPublic().name {

@@ -66,7 +66,7 @@ func (f File) Store(ctx context.Context, logins []Login) (undo func() error, err
 }
 
 func (f File) store(ctx context.Context, logins []Login) (undo func() error, err error) {
-	made := !exists(filepath.Dir(f.path))
+	folder, mode := f.before()
 	unlock, err := sharedfile.Lock(ctx, f.path)
 	if err != nil {
 		return nil, err
@@ -87,14 +87,24 @@ func (f File) store(ctx context.Context, logins []Login) (undo func() error, err
 		// The run's own context has perhaps ended, which is why this is called.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
 		defer cancel()
-		if err := f.restore(ctx, content, old); err != nil {
+		if err := f.restore(ctx, content, old, mode); err != nil {
 			return fmt.Errorf("undo the logins in %s: %w", f.path, err)
 		}
-		if made {
+		if !folder {
 			_ = os.Remove(filepath.Dir(f.path)) // stays if somebody else has put something there
 		}
 		return nil
 	}, nil
+}
+
+// before tells whether the folder is there, and the mode of the file.
+func (f File) before() (folder bool, mode fs.FileMode) {
+	_, err := os.Lstat(filepath.Dir(f.path))
+	info, statErr := os.Stat(f.path)
+	if statErr != nil {
+		return err == nil, fileMode
+	}
+	return err == nil, info.Mode().Perm()
 }
 
 const (
@@ -103,14 +113,9 @@ const (
 	undoPatience = 500 * time.Millisecond
 )
 
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
-}
-
 // restore undoes a store. If somebody else has written into the file since then, what they wrote is kept, and of the logins
 // only those go back that are still there as they were stored.
-func (f File) restore(ctx context.Context, stored, old []byte) error {
+func (f File) restore(ctx context.Context, stored, old []byte, mode fs.FileMode) error {
 	unlock, err := sharedfile.Lock(ctx, f.path)
 	if err != nil {
 		return err
@@ -129,9 +134,13 @@ func (f File) restore(ctx context.Context, stored, old []byte) error {
 		}
 		return sharedfile.Replace(f.path, content, fileMode)
 	case old == nil:
-		return os.Remove(f.path)
+		target, err := sharedfile.Resolve(f.path)
+		if err != nil {
+			return err
+		}
+		return os.Remove(target) // where the file is a link, it is one to nothing again
 	default:
-		return sharedfile.Replace(f.path, old, fileMode)
+		return sharedfile.Replace(f.path, old, mode)
 	}
 }
 
@@ -227,13 +236,53 @@ func shadows(config *configfile.ConfigFile, registry Registry) bool {
 	return config.CredentialsStore != ""
 }
 
-// parseObject reads a JSON object. The cause is left out of its error, which may quote the file, and the file has logins.
+// parseObject reads a JSON object. Objects of one name are put together, as Docker's library does it; encoding/json would
+// keep the last only. The cause is left out of its error, which may quote the file, and the file has logins.
 func parseObject(content []byte) (map[string]json.RawMessage, error) {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(content, &object); err != nil || object == nil {
-		return nil, errors.New("not a JSON object")
+	notOne := errors.New("not a JSON object")
+	if !json.Valid(content) {
+		return nil, notOne
+	}
+	decoder := json.NewDecoder(bytes.NewReader(content))
+	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
+		return nil, notOne
+	}
+	object := map[string]json.RawMessage{}
+	for decoder.More() {
+		token, err := decoder.Token()
+		if err != nil {
+			return nil, notOne
+		}
+		name, _ := token.(string) // a valid object has no other names
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return nil, notOne
+		}
+		if earlier, found := object[name]; found {
+			value = together(earlier, value)
+		}
+		object[name] = value
 	}
 	return object, nil
+}
+
+// together puts two objects together, the later one's entries before the earlier one's; of other values the later one
+// counts.
+func together(earlier, later json.RawMessage) json.RawMessage {
+	first, err := parseObject(earlier)
+	if err != nil {
+		return later
+	}
+	second, err := parseObject(later)
+	if err != nil {
+		return later
+	}
+	maps.Copy(first, second)
+	raw, err := json.Marshal(first)
+	if err != nil {
+		return later
+	}
+	return raw
 }
 
 // spelling returns name as the object spells it: Docker reads names without regard to case. Of several spellings it is the

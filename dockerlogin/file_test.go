@@ -94,6 +94,23 @@ func TestStoreAndHelpers(t *testing.T) {
 	}
 }
 
+// A name that stands there twice is no error to Docker, which puts both together.
+func TestStoreKeepsWhatStandsThereTwice(t *testing.T) {
+	file := fileWith(t, `{"auths":{"a":{"auth":"YTpi"}},"auths":{"b":{"auth":"YTpi"}},"credHelpers":{"x":"1"},"credHelpers":{"y":"2","x":"3"},"n":1,"n":[2]}`)
+	if _, err := file.Store(t.Context(), testLogin()); err != nil {
+		t.Fatal(err)
+	}
+	got := parse(t, file)
+	for _, want := range []string{`"a"`, `"b"`, host} {
+		if !strings.Contains(string(got["auths"]), want) {
+			t.Errorf("%s is lost: %s", want, got["auths"])
+		}
+	}
+	if compact(t, got["credHelpers"]) != `{"x":"3","y":"2"}` || compact(t, got["n"]) != "[2]" {
+		t.Errorf("%s, %s", got["credHelpers"], got["n"])
+	}
+}
+
 func TestStoreUsesTheSpellingOfTheFile(t *testing.T) {
 	file := fileWith(t, `{"AUTHS":{"other":{"auth":"a2VwdDprZXB0"}}}`)
 	if _, err := file.Store(t.Context(), testLogin()); err != nil {
@@ -170,6 +187,26 @@ func TestUndo(t *testing.T) {
 	}
 	if after, _ := os.ReadFile(file.String()); string(after) != before {
 		t.Errorf("the file is %s", after)
+	}
+
+	checkMode(t, file.String(), 0o644) // as it was
+
+	link := FileIn(t.TempDir())
+	target := filepath.Join(t.TempDir(), "real.json")
+	if err := os.Symlink(target, link.String()); err != nil {
+		t.Fatal(err)
+	}
+	if undo, err = link.Store(t.Context(), testLogin()); err != nil {
+		t.Fatal(err)
+	}
+	if err := undo(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.Readlink(link.String()); err != nil || got != target {
+		t.Errorf("the link is %q, %v", got, err)
+	}
+	if _, err := os.Stat(target); !os.IsNotExist(err) {
+		t.Errorf("the file behind the link is still there: %v", err)
 	}
 
 	fresh := FileIn(t.TempDir())

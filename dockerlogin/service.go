@@ -57,29 +57,18 @@ type endpointSource interface {
 // endpoint returns the URL that the service is called at. The rules are those of the SDK's clients, which a test compares
 // it with.
 func (s service) endpoint(ctx context.Context, config aws.Config, region awsid.Region) (string, error) {
+	base, err := s.baseEndpoint(ctx, config)
+	if err != nil || base != "" {
+		return base, err
+	}
 	fips, dualStack := false, false
-	base := aws.ToString(config.BaseEndpoint)
-	for _, source := range config.ConfigSources {
-		source, ok := source.(endpointSource)
-		if !ok {
-			continue
-		}
-		own, found, err := source.GetServiceBaseEndpoint(ctx, s.id)
-		if err != nil {
-			return "", err
-		}
-		if found {
-			base = own
-		}
+	for _, source := range sources(config) {
 		if state, _, err := source.GetUseFIPSEndpoint(ctx); err == nil {
 			fips = state == aws.FIPSEndpointStateEnabled
 		}
 		if state, _, err := source.GetUseDualStackEndpoint(ctx); err == nil {
 			dualStack = state == aws.DualStackEndpointStateEnabled
 		}
-	}
-	if base != "" {
-		return base, nil
 	}
 	host, suffix := s.host, region.Partition().DNSSuffix
 	if dualStack {
@@ -89,6 +78,33 @@ func (s service) endpoint(ctx context.Context, config aws.Config, region awsid.R
 		host += "-fips"
 	}
 	return fmt.Sprintf("https://%s.%s.%s", host, region, suffix), nil
+}
+
+// baseEndpoint is where the variables move the service to: its own one before that of all services; empty if neither is
+// set.
+func (s service) baseEndpoint(ctx context.Context, config aws.Config) (string, error) {
+	for _, source := range sources(config) {
+		if own, found, err := source.GetServiceBaseEndpoint(ctx, s.id); found || err != nil {
+			return own, err
+		}
+	}
+	return aws.ToString(config.BaseEndpoint), nil
+}
+
+// moved tells whether the service is called elsewhere than at AWS.
+func (s service) moved(ctx context.Context, config aws.Config) bool {
+	base, err := s.baseEndpoint(ctx, config)
+	return err == nil && base != ""
+}
+
+func sources(config aws.Config) []endpointSource {
+	var all []endpointSource
+	for _, source := range config.ConfigSources {
+		if known, ok := source.(endpointSource); ok {
+			all = append(all, known)
+		}
+	}
+	return all
 }
 
 // signer signs calls by the machine's clock, and by the server's once that is known to differ.

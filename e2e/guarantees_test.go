@@ -121,15 +121,17 @@ func TestExpiredTokenIsMintedAgain(t *testing.T) {
 		t.Errorf("%d tokens were fetched, want 2", got)
 	}
 
-	// A given one cannot be replaced.
-	cloud = startSandbox(t, sandbox.Options{Config: config, Faults: parseFaults(t, assume+` 1 error Throttling "Rate exceeded"`)})
+	// A given one cannot be replaced. It is sent for as long as it is good, which here it is not any more after the wait.
+	config = sandbox.DefaultConfig()
+	config.TokenLifetime = 3
+	cloud = startSandbox(t, sandbox.Options{Config: config, Faults: parseFaults(t, assume+" 1 status 503 3")})
 	token, err := cloud.MintToken("sts.amazonaws.com", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r = newRun(t, cloud)
 	output, err := r.step(map[string]string{"role_arn": role, "identity_token": token})
-	if err == nil || !strings.Contains(flat(output), "the token in identity_token") {
+	if err == nil || !strings.Contains(flat(output), "the token in identity_token has expired at ") || count(cloud, assume) != 1 {
 		t.Errorf("%v\n%s", err, output)
 	}
 	r.mustHaveExportedNothing()

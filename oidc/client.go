@@ -147,14 +147,17 @@ func (c Client) parseAnswer(answer []byte, audience string, now time.Time) (Toke
 		return Token{}, retry.Passing(fmt.Errorf("the answer's id_token is %w", err), 0)
 	}
 	if got := token.Audience(); len(got) != 1 || got[0] != audience {
-		return Token{}, fmt.Errorf("the answer's token is for the audience %q, %q was asked for", got, audience)
+		return Token{}, fmt.Errorf("the answer's token is for the audience %s, %q was asked for", oneLine(fmt.Sprintf("%q", got), maxMessage), audience)
 	}
-	if expires, ok := token.ExpiresAt(); ok {
-		if !now.Before(expires) {
-			return Token{}, fmt.Errorf("the answer's token has expired at %s, now it is %s", expires.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
-		}
-		token.expires = c.Now().Add(expires.Sub(now))
+	// OpenID Connect Core 1.0, section 2: exp is required.
+	expires, ok := token.ExpiresAt()
+	if !ok {
+		return Token{}, errors.New("the answer's token does not say when it expires (exp)")
 	}
+	if !now.Before(expires) {
+		return Token{}, fmt.Errorf("the answer's token has expired at %s, now it is %s", expires.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	token.expires = c.Now().Add(expires.Sub(now))
 	return token, nil
 }
 

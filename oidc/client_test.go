@@ -103,6 +103,9 @@ func TestClientErrors(t *testing.T) {
 		"other audience":         {answerWith(token(`{"aud":"other"}`)), `for the audience ["other"], "sts" was asked for`},
 		"audience and another":   {answerWith(token(`{"aud":["sts","other"]}`)), `for the audience ["sts" "other"]`},
 		"no audience":            {answerWith(token(`{}`)), `for the audience []`},
+		"no exp":                 {answerWith(token(`{"aud":"sts"}`)), "does not say when it expires"},
+		"exp is a text":          {answerWith(token(`{"aud":"sts","exp":"4102444800"}`)), "does not say when it expires"},
+		"exp before 1970":        {answerWith(token(`{"aud":"sts","exp":-1}`)), "does not say when it expires"},
 		"expired":                {answerWith(token(`{"aud":"sts","exp":1700000000}`)), "has expired at 2023-11-14T22:13:20Z, now it is 2023-11-14T22:13:20Z"},
 		"500 for good":           {text(500, ""), "500 Internal Server Error"},
 	} {
@@ -128,7 +131,7 @@ func TestRefusalKeepsItsStatus(t *testing.T) {
 }
 
 func FuzzTokenAnswer(f *testing.F) {
-	valid, _ := json.Marshal(map[string]string{"id_token": token(`{"aud":"sts"}`)})
+	valid, _ := json.Marshal(map[string]string{"id_token": token(`{"aud":"sts","exp":4102444800}`)})
 	for _, seed := range [][]byte{nil, []byte("{}"), []byte(`{"id_token":null}`), []byte(`{"id_token":[]}`), []byte(`{"error_msg":7}`), valid} {
 		f.Add(200, seed)
 		f.Add(403, seed)

@@ -17,16 +17,14 @@ type BuildURL struct{ address string }
 func ParseBuildURL(s string) (BuildURL, error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		// The cause quotes the whole URL; the reason alone is what matters.
-		var urlError *url.Error
-		if errors.As(err, &urlError) {
-			err = urlError.Err
-		}
-		return BuildURL{}, fmt.Errorf("not a URL: %w", err)
+		// The cause quotes the URL, or a part of it, which may be a password.
+		return BuildURL{}, errors.New("not a URL, such as https://app.bitrise.io/build/0123456789abcdef")
 	}
 	switch {
 	case u.User != nil:
 		return BuildURL{}, errors.New("a URL without user and password wanted")
+	case u.Scheme != "https" && u.Scheme != "http" && strings.Contains(s, "@"):
+		return BuildURL{}, errors.New("a URL that starts with https://, without user and password, wanted")
 	case u.Scheme != "https" && u.Scheme != "http":
 		return BuildURL{}, fmt.Errorf("a URL that starts with https:// wanted, %q found", s)
 	case u.Hostname() == "":

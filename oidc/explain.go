@@ -38,6 +38,11 @@ func (e *TokenError) Explain() (explain.Explanation, bool) {
 			Means: []string{"The address was right, and the token was not: it is another build's, or this build is over. A build's token is good for as long as the build runs."},
 			Do:    []string{"Leave build_api_token at its default, $BITRISE_BUILD_API_TOKEN, and build_url at $BITRISE_BUILD_URL: both have to be of the same build.", local},
 		}
+		if refusal.Message == "" {
+			x.Cause = "the call for a token was refused, likely because of build_api_token"
+			x.Means = []string{"Bitrise gives a reason when it refuses, and there is none here: a proxy or a firewall on the way may have refused in its place. Otherwise the token is another build's, or this build is over."}
+			x.Do = append(x.Do, "If there is a proxy (HTTPS_PROXY), check that it lets "+e.BuildURL.String()+" through.")
+		}
 	case status == http.StatusNotFound || status == http.StatusMethodNotAllowed:
 		x = explain.Explanation{
 			Cause: "there is no token endpoint at the address in build_url",
@@ -52,12 +57,12 @@ func (e *TokenError) Explain() (explain.Explanation, bool) {
 		}
 	case status == http.StatusTooManyRequests:
 		x = explain.Explanation{
-			Cause: "the token endpoint turned the call away as one too many, until the Step's timeout",
+			Cause: "the token endpoint turned the call away for longer than the Step's timeout",
 			Do:    []string{"Raise timeout, or start fewer builds at the same moment."},
 		}
 	case status >= http.StatusInternalServerError:
 		x = explain.Explanation{
-			Cause: "the token endpoint failed, until the Step's timeout",
+			Cause: "the token endpoint failed for longer than the Step's timeout allows",
 			Do:    []string{"Run the build again later; look at https://status.bitrise.io."},
 		}
 	default:

@@ -22,7 +22,7 @@ func TestRefusalsOfTheEndpointAreExplained(t *testing.T) {
 		404: {"no token endpoint at the address", "https://app.bitrise.io/build/1"},
 		405: {"no token endpoint at the address", "BITRISE_BUILD_URL"},
 		422: {"does not accept the request", "audience"},
-		429: {"one too many", "Raise timeout"},
+		429: {"turned the call away", "Raise timeout"},
 		500: {"the token endpoint failed", "status.bitrise.io"},
 		503: {"the token endpoint failed", "status.bitrise.io"},
 	} {
@@ -38,6 +38,16 @@ func TestRefusalsOfTheEndpointAreExplained(t *testing.T) {
 		}
 		if !errors.Is(failure, retry.ErrNoTime) || !strings.HasPrefix(failure.Error(), "get an identity token from https://app.bitrise.io/build/1: ") {
 			t.Errorf("%d: %v", status, failure)
+		}
+	}
+}
+
+// A proxy's page has no reason of Bitrise's; then nothing is said of the token as if it were known.
+func TestRefusalsWithoutAReasonAreOnlyLikely(t *testing.T) {
+	for _, status := range []int{401, 403} {
+		x, found := (&oidc.TokenError{Err: &oidc.Refusal{StatusCode: status}}).Explain()
+		if !found || !strings.Contains(x.Cause, "likely") || !strings.Contains(strings.Join(x.Do, " "), "HTTPS_PROXY") {
+			t.Errorf("%d: %+v", status, x)
 		}
 	}
 }

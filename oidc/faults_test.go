@@ -51,7 +51,7 @@ func TestClientRetriesWhatMayPass(t *testing.T) {
 					row.first(w, r)
 					return
 				}
-				answerWith(token(`{"aud":"sts"}`))(w, r)
+				answerWith(token(`{"aud":"sts","exp":4102444800}`))(w, r)
 			})
 			guarded, err := transport.New(transport.Options{})
 			if err != nil {
@@ -75,7 +75,7 @@ func TestClientWaitsAsLongAsTheServerAsks(t *testing.T) {
 			w.WriteHeader(http.StatusTooManyRequests)
 			return
 		}
-		answerWith(token(`{"aud":"sts"}`))(w, r)
+		answerWith(token(`{"aud":"sts","exp":4102444800}`))(w, r)
 	})
 	var waits []time.Duration
 	client.Retry = retry.Policy{Jitter: func() float64 { return 0 }, Wait: func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }}

@@ -80,10 +80,12 @@ func decodePart(part string) (map[string]any, error) {
 // Text returns the token itself.
 func (t Token) Text() secret.Text { return t.text }
 
-// Issuer returns the claim iss, an URL; empty if there is none.
+// Issuer returns the claim iss, an URL, fit for a log; empty if there is none.
 func (t Token) Issuer() string {
+	const longest = 300 // IAM takes providers of up to 255 characters
+
 	issuer, _ := t.claims["iss"].(string)
-	return issuer
+	return oneLine(issuer, longest)
 }
 
 // Audience returns the claim aud, which RFC 7519 lets be a string or a list of strings.
@@ -180,7 +182,9 @@ func claimOf(name string, value any) Claim {
 // oneLine replaces what would move a log's cursor, and cuts what is too long.
 func oneLine(s string, longest int) string {
 	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		// Beside what moves a log's cursor, the marks that turn the direction of writing (Bidi_Control), with which a text looks
+		// like another one.
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return ' '
 		}
 		return r
@@ -193,5 +197,5 @@ func oneLine(s string, longest int) string {
 
 // String says what the token is without showing it.
 func (t Token) String() string {
-	return fmt.Sprintf("identity token of %q for %q", t.Issuer(), t.Audience())
+	return fmt.Sprintf("identity token of %q for %s", t.Issuer(), oneLine(fmt.Sprintf("%q", t.Audience()), maxMessage))
 }

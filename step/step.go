@@ -235,7 +235,9 @@ func (s Step) tokens(config WebIdentityConfig, http *http.Client) func(context.C
 		}
 		taken = true
 		s.Log.Printf("Took the %s from identity_token", config.Ready)
-		return identityToken(*config.Ready), nil
+		token := identityToken(*config.Ready)
+		token.Single = true
+		return token, nil
 	}
 }
 

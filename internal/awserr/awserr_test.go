@@ -90,15 +90,23 @@ func TestShortenTellsWhatAWSSaid(t *testing.T) {
 	}
 }
 
-func TestFreshCredentials(t *testing.T) {
-	for code, want := range map[string]bool{"InvalidClientTokenId": true, "UnrecognizedClientException": true, "AccessDenied": false} {
-		refusal := awserr.Shorten("STS", sdkError(403, nil, apiError(code, "")))
-		fault := new(retry.Fault)
-		if got := errors.As(awserr.FreshCredentials(fmt.Errorf("wrapped: %w", refusal)), &fault); got != want {
-			t.Errorf("%s: passes %v", code, got)
+func TestFresh(t *testing.T) {
+	for code, want := range map[string]bool{"InvalidClientTokenId": true, "UnrecognizedClientException": true, "InvalidAccessKeyId": true, "AccessDenied": false, "SignatureDoesNotMatch": false} {
+		err := fmt.Errorf("wrapped: %w", &awserr.Refusal{Code: code})
+		fresh, old := awserr.Fresh{Credentials: true}, awserr.Fresh{}
+		if awserr.Passes(fresh.Mark(err)) != want || awserr.Passes(old.Mark(err)) {
+			t.Errorf("%s: %v of fresh credentials, %v of others", code, fresh.Mark(err), old.Mark(err))
 		}
 	}
-	if awserr.FreshCredentials(nil) != nil {
+	fresh := awserr.Fresh{Credentials: true}
+	attempts := 1
+	for awserr.Passes(fresh.Mark(&awserr.Refusal{Code: "InvalidClientTokenId"})) {
+		attempts++
+	}
+	if attempts != 8 {
+		t.Errorf("%d attempts, want 8", attempts)
+	}
+	if fresh.Mark(nil) != nil {
 		t.Error("no error became one")
 	}
 }

@@ -19,7 +19,7 @@ import (
 func passes(refusal *Refusal, err error) bool {
 	switch refusal.Code {
 	case "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
-		"TooManyRequestsException", "RequestLimitExceeded", "LimitExceededException", "BandwidthLimitExceeded", "SlowDown",
+		"TooManyRequestsException", "EC2ThrottledException", "TransactionInProgressException", "RequestLimitExceeded", "LimitExceededException", "BandwidthLimitExceeded", "SlowDown",
 		"PriorRequestNotComplete", "RequestTimeout", "RequestTimeoutException", "InternalFailure", "InternalError",
 		"ServiceUnavailable":
 		return true
@@ -38,21 +38,31 @@ func passes(refusal *Refusal, err error) bool {
 	return transport.PassingStatus(refusal.StatusCode)
 }
 
-// FreshCredentials marks, besides what [Shorten] marked, the refusals that credentials can meet right after they were
-// issued, because IAM is eventually consistent:
+// Fresh marks, besides what [Shorten] marked, the refusals that credentials can meet right after they were issued, because
+// IAM is eventually consistent:
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency.
-// It is for calls with credentials that STS has just handed out: for others the same codes mean a wrong key.
-func FreshCredentials(err error) error {
+type Fresh struct {
+	// Credentials tells that STS has only just handed the credentials out: for others the same codes mean a wrong key.
+	Credentials bool
+	attempts    int
+}
+
+// Mark marks the error of one attempt. IAM is consistent within seconds: after about half a minute of attempts a refusal
+// is taken for what it says.
+func (f *Fresh) Mark(err error) error {
+	const mostAttempts = 8
+
 	var refusal *Refusal
-	if !errors.As(err, &refusal) {
+	if !f.Credentials || !errors.As(err, &refusal) {
 		return err
 	}
 	switch refusal.Code {
 	case "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId":
-		return retry.Passing(err, 0)
-	default:
-		return err
+		if f.attempts++; f.attempts < mostAttempts {
+			return retry.Passing(err, 0)
+		}
 	}
+	return err
 }
 
 // Passes tells whether an error was marked as one that may pass.

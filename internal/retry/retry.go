@@ -64,6 +64,9 @@ type Policy struct {
 	Wait func(context.Context, time.Duration) error
 	// Jitter returns a number in [0,1); nil: a random one.
 	Jitter func() float64
+	// Prepare is called before each attempt, outside of the attempt's bound of time; its error ends the attempts, and is
+	// returned. nil: nothing is prepared.
+	Prepare func(context.Context) error
 }
 
 // ErrNoTime is what the last attempt's error is wrapped with when the context does not live long enough for another one.
@@ -73,6 +76,11 @@ var ErrNoTime = errors.New("the timeout leaves no time for another attempt")
 // about to, when it returns the last attempt's error.
 func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) error {
 	for number := 1; ; number++ {
+		if p.Prepare != nil {
+			if err := p.Prepare(ctx); err != nil {
+				return err
+			}
+		}
 		err := p.try(ctx, attempt)
 		if err == nil {
 			return nil

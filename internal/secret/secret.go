@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 )
 
 // Redacted is what is printed in place of a secret.
@@ -78,16 +77,3 @@ func (t *Text) UnmarshalJSON(data []byte) error {
 
 // LogValue returns [Redacted] for slog.
 func (Text) LogValue() slog.Value { return slog.StringValue(Redacted) }
-
-// Scrub replaces every occurrence of the secrets in text, which came from outside (a server's message, a program's
-// output), by [Redacted]. Secrets of fewer than four characters are left alone: replacing those would tell where they
-// stand rather than hide them.
-func Scrub(text string, secrets ...Text) string {
-	const shortest = 4
-	for _, s := range secrets {
-		if plain := s.Reveal(); len(plain) >= shortest {
-			text = strings.ReplaceAll(text, plain, Redacted)
-		}
-	}
-	return text
-}

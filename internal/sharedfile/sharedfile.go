@@ -45,13 +45,20 @@ func Lock(ctx context.Context, path string) (unlock func(), err error) {
 	return func() { _ = lock.Unlock() }, nil
 }
 
-// Read returns what the file holds; nil, and no error, where there is none.
+// Read returns what the file holds; nil, and no error, where there is none. What is no regular file is an error, because
+// reading it, a named pipe for example, might never end.
 func Read(path string) ([]byte, error) {
-	content, err := os.ReadFile(path)
+	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return content, err
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+	return os.ReadFile(path)
 }
 
 // Replace writes a new file beside the old one and renames it. Where path is a link, what it leads to is replaced and the
