@@ -152,8 +152,8 @@ func (p *inputParser) timeout() time.Duration {
 // findings, since they would do nothing; those with a default (audience, session_name) are not.
 func (p *inputParser) source(config *Config) {
 	role := strings.TrimSpace(p.in.RoleARN) != ""
-	ready := !sealed(p.in.IdentityToken).IsEmpty()
-	keys := !sealed(p.in.AccessKeyID).IsEmpty() || !sealed(p.in.SecretAccessKey).IsEmpty() || !sealed(p.in.SessionToken).IsEmpty()
+	ready := !trimmed(p.in.IdentityToken).IsEmpty()
+	keys := !trimmed(p.in.AccessKeyID).IsEmpty() || !trimmed(p.in.SecretAccessKey).IsEmpty() || !trimmed(p.in.SessionToken).IsEmpty()
 
 	switch {
 	case role && keys:
@@ -191,7 +191,7 @@ func (p *inputParser) webIdentity(role, ready bool) *WebIdentityConfig {
 		url, err := oidc.ParseBuildURL(address)
 		config.BuildURL = parsed(p, "build_url", url, err)
 	}
-	config.BuildAPIToken = p.secret("build_api_token", sealed(p.in.BuildAPIToken))
+	config.BuildAPIToken = p.secret("build_api_token", trimmed(p.in.BuildAPIToken))
 	if config.BuildAPIToken.IsEmpty() {
 		p.report("build_api_token", "empty; builds on Bitrise set it by themselves; for a local run give the token of the endpoint in build_url, or a ready identity_token")
 	}
@@ -217,7 +217,7 @@ func (p *inputParser) audience() string {
 }
 
 func (p *inputParser) readyToken() *oidc.Token {
-	token, err := oidc.ParseToken(sealed(p.in.IdentityToken))
+	token, err := oidc.ParseToken(trimmed(p.in.IdentityToken))
 	if err != nil {
 		p.report("identity_token", "%s", err)
 		return nil
@@ -230,9 +230,9 @@ func (p *inputParser) readyToken() *oidc.Token {
 
 func (p *inputParser) accessKeys() *awsauth.Keys {
 	keys := awsauth.Keys{
-		AccessKeyID:     p.secret("access_key_id", sealed(p.in.AccessKeyID)),
-		SecretAccessKey: p.secret("secret_access_key", sealed(p.in.SecretAccessKey)),
-		SessionToken:    p.secret("session_token", sealed(p.in.SessionToken)),
+		AccessKeyID:     p.secret("access_key_id", trimmed(p.in.AccessKeyID)),
+		SecretAccessKey: p.secret("secret_access_key", trimmed(p.in.SecretAccessKey)),
+		SessionToken:    p.secret("session_token", trimmed(p.in.SessionToken)),
 	}
 	if keys.AccessKeyID.IsEmpty() {
 		p.report("access_key_id", "empty, while the other half of the key is given; both or neither wanted")

@@ -9,8 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bitrise-io/go-steputils/v2/stepconf"
-
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/step"
 )
 
@@ -18,22 +17,22 @@ const roleARN = "arn:aws:iam::123456789012:role/bitrise-deploy"
 
 func now() time.Time { return time.Unix(1700000000, 0) }
 
-func token(payload string) stepconf.Secret {
+func token(payload string) secret.Text {
 	part := base64.RawURLEncoding.EncodeToString
-	return stepconf.Secret(part([]byte(`{"alg":"RS256"}`)) + "." + part([]byte(payload)) + "." + part([]byte("canary-signature")))
+	return secret.New(part([]byte(`{"alg":"RS256"}`)) + "." + part([]byte(payload)) + "." + part([]byte("canary-signature")))
 }
 
 // webIdentity are right inputs of the one way, accessKey of the other.
 func webIdentity() step.Inputs {
 	return step.Inputs{
 		Region: "eu-west-1", RoleARN: roleARN, Audience: "sts.amazonaws.com", SessionName: "bitrise-1", DockerLogin: "false",
-		BuildURL: "https://app.bitrise.io/build/1", BuildAPIToken: "canary-api-token", Timeout: "180", Verbose: "false",
+		BuildURL: "https://app.bitrise.io/build/1", BuildAPIToken: secret.New("canary-api-token"), Timeout: "180", Verbose: "false",
 	}
 }
 
 func accessKey() step.Inputs {
 	in := webIdentity()
-	in.RoleARN, in.AccessKeyID, in.SecretAccessKey = "", "AKIACANARY", "canary-secret-key"
+	in.RoleARN, in.AccessKeyID, in.SecretAccessKey = "", secret.New("AKIACANARY"), secret.New("canary-secret-key")
 	return in
 }
 
@@ -56,7 +55,7 @@ func TestParseInputs(t *testing.T) {
 }
 
 func TestParseInputsTrimsAndFillsIn(t *testing.T) {
-	in := step.Inputs{Region: " eu-west-1\n", RoleARN: "\t" + roleARN + " ", SessionName: "  ", BuildURL: " https://app.bitrise.io/build/1 ", BuildAPIToken: " token\n"}
+	in := step.Inputs{Region: " eu-west-1\n", RoleARN: "\t" + roleARN + " ", SessionName: "  ", BuildURL: " https://app.bitrise.io/build/1 ", BuildAPIToken: secret.New(" token\n")}
 	config, err := step.ParseInputs(in, now())
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +68,7 @@ func TestParseInputsTrimsAndFillsIn(t *testing.T) {
 
 func TestReadyToken(t *testing.T) {
 	in := webIdentity()
-	in.BuildURL, in.BuildAPIToken, in.IdentityToken = "", "", token(`{"exp":1700000001}`)
+	in.BuildURL, in.BuildAPIToken, in.IdentityToken = "", secret.Text{}, token(`{"exp":1700000001}`)
 	config, err := step.ParseInputs(in, now())
 	if err != nil || config.WebIdentity.Ready == nil {
 		t.Errorf("%+v, %v", config, err)
@@ -113,20 +112,22 @@ func TestInputLimits(t *testing.T) {
 		{"build_url empty", func(in *step.Inputs) { in.BuildURL = "" }, "build_url", "for a local run give"},
 		{"build_url in the clear", func(in *step.Inputs) { in.BuildURL = "http://app.bitrise.io/" }, "build_url", "https wanted"},
 		{"build_url on loopback", func(in *step.Inputs) { in.BuildURL = "http://127.0.0.1:1/" }, "", ""},
-		{"build token empty", func(in *step.Inputs) { in.BuildAPIToken = "" }, "build_api_token", "empty"},
-		{"build token of two lines", func(in *step.Inputs) { in.BuildAPIToken = "canary\ncanary" }, "build_api_token", "printable ASCII"},
-		{"token no JWT", func(in *step.Inputs) { in.IdentityToken = "canary-token" }, "identity_token", "not a JSON Web Token"},
+		{"build token empty", func(in *step.Inputs) { in.BuildAPIToken = secret.Text{} }, "build_api_token", "empty"},
+		{"build token of two lines", func(in *step.Inputs) { in.BuildAPIToken = secret.New("canary\ncanary") }, "build_api_token", "printable ASCII"},
+		{"token no JWT", func(in *step.Inputs) { in.IdentityToken = secret.New("canary-token") }, "identity_token", "not a JSON Web Token"},
 		{"token expired", func(in *step.Inputs) { in.IdentityToken = token(`{"exp":1700000000}`) }, "identity_token", "it has expired at 2023-11-14T22:13:20Z"},
 		{"token without end", func(in *step.Inputs) { in.IdentityToken = token(`{}`) }, "", ""},
 		{"token without role", func(in *step.Inputs) { in.IdentityToken, in.RoleARN = token(`{}`), "" }, "role_arn", "empty"},
 		{"no source", func(in *step.Inputs) { in.RoleARN = "" }, "role_arn and access_key_id", "both are empty"},
-		{"both sources", func(in *step.Inputs) { in.AccessKeyID, in.SecretAccessKey = "AKIACANARY", "canary" }, "role_arn and access_key_id", "both are given"},
+		{"both sources", func(in *step.Inputs) {
+			in.AccessKeyID, in.SecretAccessKey = secret.New("AKIACANARY"), secret.New("canary")
+		}, "role_arn and access_key_id", "both are given"},
 		{"token and keys", func(in *step.Inputs) { *in = accessKey(); in.IdentityToken = token(`{}`) }, "identity_token and access_key_id", "both are given"},
-		{"half a key", func(in *step.Inputs) { *in = accessKey(); in.SecretAccessKey = "" }, "secret_access_key", "both or neither"},
-		{"other half", func(in *step.Inputs) { *in = accessKey(); in.AccessKeyID = "" }, "access_key_id", "both or neither"},
-		{"session token alone", func(in *step.Inputs) { in.RoleARN, in.SessionToken = "", "canary" }, "access_key_id", "both or neither"},
-		{"temporary key", func(in *step.Inputs) { *in = accessKey(); in.SessionToken = "canary" }, "", ""},
-		{"blank in a key", func(in *step.Inputs) { *in = accessKey(); in.SecretAccessKey = "canary canary" }, "secret_access_key", "without blanks"},
+		{"half a key", func(in *step.Inputs) { *in = accessKey(); in.SecretAccessKey = secret.Text{} }, "secret_access_key", "both or neither"},
+		{"other half", func(in *step.Inputs) { *in = accessKey(); in.AccessKeyID = secret.Text{} }, "access_key_id", "both or neither"},
+		{"session token alone", func(in *step.Inputs) { in.RoleARN, in.SessionToken = "", secret.New("canary") }, "access_key_id", "both or neither"},
+		{"temporary key", func(in *step.Inputs) { *in = accessKey(); in.SessionToken = secret.New("canary") }, "", ""},
+		{"blank in a key", func(in *step.Inputs) { *in = accessKey(); in.SecretAccessKey = secret.New("canary canary") }, "secret_access_key", "without blanks"},
 		{"duration 900", func(in *step.Inputs) { in.SessionDuration = "900" }, "", ""},
 		{"duration 899", func(in *step.Inputs) { in.SessionDuration = "899" }, "session_duration", `from 900 to 43200 wanted, "899" found`},
 		{"duration 43200", func(in *step.Inputs) { in.SessionDuration = "43200" }, "", ""},
@@ -176,7 +177,7 @@ func TestInputLimits(t *testing.T) {
 		{"managed policy a role", func(in *step.Inputs) { in.ManagedSessionPolicies = roleARN }, "managed_session_policies", "the ARN of a managed policy wanted"},
 		{"accounts", func(in *step.Inputs) { in.AllowedAccountIDs = "123456789012, 000000000001\n,\n 210987654321 " }, "", ""},
 		{"account of 11 digits", func(in *step.Inputs) { in.AllowedAccountIDs = "12345678901" }, "allowed_account_ids", "which has 12 digits"},
-		{"key with the token's inputs empty", func(in *step.Inputs) { *in = accessKey(); in.BuildURL, in.BuildAPIToken = "", "" }, "", ""},
+		{"key with the token's inputs empty", func(in *step.Inputs) { *in = accessKey(); in.BuildURL, in.BuildAPIToken = "", secret.Text{} }, "", ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			in := webIdentity()

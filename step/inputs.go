@@ -5,23 +5,22 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/bitrise-io/go-steputils/v2/stepconf"
+	"github.com/bitrise-io/go-utils/v2/env"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
-// Inputs are the Step's inputs as they arrive: environment variables whose names are the keys in step.yml. They carry no
-// stepconf constraints: those would stop at their own kind of finding and repeat a value that fails, secret or not.
-// [ParseInputs] checks everything in one place.
+// Inputs are the Step's inputs as they arrive: environment variables whose names are the keys in step.yml, given by the tag
+// env. Nothing is checked here; [ParseInputs] checks everything in one place.
 type Inputs struct {
-	Region          string          `env:"region"`
-	RoleARN         string          `env:"role_arn"`
-	Audience        string          `env:"audience"`
-	SessionName     string          `env:"session_name"`
-	IdentityToken   stepconf.Secret `env:"identity_token"`
-	AccessKeyID     stepconf.Secret `env:"access_key_id"`
-	SecretAccessKey stepconf.Secret `env:"secret_access_key"`
-	SessionToken    stepconf.Secret `env:"session_token"`
+	Region          string      `env:"region"`
+	RoleARN         string      `env:"role_arn"`
+	Audience        string      `env:"audience"`
+	SessionName     string      `env:"session_name"`
+	IdentityToken   secret.Text `env:"identity_token"`
+	AccessKeyID     secret.Text `env:"access_key_id"`
+	SecretAccessKey secret.Text `env:"secret_access_key"`
+	SessionToken    secret.Text `env:"session_token"`
 
 	SessionDuration        string `env:"session_duration"`
 	RoleChain              string `env:"role_chain"`
@@ -31,35 +30,57 @@ type Inputs struct {
 	ManagedSessionPolicies string `env:"managed_session_policies"`
 	AllowedAccountIDs      string `env:"allowed_account_ids"`
 
-	DockerLogin   string          `env:"docker_login"`
-	ECRRegistries string          `env:"ecr_registries"`
-	BuildURL      string          `env:"build_url"`
-	BuildAPIToken stepconf.Secret `env:"build_api_token"`
-	Timeout       string          `env:"timeout"`
-	Verbose       string          `env:"verbose"`
+	DockerLogin   string      `env:"docker_login"`
+	ECRRegistries string      `env:"ecr_registries"`
+	BuildURL      string      `env:"build_url"`
+	BuildAPIToken secret.Text `env:"build_api_token"`
+	Timeout       string      `env:"timeout"`
+	Verbose       string      `env:"verbose"`
+}
+
+// readInputs takes the inputs from the environment. go-steputils' stepconf would do the same, but its secrets are strings,
+// a value that fails one of its constraints is repeated in the error, and it brings a downloader and two HTTP clients into
+// the build.
+func readInputs(environment env.Repository) Inputs {
+	var in Inputs
+	fields := reflect.ValueOf(&in).Elem()
+	for i := range fields.NumField() {
+		value := environment.Get(fields.Type().Field(i).Tag.Get("env"))
+		switch field := fields.Field(i).Addr().Interface().(type) {
+		case *string:
+			*field = value
+		case *secret.Text:
+			*field = secret.New(value)
+		}
+	}
+	return in
 }
 
 // print writes the inputs that are given to the log, in the order of step.yml, secrets hidden.
 func (in Inputs) print(log Logger) {
 	log.Infof("Inputs:")
-	value := reflect.ValueOf(in)
-	for i := range value.NumField() {
-		key := value.Type().Field(i).Tag.Get("env")
-		text := strings.TrimSpace(value.Field(i).String())
+	fields := reflect.ValueOf(in)
+	for i := range fields.NumField() {
+		var text string
+		switch value := fields.Field(i).Interface().(type) {
+		case string:
+			text = strings.TrimSpace(value)
+		case secret.Text:
+			if !trimmed(value).IsEmpty() {
+				text = secret.Redacted
+			}
+		}
 		if text == "" {
 			continue
-		}
-		if value.Field(i).Type() == reflect.TypeFor[stepconf.Secret]() {
-			text = secret.Redacted
 		}
 		if u, err := url.Parse(text); err == nil && u.User != nil {
 			text = u.Redacted()
 		}
-		log.Printf("- %s: %s", key, strings.ReplaceAll(text, "\n", "\n  "))
+		log.Printf("- %s: %s", fields.Type().Field(i).Tag.Get("env"), strings.ReplaceAll(text, "\n", "\n  "))
 	}
 }
 
-// sealed makes the type that stays closed up to the wire of a secret input. Blanks around it are not part of it.
-func sealed(s stepconf.Secret) secret.Text {
-	return secret.New(strings.TrimSpace(string(s)))
+// trimmed is a secret input without the blanks around it, which are not part of it.
+func trimmed(s secret.Text) secret.Text {
+	return secret.New(strings.TrimSpace(s.Reveal()))
 }

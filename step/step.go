@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bitrise-io/go-steputils/v2/stepconf"
 	"github.com/bitrise-io/go-utils/v2/env"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
@@ -200,10 +199,7 @@ func (s Step) store(ctx context.Context, logins []dockerlogin.Login) (undo func(
 
 // configure reads, prints and checks the inputs.
 func (s Step) configure() (Config, error) {
-	var inputs Inputs
-	if err := stepconf.NewInputParser(s.Environment).Parse(&inputs); err != nil {
-		return Config{}, err
-	}
+	inputs := readInputs(s.Environment)
 	inputs.print(s.Log)
 	config, err := ParseInputs(inputs, s.Now())
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 )
 
 // Redacted is what is printed in place of a secret.
@@ -58,10 +57,11 @@ func (Text) Format(state fmt.State, _ rune) {
 	_, _ = io.WriteString(state, Redacted)
 }
 
-// MarshalText returns [Redacted]; encoders of text formats, JSON's map keys among them, use it.
+// MarshalText returns [Redacted]; encoders of text formats use it, JSON's map keys and slog's text handler among them.
 func (Text) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
-// MarshalJSON returns [Redacted] as a JSON string.
+// MarshalJSON returns [Redacted] as a JSON string, to slog's JSON handler too. That is why Text needs no LogValue, which
+// would bring slog into the build.
 func (Text) MarshalJSON() ([]byte, error) { return json.Marshal(Redacted) }
 
 // UnmarshalJSON reads a JSON string, so that an answer's secret is never a plain string on its way in. Its error does
@@ -75,5 +75,3 @@ func (t *Text) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// LogValue returns [Redacted] for slog.
-func (Text) LogValue() slog.Value { return slog.StringValue(Redacted) }

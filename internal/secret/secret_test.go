@@ -52,12 +52,17 @@ func TestPrintsAsRedactedInEncodingsErrorsAndLogs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log bytes.Buffer
-	slog.New(slog.NewTextHandler(&log, nil)).Info("m", "text", h.Exported, "struct", h)
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("m", "text", h.Exported, "struct", h)
+	// slog's two handlers print a secret by its MarshalText and MarshalJSON; it has no LogValue.
+	var textLog, jsonLog bytes.Buffer
+	for _, handler := range []slog.Handler{slog.NewTextHandler(&textLog, nil), slog.NewJSONHandler(&jsonLog, nil)} {
+		slog.New(handler).With("before", h.Exported).Info("m", "text", h.Exported, "pointer", &h.Exported, "struct", h, slog.Group("g", "text", h.Exported))
+	}
+	if n := strings.Count(textLog.String(), "[REDACTED]"); n < 5 || strings.Count(jsonLog.String(), `:"[REDACTED]"`) < 5 {
+		t.Errorf("slog hides too little:\n%s%s", textLog.String(), jsonLog.String())
+	}
 	wrapped := fmt.Errorf("doing it with %v: %w", h, errors.New("no"))
 
-	for name, got := range map[string]string{"JSON": string(encoded), "slog": log.String(), "error": wrapped.Error(), "Println": fmt.Sprintln(h)} {
+	for name, got := range map[string]string{"JSON": string(encoded), "slog's text": textLog.String(), "slog's JSON": jsonLog.String(), "error": wrapped.Error(), "Println": fmt.Sprintln(h)} {
 		if leaks(got) {
 			t.Errorf("%s shows the secret: %s", name, got)
 		}
