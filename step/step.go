@@ -79,6 +79,7 @@ func (s Step) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	transport.Connect(ctx, client, endpoints(ctx, config, aws)...)
 
 	session, err := s.authenticate(ctx, config, client, aws)
 	if err != nil {
@@ -104,6 +105,19 @@ func (s Step) run(ctx context.Context) error {
 	}
 	s.warnOfLeftovers()
 	return nil
+}
+
+// endpoints are where AWS is going to be called. Connections to them are opened while the identity token is fetched. What is
+// wrong with one is for the call itself to say.
+func endpoints(ctx context.Context, config Config, aws awsauth.Config) []string {
+	var addresses []string
+	if address, err := awsauth.Endpoint(ctx, aws); err == nil {
+		addresses = append(addresses, address)
+	}
+	if config.DockerLogin {
+		addresses = append(addresses, dockerlogin.Endpoints(ctx, aws, registries(config))...)
+	}
+	return addresses
 }
 
 // warnOfLeftovers tells of what an earlier Step left, which changes nothing here, but could for the Steps that follow.
@@ -165,17 +179,21 @@ func checkAccount(session awsauth.Session, allowed []awsid.AccountID) error {
 	return fmt.Errorf("allowed_account_ids: the credentials are %s, of account %s, which is not allowed; nothing was exported", caller(session), session.AccountID)
 }
 
-// dockerLogins gets a login to every registry that the inputs name, or to the account's own.
-func (s Step) dockerLogins(ctx context.Context, config Config, aws awsauth.Config, session awsauth.Session) ([]dockerlogin.Login, error) {
-	registries := config.Registries
-	if len(registries) == 0 {
-		registries = []dockerlogin.Registry{dockerlogin.OwnRegistry(config.Region)}
+// registries are those that the inputs name, or the account's own.
+func registries(config Config) []dockerlogin.Registry {
+	if len(config.Registries) == 0 {
+		return []dockerlogin.Registry{dockerlogin.OwnRegistry(config.Region)}
 	}
+	return config.Registries
+}
+
+// dockerLogins gets a login to every registry.
+func (s Step) dockerLogins(ctx context.Context, config Config, aws awsauth.Config, session awsauth.Session) ([]dockerlogin.Login, error) {
 	aws.Credentials = session
 	fetcher := dockerlogin.Fetcher{
 		Config: aws, Account: session.AccountID, Fresh: !session.Expires.IsZero(), Retry: s.retry(), Now: s.Now,
 	}
-	return fetcher.Logins(ctx, registries)
+	return fetcher.Logins(ctx, registries(config))
 }
 
 // store puts the logins into Docker's file, unless the run has ended.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptrace"
 	"time"
@@ -31,3 +32,5 @@ func (o observed) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // CloseIdleConnections lets http.Client.CloseIdleConnections reach the connections.
 func (o observed) CloseIdleConnections() { closeIdle(o.next) }
+
+func (o observed) connect(ctx context.Context, address string) { connect(ctx, o.next, address) }

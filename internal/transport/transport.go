@@ -58,16 +58,17 @@ func New(options Options) (*http.Client, error) {
 	// How long an answer may take is bounded by the context of the attempt, see internal/retry. The bounds here are for a
 	// connection that is still being made when its attempt is over: others may wait for it.
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
-	var transport http.RoundTripper = guarded{next: &http.Transport{
+	// There is no HTTP/2, which net/http speaks with a dialer of one's own only if told to: AWS's endpoints do not have it,
+	// Bitrise is asked one thing only, and HTTP/2's first frames would be sent before there is a request.
+	var transport http.RoundTripper = guarded{next: whole{next: newAhead(&http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		OnProxyConnectResponse: refusedByProxy,
-		DialContext:            dialer.DialContext,
+		DialContext:            dial(dialer),
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout:    10 * time.Second,
-		ForceAttemptHTTP2:      true,
 		MaxIdleConnsPerHost:    4,
 		IdleConnTimeout:        90 * time.Second,
-	}}
+	})}}
 	if options.Observe != nil {
 		transport = observed{next: transport, observe: options.Observe}
 	}
@@ -77,6 +78,9 @@ func New(options Options) (*http.Client, error) {
 // rootCAs adds a bundle to the system's authorities; nil stands for those alone.
 func rootCAs(bundle string) (*x509.CertPool, error) {
 	if bundle == "" {
+		// The first handshake would load them once the server's certificate has come, while everything waits. They are a file
+		// for each authority, and take longer than all that the Step computes.
+		go func() { _, _ = x509.SystemCertPool() }()
 		return nil, nil
 	}
 	pem, err := os.ReadFile(bundle)
@@ -168,6 +172,8 @@ func (g guarded) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // CloseIdleConnections lets http.Client.CloseIdleConnections reach the connections.
 func (g guarded) CloseIdleConnections() { closeIdle(g.next) }
+
+func (g guarded) connect(ctx context.Context, address string) { connect(ctx, g.next, address) }
 
 func closeIdle(transport http.RoundTripper) {
 	if closer, ok := transport.(interface{ CloseIdleConnections() }); ok {
