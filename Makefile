@@ -4,7 +4,7 @@ GO ?= go
 # The linter has a module of its own, so that its hundreds of dependencies stay out of both others.
 LINT = $(CURDIR)/bin/golangci-lint
 
-.PHONY: demo sandbox test unit e2e fuzz lint fmt clean help
+.PHONY: demo sandbox test unit e2e bench fuzz lint fmt clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -29,6 +29,11 @@ unit: ## run the tests beside the Step's code
 e2e: ## run the tests that run the Step as a program
 	@rm -rf $(COVERAGE)/e2e && mkdir -p $(COVERAGE)/e2e
 	cd e2e && GOCOVERDIR=$(COVERAGE)/e2e $(GO) test -race ./...
+
+BENCHFLAGS ?=
+
+bench: ## measure round trips, CPU and memory on a link of 100 ms; BENCHFLAGS=-cold for cold builds too, which take minutes
+	cd e2e && $(GO) test -bench . -benchtime 10s -run '^$$' . $(BENCHFLAGS)
 
 FUZZTIME ?= 20s
 

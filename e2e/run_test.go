@@ -16,7 +16,7 @@ import (
 
 // run is one run of the Step in a folder of its own.
 type run struct {
-	t       *testing.T
+	t       testing.TB
 	cloud   *sandbox.Sandbox
 	store   harness.Envstore
 	program string
@@ -26,7 +26,7 @@ type run struct {
 
 // newRun prepares a run against a sandbox; environ adds to its variables, or overrides them. Nothing of the machine's AWS
 // or Docker set-up shows.
-func newRun(t *testing.T, cloud *sandbox.Sandbox, environ ...string) *run {
+func newRun(t testing.TB, cloud *sandbox.Sandbox, environ ...string) *run {
 	t.Helper()
 	folder := t.TempDir()
 	r := &run{
@@ -176,7 +176,7 @@ func count(cloud *sandbox.Sandbox, what string) int {
 	return n
 }
 
-func startSandbox(t *testing.T, options sandbox.Options) *sandbox.Sandbox {
+func startSandbox(t testing.TB, options sandbox.Options) *sandbox.Sandbox {
 	t.Helper()
 	cloud, err := sandbox.Start(options)
 	if err != nil {

@@ -248,7 +248,7 @@ func setUserKeys(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // need skips a test whose real part is absent, with a line that says how to get it, and returns the program's path.
-func need(t *testing.T, program, how string) string {
+func need(t testing.TB, program, how string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
