@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -49,22 +51,24 @@ func startWithTrustPolicy(t *testing.T, policy []byte) *sandbox.Sandbox {
 	return startSandbox(t, sandbox.Options{Config: config, Issuer: bitriseIssuer})
 }
 
+// pages are those for users and for contributors.
+func pages(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root(t), filepath.FromSlash(pattern)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, found...)
+	}
+	return all
+}
+
 // Every block of JSON in the documentation is JSON.
 func TestDocumentationHoldsValidJSON(t *testing.T) {
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pages, err := filepath.Glob(filepath.Join(root, "*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	more, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	found := 0
-	for _, page := range append(pages, more...) {
+	for _, page := range pages(t) {
 		content, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
@@ -79,4 +83,138 @@ func TestDocumentationHoldsValidJSON(t *testing.T) {
 	if found == 0 {
 		t.Error("no block was found, so this test cannot fail")
 	}
+}
+
+// policiesOf returns the policies in JSON of a file, wherever they stand in it.
+func policiesOf(t *testing.T, file string) [][]byte {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var policies [][]byte
+	for _, start := range regexp.MustCompile(`\{\s*"(Version|Id|Statement)"`).FindAllIndex(content, -1) {
+		var policy json.RawMessage
+		if err := json.NewDecoder(bytes.NewReader(content[start[0]:])).Decode(&policy); err != nil {
+			t.Errorf("%s holds a policy that is no JSON, %v:\n%.300s", filepath.Base(file), err, content[start[0]:])
+			continue
+		}
+		policies = append(policies, policy)
+	}
+	return policies
+}
+
+// No policy that a user may copy is malformed or admits more than it says: a trust policy for identity tokens admits builds
+// of its app and no others, one for roles names them, and none allows everything.
+func TestPoliciesInPages(t *testing.T) {
+	found := map[string]int{}
+	for _, page := range append(pages(t), filepath.Join(root(t), "step.yml")) {
+		for _, document := range policiesOf(t, page) {
+			kind, wrong := judge(document)
+			found[kind]++
+			if wrong != "" {
+				t.Errorf("%s: %s:\n%s", filepath.Base(page), wrong, document)
+			}
+		}
+	}
+	if found["identity tokens"] < 2 || found["roles"] == 0 || found["permissions"] == 0 {
+		t.Errorf("policies found, by what they are for: %v", found)
+	}
+}
+
+// The judge finds each way in which a policy can be wrong.
+func TestJudge(t *testing.T) {
+	trust := func(principal, condition string) string {
+		return `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":` + principal + `,"Action":"sts:AssumeRoleWithWebIdentity","Condition":{` + condition + `}}}`
+	}
+	const (
+		provider = `{"Federated":"arn:aws:iam::123456789012:oidc-provider/token.builds.bitrise.io"}`
+		audience = `"token.builds.bitrise.io:aud":"sts.amazonaws.com"`
+		app      = `"token.builds.bitrise.io:app_slug":"0123456789abcdef"`
+	)
+	for policy, want := range map[string]string{
+		trust(provider, `"StringEquals":{`+audience+`,`+app+`}`):                                                             "",
+		trust(provider, `"StringEquals":{`+audience+`}`):                                                                     "another app",
+		trust(provider, `"StringEquals":{`+app+`}`):                                                                          "another audience",
+		trust(provider, `"StringEqualsIfExists":{`+audience+`,`+app+`}`):                                                     "no app",
+		trust(provider, `"StringEquals":{`+audience+`},"StringLike":{"token.builds.bitrise.io:app_slug":"*"}`):               "another app",
+		trust(provider, `"StringEquals":{`+audience+`,"token.builds.bitrise.io:app":"0123456789abcdef"}`):                    "does not admit",
+		trust(provider, `"StringEqual":{`+audience+`}`):                                                                      "condition operator",
+		trust(`"*"`, `"StringEquals":{`+audience+`,`+app+`}`):                                                                "another provider",
+		`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}}`:          "anybody",
+		`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`:                                "everything",
+		`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:PutObject","Resource":"arn:aws:s3:::bucket/*"}}`: "",
+		`{"Version":"2012-10-17"}`: "no statement",
+	} {
+		if _, got := judge([]byte(policy)); (want == "") != (got == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", policy, got, want)
+		}
+	}
+}
+
+// judge tells what a policy is for, and what is wrong with it.
+func judge(document []byte) (kind, wrong string) {
+	policy, err := sandbox.ParsePolicy(document)
+	if err != nil {
+		return "", err.Error()
+	}
+	if !bytes.Contains(document, []byte(`"Principal"`)) {
+		if policy.Evaluate(sandbox.Request{Action: "iam:CreateUser", Resource: "arn:aws:iam::123456789012:user/any"}) == sandbox.Allowed {
+			return "permissions", "it allows everything"
+		}
+		return "permissions", ""
+	}
+	if !bytes.Contains(document, []byte("sts:AssumeRoleWithWebIdentity")) {
+		stranger := map[string][]string{"AWS": {"arn:aws:iam::999999999999:role/any", "999999999999"}}
+		// A condition does not make it better: external IDs are no secrets.
+		for _, statement := range policy.Statement {
+			statement.Condition = nil
+			one := sandbox.Policy{Statement: []sandbox.Statement{statement}}
+			if one.Evaluate(sandbox.Request{Action: "sts:AssumeRole", Principals: stranger}) == sandbox.Allowed {
+				return "roles", "it admits anybody"
+			}
+		}
+		return "roles", ""
+	}
+	return "identity tokens", judgeTrust(policy)
+}
+
+// judgeTrust evaluates a trust policy for the default build's token, and for tokens that must not be admitted.
+func judgeTrust(policy *sandbox.Policy) string {
+	const provider = "arn:aws:iam::123456789012:oidc-provider/token.builds.bitrise.io"
+	audience := "sts.amazonaws.com"
+	for _, statement := range policy.Statement {
+		// Some are for a build that asks for an audience of its own.
+		if own := statement.Condition["StringEquals"]["token.builds.bitrise.io:aud"]; len(own) > 0 {
+			audience = own[0]
+		}
+	}
+	admits := func(provider, claim string, values ...string) bool {
+		context := map[string][]string{"token.builds.bitrise.io:aud": {audience}}
+		for name, value := range sandbox.DefaultConfig().Build {
+			context["token.builds.bitrise.io:"+name] = []string{fmt.Sprint(value)}
+		}
+		if claim != "" {
+			delete(context, "token.builds.bitrise.io:"+claim)
+			if len(values) > 0 {
+				context["token.builds.bitrise.io:"+claim] = values
+			}
+		}
+		return policy.Evaluate(sandbox.Request{
+			Action: "sts:AssumeRoleWithWebIdentity", Principals: map[string][]string{"Federated": {provider}}, Context: context,
+		}) == sandbox.Allowed
+	}
+	switch {
+	case !admits(provider, ""):
+		return "it does not admit the build that it is for"
+	case admits(provider, "app_slug", "fedcba9876543210"):
+		return "it admits another app"
+	case admits(provider, "app_slug"):
+		return "it admits a token that names no app"
+	case admits(provider, "aud", "another"):
+		return "it admits another audience"
+	case admits("arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com", ""):
+		return "it admits another provider"
+	}
+	return ""
 }

@@ -1,0 +1,164 @@
+package e2e
+
+import (
+	"encoding/json"
+	"maps"
+	"path/filepath"
+	"testing"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/tryfunc"
+	"github.com/hashicorp/hcl/v2/hclparse"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/function/stdlib"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
+)
+
+// The Terraform module, its expressions evaluated as Terraform does, with an account in place of AWS's answers.
+func TestTerraformExample(t *testing.T) {
+	for name, asked := range wishList {
+		t.Run(name, func(t *testing.T) {
+			module := loadTerraform(t, filepath.Join(root(t), "examples", "terraform"))
+			module.set(map[string]string{"app_slug": sandbox.DefaultAppSlug, "workflow": asked.workflow, "repository_name": asked.repository,
+				"bucket_name": asked.bucket, "next_role_arn": asked.next})
+			result := made{allows: map[string]json.RawMessage{}}
+			for _, resource := range module.blocks("resource") {
+				if count, found := resource.Body.Attributes["count"]; found && module.value(count).Equals(cty.Zero).True() {
+					continue
+				}
+				text := func(attribute string) string { return module.value(resource.Body.Attributes[attribute]).AsString() }
+				switch resource.Labels[0] {
+				case "aws_iam_openid_connect_provider":
+					result.provider.URL = text("url")
+					for _, id := range module.value(resource.Body.Attributes["client_id_list"]).AsValueSlice() {
+						result.provider.ClientIDs = append(result.provider.ClientIDs, id.AsString())
+					}
+				case "aws_iam_role":
+					result.trust = json.RawMessage(text("assume_role_policy"))
+				case "aws_iam_role_policy":
+					result.allows[text("name")] = json.RawMessage(text("policy"))
+				default:
+					t.Errorf("what is %s for?", resource.Labels[0])
+				}
+			}
+			result.check(t, asked)
+		})
+	}
+}
+
+// The app's slug can be neither forgotten nor empty: a trust policy without it would admit every app.
+func TestTerraformWantsTheAppSlug(t *testing.T) {
+	module := loadTerraform(t, filepath.Join(root(t), "examples", "terraform"))
+	for _, variable := range module.blocks("variable") {
+		if variable.Labels[0] != "app_slug" {
+			continue
+		}
+		if _, found := variable.Body.Attributes["default"]; found {
+			t.Error("app_slug has a default")
+		}
+		for slug, want := range map[string]bool{sandbox.DefaultAppSlug: true, "": false, "*": false} {
+			module.set(map[string]string{"app_slug": slug})
+			if got := module.value(variable.Body.Blocks[0].Body.Attributes["condition"]).True(); got != want {
+				t.Errorf("app_slug %q: valid %v, want %v", slug, got, want)
+			}
+		}
+		return
+	}
+	t.Error("there is no app_slug")
+}
+
+// terraform is a module: its files, and what its expressions can refer to.
+type terraform struct {
+	t       *testing.T
+	bodies  []*hclsyntax.Body
+	context *hcl.EvalContext
+}
+
+func loadTerraform(t *testing.T, folder string) *terraform {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*.tf"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files in %s: %v", len(files), folder, err)
+	}
+	module := &terraform{t: t}
+	parser := hclparse.NewParser()
+	for _, file := range files {
+		parsed, problems := parser.ParseHCLFile(file)
+		if problems.HasErrors() {
+			t.Fatal(problems)
+		}
+		module.bodies = append(module.bodies, parsed.Body.(*hclsyntax.Body))
+	}
+	text := func(pairs ...string) cty.Value {
+		object := map[string]cty.Value{}
+		for i := 0; i < len(pairs); i += 2 {
+			object[pairs[i]] = cty.StringVal(pairs[i+1])
+		}
+		return cty.ObjectVal(object)
+	}
+	current := func(value cty.Value) cty.Value { return cty.ObjectVal(map[string]cty.Value{"current": value}) }
+	module.context = &hcl.EvalContext{
+		Functions: map[string]function.Function{
+			"jsonencode": stdlib.JSONEncodeFunc, "merge": stdlib.MergeFunc, "can": tryfunc.CanFunc, "regex": stdlib.RegexFunc,
+		},
+		Variables: map[string]cty.Value{
+			"data": cty.ObjectVal(map[string]cty.Value{
+				"aws_caller_identity": current(text("account_id", account)),
+				"aws_partition":       current(text("partition", "aws")),
+				"aws_region":          current(text("region", region)),
+			}),
+			"aws_iam_role": cty.ObjectVal(map[string]cty.Value{"bitrise": text("name", "bitrise-deploy", "arn", role)}),
+		},
+	}
+	return module
+}
+
+// set gives the variables their values, those that are named or their defaults, and the locals theirs.
+func (m *terraform) set(given map[string]string) {
+	m.t.Helper()
+	variables := map[string]cty.Value{}
+	for _, variable := range m.blocks("variable") {
+		if value, found := variable.Body.Attributes["default"]; found {
+			variables[variable.Labels[0]] = m.value(value)
+		}
+	}
+	for key, value := range given {
+		variables[key] = cty.StringVal(value)
+	}
+	m.context.Variables = maps.Clone(m.context.Variables)
+	m.context.Variables["var"] = cty.ObjectVal(variables)
+	locals := map[string]cty.Value{}
+	for _, block := range m.blocks("locals") {
+		for name, value := range block.Body.Attributes {
+			locals[name] = m.value(value)
+		}
+	}
+	m.context.Variables["local"] = cty.ObjectVal(locals)
+}
+
+func (m *terraform) blocks(kind string) []*hclsyntax.Block {
+	var found []*hclsyntax.Block
+	for _, body := range m.bodies {
+		for _, block := range body.Blocks {
+			if block.Type == kind {
+				found = append(found, block)
+			}
+		}
+	}
+	return found
+}
+
+func (m *terraform) value(attribute *hclsyntax.Attribute) cty.Value {
+	m.t.Helper()
+	if attribute == nil {
+		m.t.Fatal("an attribute is missing")
+	}
+	value, problems := attribute.Expr.Value(m.context)
+	if problems.HasErrors() {
+		m.t.Fatal(problems)
+	}
+	return value
+}
