@@ -4,7 +4,7 @@ GO ?= go
 # The linter has a module of its own, so that its hundreds of dependencies stay out of both others.
 LINT = $(CURDIR)/bin/golangci-lint
 
-.PHONY: demo sandbox test unit e2e bench fuzz lint fmt clean help
+.PHONY: demo sandbox test unit e2e bench fuzz lint vuln release fmt clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -49,6 +49,20 @@ lint: $(LINT) ## check the style and the import rules of both modules
 
 $(LINT): e2e/lint/go.mod
 	cd e2e/lint && $(GO) build -o $(LINT) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+vuln: ## search for known vulnerabilities, where their database answers
+	.ci/vuln
+
+RELEASE_PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+
+# The flags are those of .goreleaser.yaml, so that a release can be checked without GoReleaser.
+release: ## build the programs of a release into dist/: the same bytes from the same commit, wherever it is built
+	@mkdir -p dist
+	@for platform in $(RELEASE_PLATFORMS); do \
+		name=authenticate-with-aws_$$(echo $$platform | tr / _); echo dist/$$name; \
+		GOFLAGS= CGO_ENABLED=0 GOAMD64=v1 GOARM64=v8.0 GOOS=$${platform%/*} GOARCH=$${platform#*/} \
+		$(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o dist/$$name . || exit 1; \
+	done
 
 fmt: ## format the code
 	gofmt -w $$(git ls-files '*.go')

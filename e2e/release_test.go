@@ -1,0 +1,267 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"debug/buildinfo"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v2"
+)
+
+// Two builds of the same source, in folders of different names, one of them a Git checkout and one not, are the same byte
+// for byte: for this machine and for another.
+func TestReleaseIsReproducible(t *testing.T) {
+	platforms := []string{runtime.GOOS + "/" + runtime.GOARCH, "darwin/arm64"}
+	if platforms[0] == platforms[1] {
+		platforms[1] = "linux/amd64"
+	}
+	first := copyOfTheSource(t, "first")
+	second := copyOfTheSource(t, "second-with-a-longer-name")
+	for _, arguments := range [][]string{{"init", "--quiet"}, {"add", "."}, {"-c", "user.name=n", "-c", "user.email=e@example.com", "commit", "--quiet", "-m", "m"}} {
+		must(t, second, nil, "git", arguments...)
+	}
+	for _, folder := range []string{first, second} {
+		// Nothing of the environment, or of "go env -w", gets into a release.
+		environment := []string{"GOENV=off", "GOFLAGS=-buildvcs=auto", "GOAMD64=v2", "CGO_ENABLED=1"}
+		must(t, folder, environment, "make", "release", "RELEASE_PLATFORMS="+strings.Join(platforms, " "))
+	}
+	for _, platform := range platforms {
+		name := filepath.Join("dist", "authenticate-with-aws_"+strings.ReplaceAll(platform, "/", "_"))
+		one, err := os.ReadFile(filepath.Join(first, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := os.ReadFile(filepath.Join(second, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(one, other) {
+			t.Errorf("%s: %x and %x", name, sha256.Sum256(one), sha256.Sum256(other))
+		}
+		info, err := buildinfo.Read(bytes.NewReader(one))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"-trimpath=true", "CGO_ENABLED=0", "GOOS=" + strings.Split(platform, "/")[0]} {
+			key, value, _ := strings.Cut(want, "=")
+			if !slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == key && s.Value == value }) {
+				t.Errorf("%s was not built with %s: %v", name, want, info.Settings)
+			}
+		}
+	}
+}
+
+// copyOfTheSource copies the files that Git knows.
+func copyOfTheSource(t *testing.T, name string) string {
+	t.Helper()
+	listing := must(t, root(t), nil, "git", "ls-files", "-z", "--", ".", ":!e2e")
+	target := filepath.Join(t.TempDir(), name)
+	for _, file := range strings.Split(strings.TrimRight(listing, "\x00"), "\x00") {
+		content, err := os.ReadFile(filepath.Join(root(t), file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(target, file)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(target, file), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return target
+}
+
+// must runs a program and returns its output.
+func must(t *testing.T, folder string, environment []string, program string, arguments ...string) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), program, arguments...)
+	command.Dir, command.Env = folder, append(os.Environ(), environment...)
+	output, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, output)
+	}
+	return string(output)
+}
+
+// goreleaser is what of .goreleaser.yaml these tests read.
+type goreleaser struct {
+	Builds []struct {
+		GoOS         []string `yaml:"goos"`
+		GoArch       []string `yaml:"goarch"`
+		GoAMD64      []string `yaml:"goamd64"`
+		GoARM64      []string `yaml:"goarm64"`
+		Env          []string `yaml:"env"`
+		Flags        []string `yaml:"flags"`
+		Ldflags      []string `yaml:"ldflags"`
+		ModTimestamp string   `yaml:"mod_timestamp"`
+	} `yaml:"builds"`
+	Checksum struct {
+		Algorithm string `yaml:"algorithm"`
+	} `yaml:"checksum"`
+	SBOMs []struct {
+		Artifacts string `yaml:"artifacts"`
+	} `yaml:"sboms"`
+}
+
+// .goreleaser.yaml is one for GoReleaser's own parser, and releases what "make release" builds, with checksums and an SBOM.
+func TestGoReleaserConfiguration(t *testing.T) {
+	file := filepath.Join(root(t), ".goreleaser.yaml")
+	must(t, filepath.Join(root(t), "e2e", "release"), nil, "go", "run", ".", file)
+	if program, err := exec.LookPath("goreleaser"); err == nil {
+		must(t, root(t), nil, program, "check")
+	}
+
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config goreleaser
+	if err := yaml.Unmarshal(content, &config); err != nil || len(config.Builds) != 1 {
+		t.Fatalf("%d builds: %v", len(config.Builds), err)
+	}
+	build := config.Builds[0]
+	recipe := must(t, root(t), nil, "make", "--dry-run", "release")
+	wanted := append(slices.Concat(build.Env, build.Flags), "-ldflags='"+strings.Join(build.Ldflags, " ")+"'",
+		"GOAMD64="+strings.Join(build.GoAMD64, ""), "GOARM64="+strings.Join(build.GoARM64, ""))
+	for _, os := range build.GoOS {
+		for _, architecture := range build.GoArch {
+			wanted = append(wanted, os+"/"+architecture)
+		}
+	}
+	for _, want := range wanted {
+		if !strings.Contains(recipe, " "+want+" ") && !strings.Contains(recipe, " "+want+";") {
+			t.Errorf("make release has no %s:\n%s", want, recipe)
+		}
+	}
+	for _, platform := range []string{"linux", "darwin", "amd64", "arm64"} {
+		if !slices.Contains(append(build.GoOS, build.GoArch...), platform) {
+			t.Errorf("nothing is released for %s", platform)
+		}
+	}
+	// A date that is not the commit's would make each build another.
+	if build.ModTimestamp != "{{ .CommitTimestamp }}" || regexp.MustCompile(`\.(Date|Now|Timestamp)\b`).Match(content) {
+		t.Error("a time that is not the commit's gets into the release")
+	}
+	if config.Checksum.Algorithm != "sha256" || len(config.SBOMs) == 0 || config.SBOMs[0].Artifacts != "archive" {
+		t.Errorf("checksums and SBOM: %+v", config)
+	}
+}
+
+// CHANGELOG.md is as https://keepachangelog.com/en/1.1.0/ says: what is not released first, then versions with their dates,
+// newest first, each with sections of known names.
+func TestChangelog(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(root(t), "CHANGELOG.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range changelogFaults(string(content)) {
+		t.Error(wrong)
+	}
+	for text, want := range map[string]string{
+		"# Changelog\n\n## [1.0.0] - 2026-01-02\n\n### Added\n\n- a\n":                                                                    "Unreleased",
+		"# Changelog\n\n## [Unreleased]\n\n## [1.0] - 2026-01-02\n\n### Added\n\n- a\n":                                                   "## [1.0] - 2026-01-02",
+		"# Changelog\n\n## [Unreleased]\n\n## [1.9.0] - 2026-01-02\n\n### Added\n\n- a\n\n## [1.10.0] - 2026-01-01\n\n### Added\n\n- a\n": "newest first",
+		"# Changelog\n\n## [Unreleased]\n\n### News\n\n- a\n":                                                                             "### News",
+		"# Changelog\n\n## [Unreleased]\n\n### Added\n\n- a\n\n### Added\n\n- b\n":                                                        "twice",
+		"# Changelog\n\n## [Unreleased]\n\n### Added\n":                                                                                   "says nothing",
+		"# Changelog\n\n## [Unreleased]\n\n### Added\n\n### Fixed\n\n- a\n":                                                               "says nothing",
+	} {
+		if got := strings.Join(changelogFaults(text), "\n"); !strings.Contains(got, want) {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// changelogFaults tells what is wrong with a changelog.
+func changelogFaults(text string) []string {
+	var faults []string
+	fault := func(format string, arguments ...any) { faults = append(faults, fmt.Sprintf(format, arguments...)) }
+	lines := strings.Split(text, "\n")
+	if lines[0] != "# Changelog" {
+		fault("the first line is %q", lines[0])
+	}
+	version := regexp.MustCompile(`^## \[(\d+)\.(\d+)\.(\d+)(-[0-9A-Za-z.-]+)?\] - \d{4}-\d\d-\d\d( \[YANKED\])?$`)
+	versions, newest := 0, ""
+	var section string // the one that has no line yet
+	sections := map[string]bool{}
+	for _, line := range lines[1:] {
+		if strings.HasPrefix(line, "#") && section != "" {
+			fault("%s says nothing", section)
+			section = ""
+		}
+		switch {
+		case strings.HasPrefix(line, "### "):
+			if !slices.Contains([]string{"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}, line[4:]) {
+				fault("%s is no section", line)
+			}
+			if sections[line] {
+				fault("%s is there twice", line)
+			}
+			section, sections[line] = line, true
+		case strings.HasPrefix(line, "## "):
+			sections = map[string]bool{}
+			if versions++; versions == 1 {
+				if line != "## [Unreleased]" {
+					fault("the first version is %s, not Unreleased", line)
+				}
+				continue
+			}
+			parts := version.FindStringSubmatch(line)
+			if parts == nil {
+				fault("%s is no version with its date", line)
+				continue
+			}
+			key := fmt.Sprintf("%9s.%9s.%9s", parts[1], parts[2], parts[3])
+			if newest != "" && key >= newest {
+				fault("%s: versions stand newest first", line)
+			}
+			newest = key
+		case strings.HasPrefix(line, "- "):
+			section = ""
+		}
+	}
+	if section != "" {
+		fault("%s says nothing", section)
+	}
+	return faults
+}
+
+// The search for vulnerabilities fails where it finds one that the Step can reach, and passes, saying so, where there is
+// nobody to ask.
+func TestSearchForVulnerabilities(t *testing.T) {
+	folder := t.TempDir()
+	entry := `{"schema_version":"1.3.1","id":"GO-2000-0001","modified":"2000-01-01T00:00:00Z","published":"2000-01-01T00:00:00Z","details":"Made up.",
+		"affected":[{"package":{"name":"stdlib","ecosystem":"Go"},"ranges":[{"type":"SEMVER","events":[{"introduced":"0"}]}],
+		"ecosystem_specific":{"imports":[{"path":"net/http","symbols":["Client.Do"]}]}}],"database_specific":{"url":"https://example.com"}}`
+	if err := os.WriteFile(filepath.Join(folder, "GO-2000-0001.json"), []byte(entry), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		variable string
+		fails    bool
+		says     string
+	}{
+		{"VULNDB=file://" + folder, true, "GO-2000-0001"},
+		{"HTTPS_PROXY=http://127.0.0.1:1", false, "SKIPPED"}, // where nobody listens
+	} {
+		command := exec.CommandContext(t.Context(), filepath.Join(root(t), ".ci", "vuln"))
+		command.Env = append(os.Environ(), row.variable)
+		output, err := command.CombinedOutput()
+		if strings.Contains(string(output), "govulncheck cannot be had") {
+			t.Skip(string(output))
+		}
+		if (err != nil) != row.fails || !strings.Contains(string(output), row.says) {
+			t.Errorf("%s: %v\n%s", row.variable, err, output)
+		}
+	}
+}
