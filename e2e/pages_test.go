@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"gopkg.in/yaml.v2"
+
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 )
 
@@ -60,6 +62,62 @@ func TestMigratingNamesWhatIsHere(t *testing.T) {
 			t.Errorf("no table says where %s comes from", key)
 		}
 	}
+}
+
+// Every input that the YAML of a page gives to the Step is one.
+func TestInputsInPages(t *testing.T) {
+	known := append(inputKeys(t), pendingInputs...)
+	found := 0
+	for _, page := range pages(t) {
+		content, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(content, -1) {
+			var tree any
+			if err := yaml.Unmarshal(block[1], &tree); err != nil {
+				t.Errorf("%s: %v\n%s", filepath.Base(page), err, block[1])
+			}
+			for _, key := range inputsIn(tree) {
+				found++
+				if !slices.Contains(known, key) {
+					t.Errorf("%s gives the Step %s, which is no input", filepath.Base(page), key)
+				}
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no input was found, so this test cannot fail")
+	}
+}
+
+// inputsIn returns the keys of the Step's inputs, wherever the Step stands in a piece of YAML.
+func inputsIn(tree any) []string {
+	var keys []string
+	switch node := tree.(type) {
+	case []any:
+		for _, child := range node {
+			keys = append(keys, inputsIn(child)...)
+		}
+	case map[any]any:
+		for name, child := range node {
+			step, isMap := child.(map[any]any)
+			if text, _ := name.(string); !isMap || !strings.HasPrefix(text, "authenticate-with-aws") {
+				keys = append(keys, inputsIn(child)...)
+				continue
+			}
+			inputs, _ := step["inputs"].([]any)
+			for _, input := range inputs {
+				given, _ := input.(map[any]any)
+				for key := range given {
+					if key != "opts" {
+						keys = append(keys, key.(string))
+					}
+				}
+			}
+		}
+	}
+	return keys
 }
 
 // Every link from one page to another leads to a file, and to a heading if it names one.
