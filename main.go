@@ -21,7 +21,7 @@ func main() {
 
 // run returns the exit code: 0 if everything that was asked for is done, else 1, with the reason in the log.
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 
 	environment := env.NewRepository()

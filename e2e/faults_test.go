@@ -78,7 +78,7 @@ func faultMatrix() []fault {
 		{name: "one at every call", script: idToken + " 1 reset\n" + assume + " 1 status 500\n" + login + " 1 truncate", calls: calls{2, 2, 2}},
 
 		// Faults that stay. The Step ends at once.
-		{name: "token: 401", script: idToken + " * status 401", failure: "the token endpoint answered 401 .*does not accept the build.s API token", calls: calls{1, 0, 0}},
+		{name: "token: 401", script: idToken + " * status 401", failure: "the token endpoint answered 401 .*likely because of build_api_token", calls: calls{1, 0, 0}},
 		{name: "token: 404", script: idToken + " * status 404", failure: "the token endpoint answered 404", calls: calls{1, 0, 0}},
 		{name: "token: other audience", script: idToken + " * audience someone-else", failure: `the answer's token is for the audience \["someone-else"\], "sts.amazonaws.com" was asked for`, calls: calls{1, 0, 0}},
 		{name: "token: expired", script: idToken + " * expired", failure: "the answer's token has expired at ", calls: calls{1, 0, 0}},
@@ -93,6 +93,14 @@ func faultMatrix() []fault {
 		{name: "STS: too large", script: assume + " * huge 2000000", failure: "larger than 1 MiB", calls: calls{1, 1, 0}},
 		{name: "ECR: access denied", script: login + ` * error AccessDeniedException "not authorized to perform: ecr:GetAuthorizationToken"`, failure: "ECR answered AccessDeniedException", calls: calls{1, 1, 1}},
 		{name: "ECR: other 4xx", script: login + " * status 403", failure: "the answer of ECR, 403 Forbidden, could not be read", calls: calls{1, 1, 1}},
+
+		// What a server repeats of the secrets that were sent to it shows nowhere: every run is searched for them.
+		{name: "token: the refusal repeats the build's token", script: idToken + " * echo -", failure: `the token endpoint answered 403 Forbidden: \[REDACTED\] and \[REDACTED\]`, calls: calls{1, 0, 0}},
+		{name: "STS: the refusal repeats the identity token", script: assume + " * echo AccessDenied", failure: `STS answered AccessDenied: \[REDACTED\] and \[REDACTED\]`, calls: calls{1, 1, 0}},
+		{name: "ECR: the refusal repeats the session token", script: login + " * echo InvalidSignatureException", failure: `ECR answered InvalidSignatureException: \[REDACTED\] and \[REDACTED\]`, calls: calls{1, 1, 1}},
+		{name: "token: a broken header repeats the build's token", script: idToken + " 1 header", calls: calls{2, 1, 1}},
+		{name: "STS: a broken header repeats the identity token", script: assume + " 1 header", calls: calls{1, 2, 1}},
+		{name: "ECR: a broken header repeats the session token", script: login + " 1 header", calls: calls{1, 1, 2}},
 
 		// A wrong clock is told, and does no harm by itself.
 		{name: "clock of this machine behind", script: idToken + " * date 120", calls: once, log: `This machine's clock is (2m0s|1m59s|2m1s) behind Bitrise's`},

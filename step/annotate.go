@@ -17,11 +17,11 @@ type Annotator interface {
 }
 
 // annotate puts an explanation on the build's page. That it cannot is no news to somebody whose build has just failed for
-// another reason, so only the verbose log tells. The run's context has perhaps ended, hence one of its own.
+// another reason, so only the verbose log tells. It takes no long time off the next Step, and ends with a signal.
 func (s Step) annotate(ctx context.Context, markdown string) {
-	const patience = 5 * time.Second
+	const patience = 2 * time.Second
 
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := s.Annotations.Annotate(ctx, markdown); err != nil {
 		s.Log.Debugf("no annotation on the build's page: %s", err)
@@ -44,9 +44,8 @@ func (b BitriseAnnotations) Annotate(ctx context.Context, markdown string) error
 	if _, err := os.Stat(filepath.Join(b.Home, ".bitrise", "plugins", "annotations")); err != nil {
 		return nil
 	}
-	command := exec.CommandContext(ctx, program, ":annotations", "annotate", "--style", "error", "--context", "authenticate-with-aws")
-	command.Stdin = strings.NewReader(markdown)
-	if err := command.Run(); err != nil {
+	_, err = runProgram(ctx, strings.NewReader(markdown), nil, program, ":annotations", "annotate", "--style", "error", "--context", "authenticate-with-aws")
+	if err != nil {
 		return fmt.Errorf("bitrise :annotations: %w", err)
 	}
 	return nil

@@ -176,8 +176,7 @@ func (p *inputParser) source(config *Config) {
 func (p *inputParser) webIdentity(role, ready bool) *WebIdentityConfig {
 	var config WebIdentityConfig
 	if role {
-		arn, err := awsauth.ParseRoleARN(strings.TrimSpace(p.in.RoleARN))
-		config.Role = parsed(p, "role_arn", arn, err)
+		config.Role = p.roleARN()
 	}
 	if ready {
 		config.Ready = p.readyToken()
@@ -196,6 +195,16 @@ func (p *inputParser) webIdentity(role, ready bool) *WebIdentityConfig {
 		p.report("build_api_token", "empty; builds on Bitrise set it by themselves; for a local run give the token of the endpoint in build_url, or a ready identity_token")
 	}
 	return &config
+}
+
+func (p *inputParser) roleARN() awsauth.RoleARN {
+	text := strings.TrimSpace(p.in.RoleARN)
+	if _, err := oidc.ParseToken(secret.New(text)); err == nil {
+		p.report("role_arn", "this is a token; the ARN of an IAM role wanted, such as arn:aws:iam::123456789012:role/my-role; a ready token goes into identity_token")
+		return awsauth.RoleARN{}
+	}
+	arn, err := awsauth.ParseRoleARN(text)
+	return parsed(p, "role_arn", arn, err)
 }
 
 func (p *inputParser) audience() string {

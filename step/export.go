@@ -2,9 +2,7 @@ package step
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -68,7 +66,7 @@ func (s Step) export(ctx context.Context, outputs []output) error {
 	for i, out := range outputs {
 		if err := s.Envman.Add(ctx, out.key, out.value, out.sensitive); err != nil {
 			// The failing one too: nobody knows how far it got.
-			return errors.Join(interruption(ctx, fmt.Errorf("export %s: %w", out.key, err)), s.empty(ctx, outputs[:i+1]))
+			return s.empty(ctx, outputs[:i+1], interruption(ctx, fmt.Errorf("export %s: %w", out.key, err)))
 		}
 	}
 	s.Log.Donef("Exported for the next Steps:")
@@ -85,46 +83,51 @@ func (s Step) export(ctx context.Context, outputs []output) error {
 	return nil
 }
 
-// empty takes back what export did. It goes on although ctx has ended, but not for long: a Step that was told to end has
-// a second.
-func (s Step) empty(ctx context.Context, outputs []output) error {
-	const patience = 800 * time.Millisecond
-
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+// empty takes back what export did, the secrets first, because there may not be time for all, and returns why it had to.
+func (s Step) empty(ctx context.Context, outputs []output, cause error) error {
+	ctx, cancel := grace(ctx)
 	defer cancel()
-	var problems []error
-	for _, out := range outputs {
-		if err := s.Envman.Add(ctx, out.key, secret.Text{}, false); err != nil {
-			problems = append(problems, fmt.Errorf("empty %s again: %w", out.key, err))
+	left := leftBehindError{cause: cause}
+	for _, sensitive := range []bool{true, false} {
+		for _, out := range outputs {
+			if out.sensitive != sensitive {
+				continue
+			}
+			if err := s.Envman.Add(ctx, out.key, secret.Text{}, false); err != nil {
+				left.keys, left.err = append(left.keys, out.key), err
+			}
 		}
 	}
-	return errors.Join(problems...)
+	if len(left.keys) == 0 {
+		return cause
+	}
+	return &left
 }
 
-// EnvmanProgram is [Envman] by the program on the PATH, https://github.com/bitrise-io/envman.
-type EnvmanProgram struct{}
+// grace returns a context for cleaning up: it outlives parent, but not for long, because a Step that was told to end has a
+// second.
+func grace(parent context.Context) (context.Context, context.CancelFunc) {
+	const moment = 700 * time.Millisecond
 
-// Add runs "envman add", the value on its standard input, so that it stands in no argument list. go-utils' command is not
-// used for it, because a context cannot end that.
-func (EnvmanProgram) Add(ctx context.Context, key string, value secret.Text, sensitive bool) error {
-	arguments := []string{"add", "--key", key, "--no-expand"}
-	if sensitive {
-		arguments = append(arguments, "--sensitive")
-	}
-	command := exec.CommandContext(ctx, "envman", arguments...)
-	command.Stdin = strings.NewReader(value.Reveal())
-	// envman logs every value at its debug level, which a variable that the user set turns on.
-	command.Env = append(command.Environ(), "LOGLEVEL=error")
-	printed, err := command.CombinedOutput()
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	said := strings.Join(strings.Fields(secret.Scrub(string(printed), value)), " ")
-	if said == "" {
-		return fmt.Errorf("envman: %w", err)
-	}
-	return fmt.Errorf("envman: %w: %s", err, said)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() { time.AfterFunc(moment, cancel) })
+	return ctx, func() { stop(); cancel() }
+}
+
+// leftBehindError is an error after which some exports could not be taken back.
+type leftBehindError struct {
+	cause error
+	keys  []string
+	err   error
+}
+
+// Error is the error's text; what is left behind is told besides.
+func (e *leftBehindError) Error() string { return e.cause.Error() }
+
+// Unwrap returns the error.
+func (e *leftBehindError) Unwrap() error { return e.cause }
+
+// leftovers names the exports.
+func (e *leftBehindError) leftovers() string {
+	return fmt.Sprintf("could not be emptied again, and may be there for the next Steps: %s: %s", strings.Join(e.keys, ", "), e.err)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/bitrise-io/go-utils/v2/env"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
 )
 
 // Inputs are the Step's inputs as they arrive: environment variables whose names are the keys in step.yml, given by the tag
@@ -73,11 +74,38 @@ func (in Inputs) print(log Logger) {
 		if text == "" {
 			continue
 		}
-		if u, err := url.Parse(text); err == nil && u.User != nil {
-			text = u.Redacted()
-		}
+		text = withoutPassword(text)
 		log.Printf("- %s: %s", fields.Type().Field(i).Tag.Get("env"), strings.ReplaceAll(text, "\n", "\n  "))
 	}
+}
+
+// withoutPassword hides what was pasted into the wrong field: a token, or a URL with a user's password.
+func withoutPassword(text string) string {
+	if _, err := oidc.ParseToken(secret.New(text)); err == nil {
+		return secret.Redacted
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err == nil && u.User != nil:
+		return u.Redacted()
+	case err != nil && strings.Contains(text, "://") && strings.Contains(text, "@"),
+		err == nil && u.Scheme != "arn" && strings.Contains(u.Opaque, "@"):
+		return secret.Redacted // a URL that cannot be taken apart
+	default:
+		return text
+	}
+}
+
+// secrets are the inputs that are secret, without the blanks around them.
+func (in Inputs) secrets() []secret.Text {
+	var all []secret.Text
+	fields := reflect.ValueOf(in)
+	for i := range fields.NumField() {
+		if text, ok := fields.Field(i).Interface().(secret.Text); ok {
+			all = append(all, trimmed(text))
+		}
+	}
+	return all
 }
 
 // trimmed is a secret input without the blanks around it, which are not part of it.

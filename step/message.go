@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ func (e *TimeoutError) Error() string {
 }
 
 // errInterrupted is the end of a run by a signal.
-var errInterrupted = errors.New("interrupted by a signal; nothing was exported")
+var errInterrupted = errors.New("interrupted by a signal")
 
 // interruption replaces the error of a call that was broken off by why it was broken off.
 func interruption(ctx context.Context, err error) error {
@@ -34,7 +35,7 @@ func interruption(ctx context.Context, err error) error {
 	if !errors.As(context.Cause(ctx), &timeout) {
 		return errInterrupted
 	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, new(*TimeoutError)) {
+	if err == nil || errors.Is(timeout, err) {
 		return timeout
 	}
 	return fmt.Errorf("%w; at the end: %w", timeout, err)
@@ -43,36 +44,51 @@ func interruption(ctx context.Context, err error) error {
 // explain writes an error to the log, and to the build's page where that can be.
 func (s Step) explain(ctx context.Context, err error) {
 	var inputs *InputError
-	var explainer explain.Explainer
 	switch {
 	case errors.As(err, &inputs):
 		s.explainInputs(inputs)
-	case errors.As(err, &explainer) && !errors.Is(err, errInterrupted):
-		explanation, found := explainer.Explain()
-		if !found {
-			s.Log.Errorf("%s", oneLine(err))
-			return
-		}
+	case errors.Is(err, errInterrupted):
+		s.explainInterruption(err)
+	default:
+		s.explainLeftBehind(err)
+		explanation := explanationOf(err)
 		s.logExplanation(explanation)
 		s.Log.Errorf("%s", explanation.Cause)
-		s.annotate(ctx, markdown(explanation))
-	default:
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			s.Log.Errorf("%s", line)
-		}
+		s.annotate(ctx, presentable(s.secrets, markdown(explanation)))
 	}
+}
+
+// explainInterruption says no more than that, because whoever sent the signal knows why.
+func (s Step) explainInterruption(err error) {
+	if s.explainLeftBehind(err) {
+		s.Log.Errorf("%s; not all exports could be taken back", errInterrupted)
+		return
+	}
+	s.Log.Errorf("%s; nothing was exported", errInterrupted)
+}
+
+// explainLeftBehind tells of exports that could not be taken back, if there are any.
+func (s Step) explainLeftBehind(err error) bool {
+	var left *leftBehindError
+	if !errors.As(err, &left) {
+		return false
+	}
+	s.Log.Errorf("%s", left.leftovers())
+	return true
 }
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 func (s Step) explainInputs(err *InputError) {
 	s.Log.Errorf("The inputs are not right; nothing was sent:")
-	names := make([]string, 0, len(err.Findings))
+	var names []string
 	for _, finding := range err.Findings {
 		for _, line := range wrap(finding.Input+": "+finding.Text, "- ", "  ") {
 			s.Log.Errorf("%s", line)
 		}
-		names = append(names, finding.Input)
+		if !slices.Contains(names, finding.Input) {
+			names = append(names, finding.Input)
+		}
 	}
 	s.Log.Errorf("wrong inputs: %s", strings.Join(names, ", "))
 }
@@ -166,7 +182,7 @@ func markdown(x explain.Explanation) string {
 		page.WriteString("\n| condition key | value |\n| --- | --- |\n")
 	}
 	for _, claim := range x.Claims {
-		fmt.Fprintf(&page, "| `%s` | %s |\n", claim.Key, escape(claim.Value))
+		fmt.Fprintf(&page, "| %s | %s |\n", escape(claim.Key), escape(claim.Value))
 	}
 	if x.Policy != "" {
 		fmt.Fprintf(&page, "\nA trust policy that admits %s:\n\n```json\n%s\n```\n", x.PolicyAdmits, x.Policy)

@@ -20,6 +20,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
 )
@@ -46,11 +47,16 @@ type Step struct {
 	// Annotations puts explanations on the build's page.
 	Annotations Annotator
 	Now         func() time.Time
+
+	// secrets are those that the run has met, which its log never shows.
+	secrets *secret.Keeper
 }
 
 // Run does everything that the inputs ask for, or explains in the log why it could not, in which case nothing is
 // exported and the error is returned. It ends when ctx does.
 func (s Step) Run(ctx context.Context) error {
+	s.secrets = new(secret.Keeper)
+	s.Log = guardedLog{Logger: s.Log, keeper: s.secrets}
 	err := s.run(ctx)
 	if err != nil {
 		s.explain(ctx, err)
@@ -67,12 +73,12 @@ func (s Step) run(ctx context.Context) error {
 	defer cancel()
 	if config.DockerLogin {
 		if err := dockerlogin.FindFile().Check(); err != nil {
-			return err
+			return advise(err, "Repair the file, or move it away: Docker cannot read it either.", "Or set DOCKER_CONFIG to another folder for this workflow.")
 		}
 	}
 	client, err := transport.New(transport.Options{CABundle: s.Environment.Get("AWS_CA_BUNDLE"), Observe: s.logExchange})
 	if err != nil {
-		return err
+		return advise(err, "Set the variable AWS_CA_BUNDLE to the path of a file with certificates in PEM, or unset it.")
 	}
 	defer client.CloseIdleConnections()
 	aws, err := awsauth.NewConfig(awsauth.Settings{Region: config.Region, HTTP: client, Getenv: s.Environment.Get})
@@ -137,6 +143,7 @@ func (s Step) authenticate(ctx context.Context, config Config, client *http.Clie
 		Roles: config.Chain, SessionName: config.SessionName, ExternalID: config.ExternalID, Tags: config.Tags,
 		Settings: config.Settings, Retry: s.retry(),
 		Assumed: func(hop int, session awsauth.Session) {
+			s.keep(session.Keys)
 			s.Log.Printf("Hop %d of %d: got the credentials of %s until %s", hop, len(config.Chain), caller(session), clock(session.Expires))
 		},
 	}
@@ -162,10 +169,15 @@ func (s Step) firstSession(ctx context.Context, config Config, client *http.Clie
 		identity.Settings = config.Settings
 	}
 	session, err := identity.Session(ctx, aws)
+	s.keep(session.Keys)
 	if err == nil {
 		s.Log.Printf("Got the credentials of %s until %s", caller(session), clock(session.Expires))
 	}
 	return session, err
+}
+
+func (s Step) keep(keys awsauth.Keys) {
+	s.secrets.Keep(keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken)
 }
 
 // checkAccount refuses credentials of an account that is not among the allowed ones, by what STS says they are.
@@ -176,7 +188,9 @@ func checkAccount(session awsauth.Session, allowed []awsid.AccountID) error {
 	if session.AccountID == "" {
 		return errors.New("allowed_account_ids: the service does not tell which account the credentials belong to; nothing was exported")
 	}
-	return fmt.Errorf("allowed_account_ids: the credentials are %s, of account %s, which is not allowed; nothing was exported", caller(session), session.AccountID)
+	return advise(
+		fmt.Errorf("allowed_account_ids: the credentials are %s, of account %s, which is not allowed; nothing was exported", caller(session), session.AccountID),
+		"If the account is right, add it to allowed_account_ids.", "If it is not, correct role_arn or role_chain, or give another access key.")
 }
 
 // registries are those that the inputs name, or the account's own.
@@ -193,7 +207,11 @@ func (s Step) dockerLogins(ctx context.Context, config Config, aws awsauth.Confi
 	fetcher := dockerlogin.Fetcher{
 		Config: aws, Account: session.AccountID, Fresh: !session.Expires.IsZero(), Retry: s.retry(), Now: s.Now,
 	}
-	return fetcher.Logins(ctx, registries(config))
+	logins, err := fetcher.Logins(ctx, registries(config))
+	for _, login := range logins {
+		s.secrets.Keep(login.Password)
+	}
+	return logins, err
 }
 
 // store puts the logins into Docker's file, unless the run has ended.
@@ -205,19 +223,25 @@ func (s Step) store(ctx context.Context, logins []dockerlogin.Login) (undo func(
 	if undo, err = file.Store(ctx, logins); err != nil {
 		return nil, err
 	}
+	s.Log.Printf("Logged in to %s until %s, in %s", strings.Join(hosts(logins), ", "), clock(earliest(logins)), file)
+	return undo, nil
+}
+
+// earliest is when the first of the logins ends.
+func earliest(logins []dockerlogin.Login) time.Time {
 	expires := logins[0].Expires
 	for _, login := range logins {
 		if login.Expires.Before(expires) {
 			expires = login.Expires
 		}
 	}
-	s.Log.Printf("Logged in to %s until %s, in %s", strings.Join(hosts(logins), ", "), clock(expires), file)
-	return undo, nil
+	return expires
 }
 
 // configure reads, prints and checks the inputs.
 func (s Step) configure() (Config, error) {
 	inputs := readInputs(s.Environment)
+	s.secrets.Keep(inputs.secrets()...)
 	inputs.print(s.Log)
 	config, err := ParseInputs(inputs, s.Now())
 	if err != nil {
@@ -229,9 +253,10 @@ func (s Step) configure() (Config, error) {
 
 // tokens returns what yields identity tokens: the ready one, as long as it lives, or a new one from Bitrise each time.
 func (s Step) tokens(config WebIdentityConfig, http *http.Client) func(context.Context) (awsauth.IdentityToken, error) {
+	told := false
 	client := oidc.Client{
 		HTTP: http, BuildURL: config.BuildURL, BuildAPIToken: config.BuildAPIToken,
-		Now: s.Now, Retry: s.retry(), Skew: s.warnOfSkew,
+		Now: s.Now, Retry: s.retry(), Skew: func(ahead time.Duration) { told = s.warnOfSkew(ahead, told) },
 	}
 	taken := false
 	return func(ctx context.Context) (awsauth.IdentityToken, error) {
@@ -241,6 +266,7 @@ func (s Step) tokens(config WebIdentityConfig, http *http.Client) func(context.C
 			if err != nil {
 				return awsauth.IdentityToken{}, err
 			}
+			s.secrets.Keep(token.Text())
 			s.Log.Printf("Fetched an %s (%s)", token, s.since(started))
 			return identityToken(token), nil
 		}
@@ -264,18 +290,19 @@ func identityToken(token oidc.Token) awsauth.IdentityToken {
 	return result
 }
 
-// warnOfSkew tells of a clock that is wrong enough to be the cause of a refusal.
-func (s Step) warnOfSkew(ahead time.Duration) {
+// warnOfSkew tells of a clock that is wrong enough to be the cause of a refusal, once.
+func (s Step) warnOfSkew(ahead time.Duration, told bool) bool {
 	const tolerable = time.Minute
 
-	if ahead.Abs() <= tolerable {
-		return
+	if told || ahead.Abs() <= tolerable {
+		return told
 	}
 	direction := "behind"
 	if ahead < 0 {
 		direction = "ahead of"
 	}
 	s.Log.Warnf("This machine's clock is %s %s Bitrise's; a wrong clock is a common cause of refusals", ahead.Abs().Round(time.Second), direction)
+	return true
 }
 
 // retry is how every call is tried again: with a line in the log each time.
@@ -311,4 +338,9 @@ func (s Step) since(start time.Time) string {
 }
 
 // clock writes a time as the log and the outputs do.
-func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "a time that the service does not tell"
+	}
+	return t.UTC().Format(time.RFC3339)
+}

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -29,6 +30,7 @@ func (s *Sandbox) awsHandler() http.Handler {
 		target := r.Header.Get("X-Amz-Target")
 		if target == "" {
 			form, _ := url.ParseQuery(string(body))
+			r = r.WithContext(context.WithValue(r.Context(), formKey{}, form))
 			call.Action, call.Form = form.Get("Action"), withoutSecrets(form)
 			s.answer(w, r, call, func() answer { return s.sts(call, r, body, form) })
 			return
@@ -40,6 +42,14 @@ func (s *Sandbox) awsHandler() http.Handler {
 		}
 		s.answer(w, r, call, func() answer { return s.ecr(call, r, body) })
 	})
+}
+
+// formKey is the key of a call's form in its context.
+type formKey struct{}
+
+func formOf(r *http.Request) url.Values {
+	form, _ := r.Context().Value(formKey{}).(url.Values)
+	return form
 }
 
 func withoutSecrets(form url.Values) url.Values {

@@ -67,6 +67,10 @@ func (s *Sandbox) ecr(call *Call, r *http.Request, body []byte) answer {
 		return withRequestID(jsonAnswer(http.StatusOK, map[string]any{"authorizationData": data}), requestID())
 	}
 	data["proxyEndpoint"] = "http://" + s.Registry(who.account, call.Region)
+	// Who calls ECR by its name gets the registry's.
+	if suffix, found := strings.CutPrefix(r.Host, "api.ecr."+call.Region+"."); found {
+		data["proxyEndpoint"] = "https://" + who.account + ".dkr.ecr." + call.Region + "." + suffix
+	}
 	return withRequestID(jsonAnswer(http.StatusOK, map[string]any{"authorizationData": []any{data}}), requestID())
 }
 

@@ -2,11 +2,14 @@ package sandbox
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -34,6 +37,21 @@ func (f Fault) play(w http.ResponseWriter, r *http.Request, s *Sandbox, call *Ca
 		answer{status: status, header: http.Header{"Content-Type": {"text/html"}}, body: []byte("<html><body><h1>Sorry</h1>")}.write(w, call)
 	case "error":
 		awsError(call, refuse(statusOf(f.Args[0]), f.Args[0], "%s", f.Args[1])).write(w, call)
+	case "echo":
+		text := echo(r)
+		if call.Service == "bitrise" {
+			jsonAnswer(http.StatusForbidden, map[string]string{"error_msg": text}).write(w, call)
+			return
+		}
+		awsError(call, refuse(statusOf(f.Args[0]), f.Args[0], "%s", text)).write(w, call)
+	case "header":
+		connection, buffer, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		_, _ = fmt.Fprintf(buffer, "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n%s\r\n\r\n", echo(r), echo(r))
+		_ = buffer.Flush()
+		_ = connection.Close()
 	case "rate":
 		awsError(call, refuse(http.StatusBadRequest, "Throttling", "Rate exceeded")).write(w, call)
 	case "redirect":
@@ -64,6 +82,19 @@ func (f Fault) status(call *Call) answer {
 	}
 	call.Code = "fault: status " + f.Args[0]
 	return a
+}
+
+// echo repeats the secrets of a call, in all forms that a log could show. The form was read from the body already, and is
+// in the request's context.
+func echo(r *http.Request) string {
+	var all []string
+	for _, secret := range []string{r.Header.Get("BUILD_API_TOKEN"), r.Header.Get("X-Amz-Security-Token"), formOf(r).Get("WebIdentityToken")} {
+		if secret != "" {
+			raw := []byte(secret)
+			all = append(all, secret, base64.StdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw), url.QueryEscape(secret))
+		}
+	}
+	return strings.Join(all, " and ")
 }
 
 // token is an answer of the token endpoint whose token is not what was asked for.

@@ -30,7 +30,7 @@ func kinds() map[string][2]int {
 	return map[string][2]int{
 		"close": {0, 0}, "reset": {0, 0}, "midway": {0, 0}, "silence": {0, 0}, "truncate": {0, 0}, "garbage": {0, 0}, "empty": {0, 0},
 		"status": {1, 2}, "page": {1, 1}, "error": {2, 2}, "redirect": {1, 1}, "huge": {1, 1}, "date": {1, 1}, "rate": {1, 1}, "gather": {1, 1},
-		"audience": {1, 1}, "expired": {0, 0}, "nojwt": {0, 0},
+		"audience": {1, 1}, "expired": {0, 0}, "nojwt": {0, 0}, "echo": {1, 1}, "header": {0, 0},
 	}
 }
 
@@ -52,6 +52,8 @@ func kinds() map[string][2]int {
 //	status N [SECONDS]  an HTTP status, with Retry-After
 //	page N              an HTTP status with a web page, as balancers answer it
 //	error CODE TEXT     an error of AWS
+//	echo CODE           an error that repeats every secret of the call: as it is, in base64, encoded for a URL
+//	header              an answer with a broken header that repeats them
 //	redirect URL        a 307 to URL
 //	huge BYTES          a 200 with a body of that size
 //	date SECONDS        the true answer, with a Date that is so far ahead

@@ -34,12 +34,15 @@ type Keeper struct {
 	secrets []Text
 }
 
-// Keep adds secrets; empty ones and those that are kept already are passed over.
+// Keep adds secrets. Those that are kept already are passed over, and those of fewer than eight characters, which guard
+// nothing, and may be a part of words that have to be read.
 func (k *Keeper) Keep(secrets ...Text) {
+	const shortest = 8
+
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, s := range secrets {
-		if !s.IsEmpty() && !slices.ContainsFunc(k.secrets, s.Equal) {
+		if len(s.Reveal()) >= shortest && !slices.ContainsFunc(k.secrets, s.Equal) {
 			k.secrets = append(k.secrets, s)
 		}
 	}

@@ -23,7 +23,7 @@ func TestScrubTakesOutEveryForm(t *testing.T) {
 
 func TestKeeper(t *testing.T) {
 	var keeper secret.Keeper
-	keeper.Keep(secret.New("first-canary"), secret.Text{}, secret.New("second-canary"), secret.New("first-canary"))
+	keeper.Keep(secret.New("first-canary"), secret.Text{}, secret.New("abc"), secret.New("second-canary"), secret.New("first-canary"))
 	if got := keeper.Scrub("first-canary and second-canary and abc"); got != "[REDACTED] and [REDACTED] and abc" {
 		t.Errorf("got %s", got)
 	}

@@ -74,4 +74,3 @@ func (t *Text) UnmarshalJSON(data []byte) error {
 	t.text = text
 	return nil
 }
-

@@ -68,6 +68,7 @@ func New(options Options) (*http.Client, error) {
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxIdleConnsPerHost:    4,
 		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: MaxAnswer,
 	})}}
 	if options.Observe != nil {
 		transport = observed{next: transport, observe: options.Observe}
@@ -82,6 +83,10 @@ func rootCAs(bundle string) (*x509.CertPool, error) {
 		// for each authority, and take longer than all that the Step computes.
 		go func() { _, _ = x509.SystemCertPool() }()
 		return nil, nil
+	}
+	// What is no regular file, such as a pipe, might never end.
+	if info, err := os.Stat(bundle); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("what AWS_CA_BUNDLE names, %s, is no regular file", bundle)
 	}
 	pem, err := os.ReadFile(bundle)
 	if err != nil {

@@ -99,7 +99,11 @@ func TestCABundle(t *testing.T) {
 	if fault := new(retry.Fault); errors.As(transport.Fault(err), &fault) {
 		t.Error("a certificate that is not trusted was taken for a fault that passes")
 	}
-	for path, want := range map[string]string{filepath.Join(folder, "missing"): "AWS_CA_BUNDLE", os.DevNull: "holds no PEM certificate"} {
+	empty := filepath.Join(folder, "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{filepath.Join(folder, "missing"): "AWS_CA_BUNDLE", empty: "holds no PEM certificate", os.DevNull: "is no regular file"} {
 		if _, err := transport.New(transport.Options{CABundle: path}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
 		}

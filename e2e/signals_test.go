@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
+)
+
+// A signal ends the Step wherever it is, with a line that says so, and nothing is exported.
+func TestSignals(t *testing.T) {
+	for name, row := range map[string]struct {
+		script, at string
+		signal     os.Signal
+	}{
+		"SIGTERM while the token is fetched": {idToken + " * silence", "Inputs:", syscall.SIGTERM},
+		"SIGINT while STS does not answer":   {assume + " * silence", "Fetched an identity token", syscall.SIGINT},
+		"SIGTERM while ECR does not answer":  {login + " * silence", "Got the credentials", syscall.SIGTERM},
+		"SIGINT while waiting for a retry":   {assume + " * status 503 60", "the next one comes in", syscall.SIGINT},
+		"SIGHUP while the token is fetched":  {idToken + " * silence", "Inputs:", syscall.SIGHUP},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cloud := startSandbox(t, sandbox.Options{Faults: parseFaults(t, row.script)})
+			r := newRun(t, cloud)
+			output, err := r.stepUntil(row.at, func(p *os.Process) { _ = p.Signal(row.signal) }, map[string]string{"role_arn": role, "docker_login": "true"})
+			if code := exitCode(err); code != 1 {
+				t.Errorf("exit code %d, want 1", code)
+			}
+			if !strings.Contains(lastLine(output), "interrupted by a signal; nothing was exported") {
+				t.Errorf("the last line does not say what happened:\n%s", output)
+			}
+			// An attempt's own bound is ten seconds: had the signal been waited out, the log would tell of it.
+			if strings.Contains(flat(output), "no answer within 10 seconds") {
+				t.Errorf("the call under way was not cancelled:\n%s", output)
+			}
+			r.mustHaveExportedNothing()
+		})
+	}
+}
+
+// A signal between two exports takes back those that were made.
+func TestSignalBetweenExports(t *testing.T) {
+	cloud := startSandbox(t, sandbox.Options{})
+	r := newRun(t, cloud)
+	marker := filepath.Join(t.TempDir(), "reached")
+	// The second call tells that it is there, and then hangs until it is ended.
+	r.wrapEnvman(`[ "$calls" = 2 ] && { touch '` + marker + `'; kill -TERM "$PPID"; exec sleep 60; }`)
+	output, err := r.step(map[string]string{"role_arn": role})
+	if err == nil || !strings.Contains(flat(output), "interrupted by a signal") {
+		t.Errorf("%v\n%s", err, output)
+	}
+	if _, err := os.Stat(marker); err != nil {
+		t.Error("the second call of envman was not reached")
+	}
+	r.mustHaveExportedNothing()
+}
+
+// A Ctrl-C at a terminal reaches every process of the foreground, again and again. The envman that cleans up is spared.
+func TestCtrlCAtATerminal(t *testing.T) {
+	cloud := startSandbox(t, sandbox.Options{})
+	r := newRun(t, cloud)
+	r.wrapEnvman(`[ "$calls" -ge 3 ] && [ "$calls" -le 6 ] && kill -INT -"$GROUP"`)
+	command := r.command(map[string]string{"role_arn": role})
+	// A shell that leads a group of its own, tells its number, and becomes the Step.
+	shell := exec.CommandContext(t.Context(), "/bin/sh", "-c", fmt.Sprintf("GROUP=$$ exec '%s'", command.Path))
+	shell.Env, shell.SysProcAttr = command.Env, &syscall.SysProcAttr{Setpgid: true}
+	output, err := shell.CombinedOutput()
+	r.searchForSecrets("the Step's log", string(output))
+	if exitCode(err) != 1 || !strings.Contains(lastLine(string(output)), "interrupted by a signal; nothing was exported") {
+		t.Errorf("%v\n%s", err, output)
+	}
+	r.mustHaveExportedNothing()
+}
+
+// An envman that takes its time, and fails late, leaves nothing behind either.
+func TestSlowEnvmanThatFails(t *testing.T) {
+	cloud := startSandbox(t, sandbox.Options{})
+	r := newRun(t, cloud)
+	r.wrapEnvman(`[ "$calls" -gt 8 ] && sleep 0.3; [ "$calls" = 8 ] && { echo "disk full" >&2; exit 1; }`)
+	output, err := r.step(map[string]string{"role_arn": role})
+	if err == nil || !strings.Contains(lastLine(output), "export AWS_CALLER_ARN: envman: exit status 1: disk full") {
+		t.Errorf("%v\n%s", err, output)
+	}
+	r.mustHaveExportedNothing()
+}
+
+// What an envman leaves running does not keep the Step waiting, and ends with it when a signal comes.
+func TestEnvmanLeavesSomethingRunning(t *testing.T) {
+	cloud := startSandbox(t, sandbox.Options{})
+	r := newRun(t, cloud)
+	marker := filepath.Join(t.TempDir(), "late")
+	r.wrapEnvman(`[ "$calls" = 1 ] && { (sleep 5; touch '` + marker + `') & }`)
+	r.mustStep(map[string]string{"role_arn": role})
+	if _, err := os.Stat(marker); err == nil {
+		t.Error("the Step waited for what envman had left running")
+	}
+	r = newRun(t, cloud)
+	r.wrapEnvman(`[ "$calls" = 2 ] && { sleep 60 & echo $! > '` + marker + `'; kill -TERM "$PPID"; wait; }`)
+	output, err := r.step(map[string]string{"role_arn": role})
+	if err == nil || !strings.Contains(lastLine(output), "interrupted by a signal; nothing was exported") {
+		t.Errorf("%v\n%s", err, output)
+	}
+	left, err := os.ReadFile(marker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if _, err := fmt.Sscan(string(left), &pid); err != nil || syscall.Kill(pid, 0) == nil && !isZombie(pid) {
+		t.Errorf("process %d is still there, %v", pid, err)
+	}
+	r.mustHaveExportedNothing()
+}
+
+// isZombie tells whether a process has ended, and nobody has asked how.
+func isZombie(pid int) bool {
+	output, err := exec.Command("ps", "-o", "stat=", "-p", fmt.Sprint(pid)).Output()
+	return err != nil || strings.HasPrefix(strings.TrimSpace(string(output)), "Z")
+}
+
+// The whole run is bounded by its timeout. An attempt may take as long here, so that there is one and no second.
+func TestTimeout(t *testing.T) {
+	cloud := startSandbox(t, sandbox.Options{Faults: parseFaults(t, assume+" * silence")})
+	r := newRun(t, cloud)
+	output, err := r.step(map[string]string{"role_arn": role, "timeout": "10"})
+	if err == nil || !strings.Contains(lastLine(output), "the Step took longer than the 10 seconds of its input timeout") {
+		t.Errorf("%v\n%s", err, output)
+	}
+	if want := "at the end: assume role " + role + ": no answer of STS"; !strings.Contains(flat(output), want) {
+		t.Errorf("the log does not say %q:\n%s", want, output)
+	}
+	if got := count(cloud, assume); got != 1 {
+		t.Errorf("STS was called %d times, want once", got)
+	}
+	r.mustHaveExportedNothing()
+}
+
+// What might never be read to its end is not read at all.
+func TestPipesInPlaceOfFiles(t *testing.T) {
+	cloud := startSandbox(t, sandbox.Options{})
+	for name, set := range map[string]func(r *run, pipe string){
+		"AWS_CA_BUNDLE": func(r *run, pipe string) { r.environ = append(r.environ, "AWS_CA_BUNDLE="+pipe) },
+		"Docker's file": func(r *run, pipe string) { r.environ = append(r.environ, "DOCKER_CONFIG="+filepath.Dir(pipe)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRun(t, cloud)
+			pipe := filepath.Join(t.TempDir(), "config.json")
+			if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			set(r, pipe)
+			output, err := r.step(map[string]string{"role_arn": role, "docker_login": "true"})
+			if err == nil || !strings.Contains(flat(output), "is no regular file") || !strings.Contains(flat(output), "What to do") {
+				t.Errorf("%v\n%s", err, output)
+			}
+		})
+	}
+}
