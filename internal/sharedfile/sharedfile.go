@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -19,6 +20,9 @@ import (
 
 // folderMode is for folders that are made: what stands in them is the user's alone.
 const folderMode fs.FileMode = 0o700
+
+// lockMode is for files that are locks.
+const lockMode fs.FileMode = 0o600
 
 // Lock waits until no other process, and nobody else in this one, holds the lock on the folder of the file that path leads
 // to, or until ctx has ended. The folder is made, with mode 0700, where there is none. What is locked is the folder itself,
@@ -35,15 +39,52 @@ func Lock(ctx context.Context, path string) (unlock func(), err error) {
 	if err := os.MkdirAll(folder, folderMode); err != nil {
 		return nil, err
 	}
-	lock := flock.New(folder, flock.SetFlag(os.O_RDONLY))
+	return acquire(ctx, flock.New(folder, flock.SetFlag(os.O_RDONLY)), poll)
+}
+
+// LockFile is like Lock for what has a lock of its own: path is the lock's file, which is made with mode 0600 and stays, since
+// somebody else may be waiting at it.
+func LockFile(ctx context.Context, path string) (unlock func(), err error) {
+	// How long another process holds the lock may be the time of a few calls over the network.
+	const poll = 20 * time.Millisecond
+
+	if err := os.MkdirAll(filepath.Dir(path), folderMode); err != nil {
+		return nil, err
+	}
+	return acquire(ctx, flock.New(path, flock.SetPermissions(lockMode)), poll)
+}
+
+func acquire(ctx context.Context, lock *flock.Flock, poll time.Duration) (unlock func(), err error) {
 	if _, err := lock.TryLockContext(ctx, poll); err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("wait for the lock on %s: %w", folder, context.Cause(ctx))
+			return nil, fmt.Errorf("wait for the lock on %s: %w", lock.Path(), context.Cause(ctx))
 		}
-		return nil, fmt.Errorf("lock %s: %w", folder, err)
+		return nil, fmt.Errorf("lock %s: %w", lock.Path(), err)
 	}
 	return func() { _ = lock.Unlock() }, nil
 }
+
+// Sweep removes what processes that were killed in the midst of Replace have left beside the file. The caller holds the
+// file's lock, and so knows that none of it is in use. It is for folders of the Step's own: elsewhere a file of such a name
+// may be somebody's.
+func Sweep(path string) {
+	target, err := Resolve(path)
+	if err != nil {
+		return
+	}
+	folder := filepath.Dir(target)
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), temporaryPrefix(target)) {
+			_ = os.Remove(filepath.Join(folder, entry.Name()))
+		}
+	}
+}
+
+func temporaryPrefix(target string) string { return "." + filepath.Base(target) + "-" }
 
 // Read returns what the file holds; nil, and no error, where there is none. What is no regular file is an error, because
 // reading it, a named pipe for example, might never end.
@@ -71,7 +112,7 @@ func Replace(path string, content []byte, mode fs.FileMode) (err error) {
 	if err := os.MkdirAll(filepath.Dir(target), folderMode); err != nil {
 		return err
 	}
-	temporary, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+"-*")
+	temporary, err := os.CreateTemp(filepath.Dir(target), temporaryPrefix(target)+"*")
 	if err != nil {
 		return err
 	}

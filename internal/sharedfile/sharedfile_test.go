@@ -179,3 +179,42 @@ func TestFolderThatCannotBeMade(t *testing.T) {
 		t.Error("it was written")
 	}
 }
+
+// A lock of its own is held by one at a time, and its file stays, with mode 0600.
+func TestLockFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new", "lock")
+	unlock, err := sharedfile.LockFile(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := sharedfile.LockFile(ctx, path); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	unlock()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	unlock, err = sharedfile.LockFile(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}
+
+// Sweep removes what Replace would have renamed, and nothing else.
+func TestSweep(t *testing.T) {
+	folder := t.TempDir()
+	for _, name := range []string{"file", ".file-123", ".file-4", ".other-1", ".file", "file-1"} {
+		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sharedfile.Sweep(filepath.Join(folder, "file"))
+	entries, err := os.ReadDir(folder)
+	if err != nil || len(entries) != 4 {
+		t.Errorf("%v are left, %v", entries, err)
+	}
+	sharedfile.Sweep(filepath.Join(folder, "none", "file"))
+}
