@@ -12,6 +12,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
 // What empty inputs mean. step.yml sets the same defaults; a user who empties a field gets them too.
@@ -40,6 +41,8 @@ type Config struct {
 	// AllowedAccounts are those whose credentials may be exported; empty: all.
 	AllowedAccounts []awsid.AccountID
 
+	// Profile is the profile to write; the zero value: none.
+	Profile     profile.Name
 	DockerLogin bool
 	// Registries are those to log in to; empty: the credentials' own account's, in Region.
 	Registries []dockerlogin.Registry
@@ -86,6 +89,7 @@ func ParseInputs(in Inputs, now time.Time) (Config, error) {
 	p := &inputParser{in: in, now: now}
 	config := Config{
 		Region:      p.region(),
+		Profile:     p.profile(),
 		DockerLogin: p.boolean("docker_login", in.DockerLogin),
 		Timeout:     p.timeout(),
 		Verbose:     p.boolean("verbose", in.Verbose),

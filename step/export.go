@@ -90,7 +90,8 @@ func (s Step) empty(ctx context.Context, outputs []output, cause error) error {
 	left := leftBehindError{cause: cause}
 	for _, sensitive := range []bool{true, false} {
 		for _, out := range outputs {
-			if out.sensitive != sensitive {
+			// SDKs refuse an empty name of a profile; see profileOutputs.
+			if out.sensitive != sensitive || out.key == profileVariable {
 				continue
 			}
 			if err := s.Envman.Add(ctx, out.key, secret.Text{}, false); err != nil {

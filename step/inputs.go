@@ -31,6 +31,8 @@ type Inputs struct {
 	ManagedSessionPolicies string `env:"managed_session_policies"`
 	AllowedAccountIDs      string `env:"allowed_account_ids"`
 
+	AWSProfile string `env:"aws_profile"`
+
 	DockerLogin   string      `env:"docker_login"`
 	ECRRegistries string      `env:"ecr_registries"`
 	BuildURL      string      `env:"build_url"`

@@ -2,7 +2,7 @@
 // in, and the outputs are exported. [Step.Run] is that way, top to bottom.
 //
 // It is the one package that reads inputs and environment variables, and that writes the log. It wires the rooms (oidc,
-// awsauth, dockerlogin) together, which do not know each other. It must not know AWS's SDK.
+// awsauth, dockerlogin, profile) together, which do not know each other. It must not know AWS's SDK.
 package step
 
 import (
@@ -23,6 +23,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
 // Logger is what the Step writes its log with; go-utils' logger is one.
@@ -46,7 +47,9 @@ type Step struct {
 	Envman Envman
 	// Annotations puts explanations on the build's page.
 	Annotations Annotator
-	Now         func() time.Time
+	// Program is the path of the running program, which a self-renewing profile keeps a copy of.
+	Program string
+	Now     func() time.Time
 
 	// secrets are those that the run has met, which its log never shows.
 	secrets *secret.Keeper
@@ -76,16 +79,14 @@ func (s Step) run(ctx context.Context) error {
 			return advise(err, "Repair the file, or move it away: Docker cannot read it either.", "Or set DOCKER_CONFIG to another folder for this workflow.")
 		}
 	}
-	client, err := transport.New(transport.Options{CABundle: s.Environment.Get("AWS_CA_BUNDLE"), Observe: s.logExchange})
+	if err := s.checkProfile(config); err != nil {
+		return err
+	}
+	client, aws, err := s.connect(ctx, config)
 	if err != nil {
 		return advise(err, "Set the variable AWS_CA_BUNDLE to the path of a file with certificates in PEM, or unset it.")
 	}
 	defer client.CloseIdleConnections()
-	aws, err := awsauth.NewConfig(awsauth.Settings{Region: config.Region, HTTP: client, Getenv: s.Environment.Get})
-	if err != nil {
-		return err
-	}
-	transport.Connect(ctx, client, endpoints(ctx, config, aws)...)
 
 	session, err := s.authenticate(ctx, config, client, aws)
 	if err != nil {
@@ -106,11 +107,34 @@ func (s Step) run(ctx context.Context) error {
 		}
 		outputs = append(outputs, registryOutputs(logins)...)
 	}
+	if config.Profile.String() != "" {
+		undoProfile, err := s.writeProfile(ctx, config, session)
+		if err != nil {
+			return errors.Join(interruption(ctx, err), undo())
+		}
+		undoLogin := undo
+		undo = func() error { return errors.Join(undoProfile(), undoLogin()) }
+		outputs = profileOutputs(outputs, config.Profile)
+	}
 	if err := s.export(ctx, outputs); err != nil {
 		return errors.Join(err, undo())
 	}
-	s.warnOfLeftovers()
+	s.warnOfLeftovers(config.Profile)
 	return nil
+}
+
+// connect makes what Bitrise and AWS are called with, and begins to open the connections.
+func (s Step) connect(ctx context.Context, config Config) (*http.Client, awsauth.Config, error) {
+	client, err := transport.New(transport.Options{CABundle: s.Environment.Get("AWS_CA_BUNDLE"), Observe: s.logExchange})
+	if err != nil {
+		return nil, awsauth.Config{}, err
+	}
+	aws, err := awsauth.NewConfig(awsauth.Settings{Region: config.Region, HTTP: client, Getenv: s.Environment.Get})
+	if err != nil {
+		return nil, awsauth.Config{}, err
+	}
+	transport.Connect(ctx, client, endpoints(ctx, config, aws)...)
+	return client, aws, nil
 }
 
 // endpoints are where AWS is going to be called. Connections to them are opened while the identity token is fetched. What is
@@ -127,7 +151,11 @@ func endpoints(ctx context.Context, config Config, aws awsauth.Config) []string 
 }
 
 // warnOfLeftovers tells of what an earlier Step left, which changes nothing here, but could for the Steps that follow.
-func (s Step) warnOfLeftovers() {
+func (s Step) warnOfLeftovers(written profile.Name) {
+	if written.String() != "" {
+		s.warnOfShadows(written)
+		return
+	}
 	if profile := s.Environment.Get("AWS_PROFILE"); profile != "" {
 		s.Log.Warnf("AWS_PROFILE is set (to %q): some tools take its credentials rather than those that this Step exported; unset it if that is not meant", profile)
 	}

@@ -1,0 +1,362 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
+)
+
+// oddName is a profile's name as odd as AWS's CLI and SDKs take it.
+const oddName = "my döner ビルド"
+
+// plainProgram is the Step's program without the race detector, with which many processes, and quick ones, would be
+// others than a user's.
+var plainProgram = sync.OnceValues(func() (string, error) {
+	folder := filepath.Join(bin, "plain")
+	root, err := harness.Root()
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(folder, harness.StepProgram)
+	arguments := []string{"build", "-o", program}
+	if os.Getenv("GOCOVERDIR") != "" {
+		arguments = append(arguments, "-cover", "-covermode=atomic") // as the race detector wants it of the others
+	}
+	command := exec.Command("go", append(arguments, ".")...)
+	command.Dir = root
+	if output, err := command.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, output)
+	}
+	return program, nil
+})
+
+// shortSessions is a world whose sessions live for seconds.
+func shortSessions(seconds int) sandbox.Config {
+	world := sandbox.DefaultConfig()
+	world.SessionLifetime = seconds
+	return world
+}
+
+// newProfileRun prepares a run with a home of its own, with a blank and a letter beyond ASCII in its path.
+func newProfileRun(t *testing.T, cloud *sandbox.Sandbox, environ ...string) *run {
+	t.Helper()
+	program, err := plainProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := filepath.Join(t.TempDir(), "my höme")
+	if err := os.Mkdir(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := newRun(t, cloud, append([]string{"HOME=" + home, "PYTHONWARNINGS=ignore", "AWS_EC2_METADATA_DISABLED=true"}, environ...)...)
+	r.program = program
+	return r
+}
+
+// home is where the run's HOME is.
+func (r *run) home() string { return r.variable("HOME") }
+
+func (r *run) variable(key string) string {
+	value := ""
+	for _, entry := range r.environ {
+		if rest, found := strings.CutPrefix(entry, key+"="); found {
+			value = rest
+		}
+	}
+	return value
+}
+
+func (r *run) configFile() string { return filepath.Join(r.home(), ".aws", "config") }
+
+// process is the profile's credential process, as most SDKs run it: by sh -c.
+func (r *run) process() *exec.Cmd {
+	r.t.Helper()
+	program, argument := processOf(r.t, r.configFile())
+	command := exec.CommandContext(r.t.Context(), "sh", "-c", `exec "`+program+`" `+argument)
+	command.Env = r.environ
+	return command
+}
+
+// processOf takes the credential process out of a configuration file.
+func processOf(t testing.TB, file string) (program, argument string) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := regexp.MustCompile(`(?m)^credential_process = "(.*)" (\S+)$`).FindStringSubmatch(string(content))
+	if match == nil {
+		t.Fatalf("no credential_process in:\n%s", content)
+	}
+	return match[1], match[2]
+}
+
+// processOutput is what a credential process prints.
+type processOutput struct {
+	Version                                    int
+	AccessKeyId, SecretAccessKey, SessionToken string //nolint:revive // as AWS spells it
+	Expiration                                 time.Time
+}
+
+// credentials runs the credential process, which has to succeed, and returns what it printed on both streams.
+func (r *run) credentials() (processOutput, string) {
+	r.t.Helper()
+	output, stderr, err := r.tryCredentials(r.process())
+	if err != nil {
+		r.t.Fatalf("%v\n%s", err, stderr)
+	}
+	return output, stderr
+}
+
+func (r *run) tryCredentials(command *exec.Cmd) (output processOutput, stderr string, err error) {
+	r.t.Helper()
+	var out, errors bytes.Buffer
+	command.Stdout, command.Stderr = &out, &errors
+	if err := command.Run(); err != nil {
+		if out.Len() > 0 {
+			r.t.Errorf("a process that fails printed %d bytes on standard output", out.Len())
+		}
+		r.searchForSecrets("the process's standard error", errors.String())
+		return processOutput{}, errors.String(), err
+	}
+	decoder := json.NewDecoder(&out)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&output); err != nil || output.Version != 1 {
+		r.t.Errorf("standard output is no credentials: %v", err)
+	}
+	r.searchForSecrets("the process's standard error", errors.String())
+	return output, errors.String(), nil
+}
+
+// waitUntil waits until a time that was told has come.
+func waitUntil(t *testing.T, end time.Time) {
+	t.Helper()
+	timer := time.NewTimer(time.Until(end))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.Context().Done():
+		t.Fatal("the test has ended")
+	}
+}
+
+// The first use costs no exchange, and no later one does either, as long as the credentials are good.
+func TestProfileWithGoodCredentialsCallsNobody(t *testing.T) {
+	cloud := startSandbox(t, sandbox.Options{})
+	r := newProfileRun(t, cloud)
+	r.mustStep(map[string]string{"role_arn": role, "aws_profile": oddName})
+	if got := count(cloud, "*"); got != 2 {
+		t.Errorf("%d calls during the Step, want 2", got)
+	}
+	// Neither the build's API token nor anything else of the environment is needed.
+	var first processOutput
+	for i := range 5 {
+		command := r.process()
+		command.Env = []string{"PATH=" + os.Getenv("PATH"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
+		output, stderr, err := r.tryCredentials(command)
+		if err != nil || stderr != "" || !strings.HasPrefix(output.AccessKeyId, "ASIA") {
+			t.Errorf("%v\n%s", err, stderr)
+		}
+		if i == 0 {
+			first = output
+		} else if output != first {
+			t.Error("the credentials changed")
+		}
+	}
+	if got := count(cloud, "*"); got != 2 {
+		t.Errorf("%d calls in all, want 2", got)
+	}
+	// Five minutes before the end they are renewed; what is told lies between that and the end, an hour after the start.
+	if left := time.Until(first.Expiration); left < 55*time.Minute || left > time.Hour-time.Minute {
+		t.Errorf("an hour's credentials are told to end in %s", left)
+	}
+}
+
+// Of fifty processes that find the credentials at their end, one renews, and the others take what it got.
+func TestFiftyProcessesRenewOnce(t *testing.T) {
+	const processes = 50
+
+	cloud := startSandbox(t, sandbox.Options{Config: shortSessions(2)})
+	r := newProfileRun(t, cloud)
+	r.mustStep(map[string]string{"role_arn": role, "aws_profile": oddName})
+	waitUntil(t, time.Now().Add(2*time.Second)) // as long as the sessions live
+	if err := cloud.SetConfig(func(c *sandbox.Config) { c.SessionLifetime = 0 }); err != nil {
+		t.Fatal(err)
+	}
+	before := count(cloud, assume)
+	commands := make([]*exec.Cmd, processes)
+	for i := range commands {
+		commands[i] = r.process()
+	}
+	var mu sync.Mutex
+	keys := map[string]int{}
+	var group sync.WaitGroup
+	for _, command := range commands {
+		group.Go(func() {
+			output, stderr, err := r.tryCredentials(command)
+			if err != nil || stderr != "" {
+				t.Errorf("%v\n%s", err, stderr)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			keys[output.AccessKeyId]++
+		})
+	}
+	group.Wait()
+	if got := count(cloud, assume) - before; got != 1 || len(keys) != 1 {
+		t.Errorf("%d exchanges and %d access keys, want one of each", got, len(keys))
+	}
+}
+
+// All that stays on the disk is the user's alone, and neither the build's API token nor an identity token is in any of it.
+func TestProfileFilesHoldNoBuildToken(t *testing.T) {
+	cloud := startSandbox(t, sandbox.Options{Config: shortSessions(2)})
+	r := newProfileRun(t, cloud)
+	if err := os.MkdirAll(filepath.Dir(r.configFile()), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(r.configFile(), []byte("# mine\n[default]\nregion = eu-west-3\n"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	r.mustStep(map[string]string{"role_arn": role, "role_chain": targetRole, "aws_profile": oddName})
+	waitUntil(t, time.Now().Add(2*time.Second)) // as long as the sessions live
+	r.credentials()
+	if got := count(cloud, assume); got != 2 {
+		t.Fatalf("%d exchanges, want 2", got)
+	}
+
+	files := map[string]fs.FileMode{}
+	err := filepath.WalkDir(r.home(), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		name, _ := filepath.Rel(r.home(), path)
+		files[regexp.MustCompile(`[0-9a-f]{16,}`).ReplaceAllString(name, "*")] = info.Mode().Perm()
+		if entry.IsDir() {
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if how := leak(string(content), []string{cloud.BuildAPIToken()}); how != "" {
+			t.Errorf("the build's API token is in %s, %s", name, how)
+		}
+		if regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+`).Match(content) && !strings.HasSuffix(name, "aws-credential-process") {
+			t.Errorf("a token is in %s", name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]fs.FileMode{
+		".": 0o755, ".aws": 0o755, ".aws/config": 0o640, ".authenticate-with-aws": 0o700,
+		".authenticate-with-aws/*": 0o700, ".authenticate-with-aws/*/aws-credential-process": 0o700,
+		".authenticate-with-aws/sessions": 0o700, ".authenticate-with-aws/sessions/*.json": 0o600,
+		".authenticate-with-aws/cache": 0o700, ".authenticate-with-aws/cache/*.json": 0o600, ".authenticate-with-aws/cache/*.lock": 0o600,
+	}
+	for name, mode := range want {
+		if got, found := files[name]; !found || got != mode {
+			t.Errorf("%s: mode %o, want %o (there: %v)", name, got, mode, found)
+		}
+	}
+	for name := range files {
+		if _, found := want[name]; !found {
+			t.Errorf("%s was left behind", name)
+		}
+	}
+	if content, _ := os.ReadFile(r.configFile()); !strings.HasPrefix(string(content), "# mine\n[default]\nregion = eu-west-3\n\n") {
+		t.Errorf("the configuration file is:\n%s", content)
+	}
+}
+
+// The program says what it is to whoever runs it by hand.
+func TestProfileProgramByHand(t *testing.T) {
+	cloud := startSandbox(t, sandbox.Options{})
+	r := newProfileRun(t, cloud)
+	r.mustStep(map[string]string{"role_arn": role, "aws_profile": "bitrise"})
+	programs, err := filepath.Glob(filepath.Join(r.home(), ".authenticate-with-aws", "*", "aws-credential-process"))
+	if err != nil || len(programs) != 1 {
+		t.Fatalf("%v, %v", programs, err)
+	}
+	for _, row := range []struct {
+		arguments []string
+		code      int
+		says      string
+	}{
+		{nil, 2, "kept as a credential process"},
+		{[]string{"--help"}, 0, "kept as a credential process"},
+		{[]string{"nonsense"}, 2, "not the key of a session"},
+		{[]string{strings.Repeat("0", 64)}, 1, "is not there; run the Step again"},
+		{[]string{"a", "b"}, 2, "kept as a credential process"},
+	} {
+		command := exec.CommandContext(t.Context(), programs[0], row.arguments...)
+		command.Env = r.environ
+		var out, errors bytes.Buffer
+		command.Stdout, command.Stderr = &out, &errors
+		err := command.Run()
+		said, silent := errors.String(), out.String()
+		if row.code == 0 {
+			said, silent = silent, said
+		}
+		if command.ProcessState.ExitCode() != row.code || !strings.Contains(said, row.says) || silent != "" {
+			t.Errorf("%v: %v\n%s\n%s", row.arguments, err, said, silent)
+		}
+	}
+}
+
+// The processor time of a call with good credentials: go test -run '^$' -bench Profile.
+func BenchmarkProfileWithGoodCredentials(b *testing.B) {
+	program, err := plainProgram()
+	if err != nil {
+		b.Fatal(err)
+	}
+	cloud, err := sandbox.Start(sandbox.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = cloud.Close() }()
+	home := b.TempDir()
+	store := harness.Envstore{Path: filepath.Join(home, ".envstore.yml"), Bin: bin}
+	if err := store.Init(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	environ := append(cloud.Environ(), "HOME="+home, "ENVMAN_ENVSTORE_PATH="+store.Path, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	inputs, err := harness.InputEnvironment(map[string]string{"role_arn": role, "aws_profile": "bitrise"}, environ)
+	if err != nil {
+		b.Fatal(err)
+	}
+	step := exec.CommandContext(b.Context(), program)
+	step.Env = append(environ, inputs...)
+	if output, err := step.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, output)
+	}
+	kept, key := processOf(b, filepath.Join(home, ".aws", "config"))
+	var processor time.Duration
+	b.ResetTimer()
+	for range b.N {
+		command := exec.Command(kept, key)
+		if output, err := command.CombinedOutput(); err != nil || !bytes.Contains(output, []byte(`"AccessKeyId":"ASIA`)) {
+			b.Fatalf("%v\n%s", err, output)
+		}
+		processor += command.ProcessState.UserTime() + command.ProcessState.SystemTime()
+	}
+	b.ReportMetric(float64(processor.Microseconds())/1000/float64(b.N), "cpu-ms/op")
+}
