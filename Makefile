@@ -26,9 +26,10 @@ unit: ## run the tests beside the Step's code
 	@rm -rf $(COVERAGE)/unit && mkdir -p $(COVERAGE)/unit
 	$(GO) test -race -cover ./... -args -test.gocoverdir=$(COVERAGE)/unit
 
+# Not from go's cache of results, which does not know that the tests build the Step.
 e2e: ## run the tests that run the Step as a program
 	@rm -rf $(COVERAGE)/e2e && mkdir -p $(COVERAGE)/e2e
-	cd e2e && GOCOVERDIR=$(COVERAGE)/e2e $(GO) test -race ./...
+	cd e2e && GOCOVERDIR=$(COVERAGE)/e2e $(GO) test -race -count=1 ./...
 
 BENCHFLAGS ?=
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
@@ -30,6 +31,9 @@ type CredentialProcess struct {
 	Program        string
 	Stdout, Stderr io.Writer
 	Now            func() time.Time
+
+	// secrets are those that the process has met, which standard error never shows.
+	secrets *secret.Keeper
 }
 
 // Run prints the credentials of the session whose key is the argument, and returns the exit code: 0 if it did, 1 if there
@@ -48,6 +52,7 @@ func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
 		_, _ = fmt.Fprintf(p.Stderr, "%s: %s\n\n%s", profile.ProgramName, err, profile.Usage)
 		return 2
 	}
+	p.secrets = new(secret.Keeper)
 	ctx, cancel := context.WithTimeout(ctx, renewalTimeout)
 	defer cancel()
 	folder := profile.FolderOf(p.Program)
@@ -59,7 +64,7 @@ func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
 		return 1
 	}
 	if answer.Problem != nil {
-		_, _ = fmt.Fprintf(p.Stderr, "%s: the credentials end at %s; %s\n", profile.ProgramName, clock(answer.Expires), oneLine(answer.Problem))
+		p.step(plainLog{w: p.Stderr}).Log.Warnf("%s: the credentials end at %s; %s", profile.ProgramName, clock(answer.Expires), oneLine(answer.Problem))
 	}
 	if err := profile.Print(p.Stdout, answer); err != nil {
 		_, _ = fmt.Fprintf(p.Stderr, "%s: print the credentials: %s\n", profile.ProgramName, err)
@@ -76,7 +81,12 @@ func (p CredentialProcess) explain(ctx context.Context, err error) {
 	case ctx.Err() != nil:
 		err = errors.New("interrupted by a signal before there were new credentials")
 	}
-	Step{Log: plainLog{w: p.Stderr}, Annotations: noAnnotations{}}.explain(ctx, err)
+	p.step(plainLog{w: p.Stderr}).explain(ctx, err)
+}
+
+// step is a Step that says what it says by log, and whose log shows no secret.
+func (p CredentialProcess) step(log Logger) Step {
+	return Step{Log: guardedLog{Logger: log, keeper: p.secrets}, Annotations: noAnnotations{}, Now: p.Now, secrets: p.secrets}
 }
 
 // renew gets the session again, the way a run of the Step got it.
@@ -92,7 +102,8 @@ func (p CredentialProcess) renew(ctx context.Context, folder profile.Folder, key
 	if settings.Get("access_key_id") == "" && environment.token == "" {
 		return profile.Credentials{}, noBuildToken()
 	}
-	s := Step{Environment: environment, Log: quietLog{plainLog{w: p.Stderr}}, Annotations: noAnnotations{}, Now: p.Now}
+	s := p.step(quietLog{plainLog{w: p.Stderr}})
+	s.Environment = environment
 	session, err := s.renewed(ctx)
 	return credentials(session), err
 }

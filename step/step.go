@@ -84,7 +84,7 @@ func (s Step) run(ctx context.Context) error {
 	}
 	client, aws, err := s.connect(ctx, config)
 	if err != nil {
-		return advise(err, "Set the variable AWS_CA_BUNDLE to the path of a file with certificates in PEM, or unset it.")
+		return err
 	}
 	defer client.CloseIdleConnections()
 
@@ -127,7 +127,7 @@ func (s Step) run(ctx context.Context) error {
 func (s Step) connect(ctx context.Context, config Config) (*http.Client, awsauth.Config, error) {
 	client, err := transport.New(transport.Options{CABundle: s.Environment.Get("AWS_CA_BUNDLE"), Observe: s.logExchange})
 	if err != nil {
-		return nil, awsauth.Config{}, err
+		return nil, awsauth.Config{}, advise(err, "Set the variable AWS_CA_BUNDLE to the path of a file with certificates in PEM, or unset it.")
 	}
 	aws, err := awsauth.NewConfig(awsauth.Settings{Region: config.Region, HTTP: client, Getenv: s.Environment.Get})
 	if err != nil {
