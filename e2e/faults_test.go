@@ -39,7 +39,7 @@ func faultMatrix() []fault {
 		{name: "no fault", calls: once},
 
 		// Faults that pass, at each of the calls.
-		{name: "token: connection reset", script: idToken + " 1 reset", calls: calls{2, 1, 1}, log: `Attempt 1 failed: .*; the next one comes in \d+\.\d s`},
+		{name: "token: connection reset", script: idToken + " 1 reset", calls: calls{2, 1, 1}, log: `Attempt 1 to get an identity token failed: .*; the next one comes in \d+\.\d s`},
 		{name: "token: connection closed", script: idToken + " 1-2 close", calls: calls{3, 1, 1}},
 		{name: "token: connection closed midway", script: idToken + " 1 midway", calls: calls{2, 1, 1}},
 		{name: "token: answer cut short", script: idToken + " 1 truncate", calls: calls{2, 1, 1}},

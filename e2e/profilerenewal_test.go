@@ -228,7 +228,7 @@ func TestProfileOfAnAccessKey(t *testing.T) {
 func TestRenewalTriesAgain(t *testing.T) {
 	t.Parallel()
 	r, cloud := prepareRenewal(t, nil, parseFaults(t, assume+` 2 error Throttling "Rate exceeded"`)...)
-	if _, stderr := r.credentials(); !strings.Contains(stderr, "Attempt 1 failed") {
+	if _, stderr := r.credentials(); !strings.Contains(stderr, "Attempt 1 to ") {
 		t.Errorf("standard error does not tell of the attempt:\n%s", stderr)
 	}
 	if got := count(cloud, assume); got != 3 {

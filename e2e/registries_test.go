@@ -1,19 +1,16 @@
 package e2e
 
 import (
-	"archive/tar"
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,8 +24,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
@@ -153,194 +148,6 @@ func digest(t *testing.T, image v1.Image) v1.Hash {
 		t.Fatal(err)
 	}
 	return hash
-}
-
-// Skopeo, which is not of Docker's family, copies an image in and out with the same file.
-func TestSkopeoCopiesInAndOut(t *testing.T) {
-	skopeo := need(t, "skopeo", howToGetSkopeo)
-	r := newRunByName(t)
-	r.logIn()
-	folder := t.TempDir()
-	image := randomImage(t)
-	path, err := layout.Write(filepath.Join(folder, "in"), empty.Index)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := path.AppendImage(image); err != nil {
-		t.Fatal(err)
-	}
-	for i, registry := range worldwide() {
-		there := "docker://" + registry + "/app:1"
-		out := filepath.Join(folder, fmt.Sprint("out", i))
-		r.next(skopeo, "--insecure-policy", "copy", "--authfile", filepath.Join(r.docker, "config.json"), "oci:"+filepath.Join(folder, "in"), there)
-		r.next(skopeo, "--insecure-policy", "copy", "--authfile", filepath.Join(r.docker, "config.json"), there, "oci:"+out)
-		// The manifest is another one, because Skopeo makes OCI's of Docker's; the layers are the same.
-		if got, want := layersIn(t, out), layersOf(t, image); !slices.Equal(got, want) {
-			t.Errorf("from %s came %v, want %v", registry, got, want)
-		}
-	}
-}
-
-// layersIn lists the layers of the one image in an OCI layout.
-func layersIn(t *testing.T, folder string) []v1.Hash {
-	t.Helper()
-	index, err := layout.ImageIndexFromPath(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil || len(manifest.Manifests) != 1 {
-		t.Fatalf("%+v, %v", manifest, err)
-	}
-	image, err := index.Image(manifest.Manifests[0].Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return layersOf(t, image)
-}
-
-func layersOf(t *testing.T, image v1.Image) []v1.Hash {
-	t.Helper()
-	manifest, err := image.Manifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var hashes []v1.Hash
-	for _, layer := range manifest.Layers {
-		hashes = append(hashes, layer.Digest)
-	}
-	return hashes
-}
-
-const howToGetSkopeo = "install it, for example with: apt-get install skopeo"
-
-// A credentials store that Docker's file names, here one that does not even exist, shadows the login for nobody who
-// understands the empty helper entry that is written for it: Docker and go-containerregistry do.
-func TestEmptyHelperEntry(t *testing.T) {
-	r := newRunByName(t)
-	if err := os.MkdirAll(r.docker, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(r.docker, "config.json"), []byte(`{"credsStore":"locked-keychain"}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r.logIn()
-	config, err := dockerconfig.Load(r.docker)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("DOCKER_CONFIG", r.docker)
-	for _, host := range worldwide() {
-		if auth, err := config.GetAuthConfig(host); err != nil || auth.Username != "AWS" {
-			t.Errorf("Docker does not find the login to %s: %v", host, err)
-		}
-		registry, err := name.NewRegistry(host)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if found, err := authn.DefaultKeychain.Resolve(registry); err != nil || found == authn.Anonymous {
-			t.Errorf("go-containerregistry does not find the login to %s: %v", host, err)
-		}
-	}
-	// Skopeo's family does not (1.9 takes it for a program without a name), as README.md says. It is told, not asserted, since
-	// that is for them to change.
-	skopeo := need(t, "skopeo", howToGetSkopeo)
-	command := exec.Command(skopeo, "login", "--get-login", "--authfile", filepath.Join(r.docker, "config.json"), worldwide()[0])
-	output, err := command.CombinedOutput()
-	t.Logf("skopeo login --get-login: %v: %s", err, output)
-}
-
-// Docker's engine pushes to and pulls from each registry. It is one of the test's own, behind the proxy, since an engine
-// that is there already would have to be set up anew for the names to lead here.
-func TestDockerOnEveryRegistry(t *testing.T) {
-	docker := need(t, "docker", "install Docker, for example with: apt-get install docker.io")
-	dockerd := need(t, "dockerd", "install Docker Engine, for example with: apt-get install docker.io")
-	if os.Getuid() != 0 {
-		t.Skip("only root can start a Docker Engine of the test's own")
-	}
-	r := newRunByName(t)
-	r.startEngine(docker, dockerd)
-	r.logIn()
-	image := tarball(t, "file", "made for "+t.Name())
-	for i, registry := range worldwide() {
-		there := registry + "/app:1"
-		load := exec.CommandContext(t.Context(), docker, "import", "-", there)
-		load.Env, load.Stdin = r.environ, bytes.NewReader(image)
-		if output, err := load.CombinedOutput(); err != nil {
-			t.Fatalf("docker import: %v\n%s", err, output)
-		}
-		if i == 0 {
-			stranger := exec.CommandContext(t.Context(), docker, "--config", t.TempDir(), "push", there)
-			stranger.Env = r.environ
-			if output, err := stranger.CombinedOutput(); err == nil {
-				t.Fatalf("the registry takes images without a login, so this test cannot fail:\n%s", output)
-			}
-		}
-		r.next(docker, "push", there)
-		r.next(docker, "image", "rm", there)
-		r.next(docker, "pull", there)
-	}
-}
-
-// startEngine starts a Docker Engine and points DOCKER_HOST at it; the test is skipped where that cannot be.
-func (r *byName) startEngine(docker, dockerd string) {
-	r.t.Helper()
-	// A socket's path may have some hundred characters, fewer than a test's folder can.
-	folder, err := os.MkdirTemp("", "engine-")
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	settings := filepath.Join(folder, "daemon.json")
-	if err := os.WriteFile(settings, []byte("{}"), 0o600); err != nil {
-		r.t.Fatal(err)
-	}
-	socket := "unix://" + filepath.Join(folder, "socket")
-	engine := exec.Command(dockerd, "--config-file", settings, "--data-root", filepath.Join(folder, "data"), "--exec-root", filepath.Join(folder, "exec"),
-		"--pidfile", filepath.Join(folder, "pid"), "--host", socket, "--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip-forward=false")
-	var log bytes.Buffer
-	engine.Env, engine.Stdout, engine.Stderr = r.environ, &log, &log
-	if err := engine.Start(); err != nil {
-		r.t.Skipf("no Docker Engine can be started: %v", err)
-	}
-	ended := make(chan struct{})
-	go func() { _ = engine.Wait(); close(ended) }()
-	r.t.Cleanup(func() {
-		_ = engine.Process.Signal(os.Interrupt)
-		<-ended
-	})
-	r.environ = append(r.environ, "DOCKER_HOST="+socket)
-	for deadline := time.Now().Add(time.Minute); ; {
-		version := exec.CommandContext(r.t.Context(), docker, "version", "--format", "{{.Server.Version}}")
-		version.Env = r.environ
-		if version.Run() == nil {
-			return
-		}
-		// A poll of a server that is starting.
-		select {
-		case <-ended:
-			r.t.Skipf("no Docker Engine can be started here:\n%s", log.String())
-		case <-time.After(50 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			r.t.Fatal("the Docker Engine does not answer")
-		}
-	}
-}
-
-func tarball(t *testing.T, file, content string) []byte {
-	t.Helper()
-	var archive bytes.Buffer
-	writer := tar.NewWriter(&archive)
-	err := errors.Join(
-		writer.WriteHeader(&tar.Header{Name: file, Mode: 0o644, Size: int64(len(content))}),
-		func() error { _, err := io.WriteString(writer, content); return err }(),
-		writer.Close(),
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return archive.Bytes()
 }
 
 // Twenty Steps that write one file at once lose no login.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
@@ -39,20 +38,6 @@ func credentialOutputs(region awsid.Region, session awsauth.Session) []output {
 	}
 }
 
-// registryOutputs name the registries that Docker was logged in to, of which there is at least one.
-func registryOutputs(logins []dockerlogin.Login) []output {
-	names := hosts(logins)
-	return []output{plain("ECR_REGISTRY", names[0]), plain("ECR_REGISTRIES", strings.Join(names, "\n"))}
-}
-
-func hosts(logins []dockerlogin.Login) []string {
-	names := make([]string, 0, len(logins))
-	for _, login := range logins {
-		names = append(names, login.Registry.String())
-	}
-	return names
-}
-
 func plain(key, value string) output { return output{key: key, value: secret.New(value)} }
 
 // Envman sets a variable for the Steps that follow. The value may be a secret, and must get into no log, error, argument
@@ -63,13 +48,14 @@ type Envman interface {
 
 // export adds all outputs. If one fails, those that were added are emptied again, since envman cannot take one back.
 func (s Step) export(ctx context.Context, outputs []output) error {
+	started := s.Now()
 	for i, out := range outputs {
 		if err := s.Envman.Add(ctx, out.key, out.value, out.sensitive); err != nil {
 			// The failing one too: nobody knows how far it got.
 			return s.empty(ctx, outputs[:i+1], interruption(ctx, fmt.Errorf("export %s: %w", out.key, err)))
 		}
 	}
-	s.Log.Donef("Exported for the next Steps:")
+	s.Log.Donef("Exported for the next Steps (%s):", s.since(started))
 	for _, out := range outputs {
 		value := out.value.Reveal()
 		switch {

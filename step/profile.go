@@ -32,6 +32,7 @@ func (s Step) writeProfile(ctx context.Context, config Config, session awsauth.S
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	started := s.Now()
 	file, err := profile.FindConfigFile(s.Environment.Get)
 	if err != nil {
 		return nil, err
@@ -48,7 +49,7 @@ func (s Step) writeProfile(ctx context.Context, config Config, session awsauth.S
 	if err != nil {
 		return nil, errors.Join(err, undoInstall())
 	}
-	s.Log.Printf("Wrote the profile %q into %s; its credentials renew by themselves, with the program in %s", config.Profile, file, folder)
+	s.Log.Printf("Wrote the profile %q into %s; its credentials renew by themselves, with the program in %s (%s)", config.Profile, file, folder, s.since(started))
 	if !config.Profile.Portable() {
 		s.Log.Warnf("The profile's name has more in it than ASCII letters, digits and _.-/%%@:+; the AWS CLI, boto3 and AWS's SDK for Go find it, but the SDKs for Java and Rust, for example, do not")
 	}

@@ -11,18 +11,15 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/bitrise-io/go-utils/v2/env"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
@@ -74,12 +71,7 @@ func (s Step) run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, config.Timeout, &TimeoutError{After: config.Timeout})
 	defer cancel()
-	if config.DockerLogin {
-		if err := dockerlogin.FindFile().Check(); err != nil {
-			return advise(err, "Repair the file, or move it away: Docker cannot read it either.", "Or set DOCKER_CONFIG to another folder for this workflow.")
-		}
-	}
-	if err := s.checkProfile(config); err != nil {
+	if err := s.checkFiles(config); err != nil {
 		return err
 	}
 	client, aws, err := s.connect(ctx, config)
@@ -95,32 +87,49 @@ func (s Step) run(ctx context.Context) error {
 	if err := checkAccount(session, config.AllowedAccounts); err != nil {
 		return err
 	}
+	var files undoing
 	outputs := credentialOutputs(config.Region, session)
-	undo := func() error { return nil }
 	if config.DockerLogin {
-		logins, err := s.dockerLogins(ctx, config, aws, session)
+		registries, undo, err := s.logIn(ctx, config, aws, session)
 		if err != nil {
 			return interruption(ctx, err)
 		}
-		if undo, err = s.store(ctx, logins); err != nil {
-			return interruption(ctx, err)
-		}
-		outputs = append(outputs, registryOutputs(logins)...)
+		files, outputs = append(files, undo), append(outputs, registries...)
 	}
 	if config.Profile.String() != "" {
-		undoProfile, err := s.writeProfile(ctx, config, session)
+		undo, err := s.writeProfile(ctx, config, session)
 		if err != nil {
-			return errors.Join(interruption(ctx, err), undo())
+			return errors.Join(interruption(ctx, err), files.undo())
 		}
-		undoLogin := undo
-		undo = func() error { return errors.Join(undoProfile(), undoLogin()) }
-		outputs = profileOutputs(outputs, config.Profile)
+		files, outputs = append(files, undo), profileOutputs(outputs, config.Profile)
 	}
 	if err := s.export(ctx, outputs); err != nil {
-		return errors.Join(err, undo())
+		return errors.Join(err, files.undo())
 	}
 	s.warnOfLeftovers(config.Profile)
 	return nil
+}
+
+// undoing is what puts files back as they were, in the order in which they were changed.
+type undoing []func() error
+
+// undo calls all, the last one first.
+func (u undoing) undo() error {
+	var problems []error
+	for _, undo := range slices.Backward(u) {
+		problems = append(problems, undo())
+	}
+	return errors.Join(problems...)
+}
+
+// checkFiles finds out before anything is sent whether the files that are going to be written can be.
+func (s Step) checkFiles(config Config) error {
+	if config.DockerLogin {
+		if err := dockerlogin.FindFile().Check(); err != nil {
+			return advise(err, "Repair the file, or move it away: Docker cannot read it either.", "Or set DOCKER_CONFIG to another folder for this workflow.")
+		}
+	}
+	return s.checkProfile(config)
 }
 
 // connect makes what Bitrise and AWS are called with, and begins to open the connections.
@@ -161,111 +170,6 @@ func (s Step) warnOfLeftovers(written profile.Name) {
 	}
 }
 
-// authenticate gets credentials that work, from whichever source the inputs name, and walks the role chain from there.
-func (s Step) authenticate(ctx context.Context, config Config, client *http.Client, aws awsauth.Config) (awsauth.Session, error) {
-	session, err := s.firstSession(ctx, config, client, aws)
-	if err != nil || len(config.Chain) == 0 {
-		return session, err
-	}
-	chain := awsauth.Chain{
-		Roles: config.Chain, SessionName: config.SessionName, ExternalID: config.ExternalID, Tags: config.Tags,
-		Settings: config.Settings, Retry: s.retry(),
-		Assumed: func(hop int, session awsauth.Session) {
-			s.keep(session.Keys)
-			s.Log.Printf("Hop %d of %d: got the credentials of %s until %s", hop, len(config.Chain), caller(session), clock(session.Expires))
-		},
-	}
-	return chain.Session(ctx, aws, session)
-}
-
-func (s Step) firstSession(ctx context.Context, config Config, client *http.Client, aws awsauth.Config) (awsauth.Session, error) {
-	if config.AccessKeys != nil {
-		session, err := awsauth.AccessKeys{Keys: *config.AccessKeys, Retry: s.retry()}.Session(ctx, aws)
-		if err == nil {
-			s.Log.Printf("Verified the access key of %s", caller(session))
-		}
-		return session, err
-	}
-	identity := awsauth.WebIdentity{
-		Role:        config.WebIdentity.Role,
-		SessionName: config.SessionName,
-		Token:       s.tokens(*config.WebIdentity, client),
-		Retry:       s.retry(),
-		Now:         s.Now,
-	}
-	if len(config.Chain) == 0 {
-		identity.Settings = config.Settings
-	}
-	session, err := identity.Session(ctx, aws)
-	s.keep(session.Keys)
-	if err == nil {
-		s.Log.Printf("Got the credentials of %s until %s", caller(session), clock(session.Expires))
-	}
-	return session, err
-}
-
-func (s Step) keep(keys awsauth.Keys) {
-	s.secrets.Keep(keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken)
-}
-
-// checkAccount refuses credentials of an account that is not among the allowed ones, by what STS says they are.
-func checkAccount(session awsauth.Session, allowed []awsid.AccountID) error {
-	if len(allowed) == 0 || slices.ContainsFunc(allowed, func(id awsid.AccountID) bool { return id.String() == session.AccountID }) {
-		return nil
-	}
-	if session.AccountID == "" {
-		return errors.New("allowed_account_ids: the service does not tell which account the credentials belong to; nothing was exported")
-	}
-	return advise(
-		fmt.Errorf("allowed_account_ids: the credentials are %s, of account %s, which is not allowed; nothing was exported", caller(session), session.AccountID),
-		"If the account is right, add it to allowed_account_ids.", "If it is not, correct role_arn or role_chain, or give another access key.")
-}
-
-// registries are those that the inputs name, or the account's own.
-func registries(config Config) []dockerlogin.Registry {
-	if len(config.Registries) == 0 {
-		return []dockerlogin.Registry{dockerlogin.OwnRegistry(config.Region)}
-	}
-	return config.Registries
-}
-
-// dockerLogins gets a login to every registry.
-func (s Step) dockerLogins(ctx context.Context, config Config, aws awsauth.Config, session awsauth.Session) ([]dockerlogin.Login, error) {
-	aws.Credentials = session
-	fetcher := dockerlogin.Fetcher{
-		Config: aws, Account: session.AccountID, Fresh: !session.Expires.IsZero(), Retry: s.retry(), Now: s.Now,
-	}
-	logins, err := fetcher.Logins(ctx, registries(config))
-	for _, login := range logins {
-		s.secrets.Keep(login.Password)
-	}
-	return logins, err
-}
-
-// store puts the logins into Docker's file, unless the run has ended.
-func (s Step) store(ctx context.Context, logins []dockerlogin.Login) (undo func() error, err error) {
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	file := dockerlogin.FindFile()
-	if undo, err = file.Store(ctx, logins); err != nil {
-		return nil, err
-	}
-	s.Log.Printf("Logged in to %s until %s, in %s", strings.Join(hosts(logins), ", "), clock(earliest(logins)), file)
-	return undo, nil
-}
-
-// earliest is when the first of the logins ends.
-func earliest(logins []dockerlogin.Login) time.Time {
-	expires := logins[0].Expires
-	for _, login := range logins {
-		if login.Expires.Before(expires) {
-			expires = login.Expires
-		}
-	}
-	return expires
-}
-
 // configure reads, prints and checks the inputs.
 func (s Step) configure() (Config, error) {
 	inputs := readInputs(s.Environment)
@@ -279,73 +183,11 @@ func (s Step) configure() (Config, error) {
 	return config, nil
 }
 
-// tokens returns what yields identity tokens: the ready one, as long as it lives, or a new one from Bitrise each time.
-func (s Step) tokens(config WebIdentityConfig, http *http.Client) func(context.Context) (awsauth.IdentityToken, error) {
-	told := false
-	client := oidc.Client{
-		HTTP: http, BuildURL: config.BuildURL, BuildAPIToken: config.BuildAPIToken,
-		Now: s.Now, Retry: s.retry(), Skew: func(ahead time.Duration) { told = s.warnOfSkew(ahead, told) },
-	}
-	taken := false
-	return func(ctx context.Context) (awsauth.IdentityToken, error) {
-		if config.Ready == nil {
-			started := s.Now()
-			token, err := client.Token(ctx, config.Audience)
-			if err != nil {
-				return awsauth.IdentityToken{}, err
-			}
-			s.secrets.Keep(token.Text())
-			s.Log.Printf("Fetched an %s (%s)", token, s.since(started))
-			return identityToken(token), nil
-		}
-		if taken {
-			return awsauth.IdentityToken{}, fmt.Errorf("the token in identity_token has expired at %s, before it could be exchanged", clock(config.Ready.Expires()))
-		}
-		taken = true
-		s.Log.Printf("Took the %s from identity_token", config.Ready)
-		token := identityToken(*config.Ready)
-		token.Single = true
-		return token, nil
-	}
-}
-
-// identityToken hands a token over to those who exchange it, and who do not know where it came from.
-func identityToken(token oidc.Token) awsauth.IdentityToken {
-	result := awsauth.IdentityToken{Text: token.Text(), Expires: token.Expires(), Issuer: token.Issuer()}
-	for _, claim := range token.Testable() {
-		result.Claims = append(result.Claims, awsauth.Claim(claim))
-	}
-	return result
-}
-
-// warnOfSkew tells of a clock that is wrong enough to be the cause of a refusal, once.
-func (s Step) warnOfSkew(ahead time.Duration, told bool) bool {
-	const tolerable = time.Minute
-
-	if told || ahead.Abs() <= tolerable {
-		return told
-	}
-	direction := "behind"
-	if ahead < 0 {
-		direction = "ahead of"
-	}
-	s.Log.Warnf("This machine's clock is %s %s Bitrise's; a wrong clock is a common cause of refusals", ahead.Abs().Round(time.Second), direction)
-	return true
-}
-
-// retry is how every call is tried again: with a line in the log each time.
-func (s Step) retry() retry.Policy {
+// retry is how a call is tried again, which is to do what it says: with a line in the log each time.
+func (s Step) retry(what string) retry.Policy {
 	return retry.Policy{Notify: func(notice retry.Notice) {
-		s.Log.Warnf("Attempt %d failed: %s; the next one comes in %.1f s", notice.Attempt, notice.Err, notice.Wait.Seconds())
+		s.Log.Warnf("Attempt %d to %s failed: %s; the next one comes in %.1f s", notice.Attempt, what, notice.Err, notice.Wait.Seconds())
 	}}
-}
-
-// caller says whose the credentials are.
-func caller(session awsauth.Session) string {
-	if session.CallerARN == "" {
-		return "somebody that the service does not name"
-	}
-	return session.CallerARN
 }
 
 // logExchange shows a call in the verbose log.
