@@ -29,8 +29,8 @@ type fault struct {
 	failure string
 	// calls are exact: neither does the Step give up early, nor does it ask again where that is no use.
 	calls calls
-	// log is what the log must say besides; a regular expression.
-	log string
+	// log is what the log must say besides, silent what it must not say; regular expressions.
+	log, silent string
 }
 
 func faultMatrix() []fault {
@@ -103,6 +103,7 @@ func faultMatrix() []fault {
 		{name: "ECR: a broken header repeats the session token", script: login + " 1 header", calls: calls{1, 1, 2}},
 
 		// A wrong clock is told, and does no harm by itself.
+		{name: "clock hardly off", script: idToken + " * date 58", calls: once, silent: "machine.s clock"},
 		{name: "clock of this machine behind", script: idToken + " * date 120", calls: once, log: `This machine's clock is (2m0s|1m59s|2m1s) behind Bitrise's`},
 		{name: "clock of this machine ahead", script: idToken + " * date -90", calls: once, log: `This machine's clock is 1m(30|31|29)s ahead of Bitrise's`},
 	}
@@ -137,6 +138,9 @@ func TestFaultMatrix(t *testing.T) {
 			}
 			if row.log != "" && !regexp.MustCompile(row.log).MatchString(flat(output)) {
 				t.Errorf("the log does not say %q:\n%s", row.log, output)
+			}
+			if row.silent != "" && regexp.MustCompile(row.silent).MatchString(flat(output)) {
+				t.Errorf("the log says %q:\n%s", row.silent, output)
 			}
 			if got := (calls{count(cloud, idToken), count(cloud, assume), count(cloud, login)}); got != row.calls {
 				t.Errorf("calls %+v, want %+v; the log:\n%s", got, row.calls, output)

@@ -184,7 +184,8 @@ func TestEnvmanFailsAtAnyCall(t *testing.T) {
 			if err := os.WriteFile(config, before, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			r.wrapEnvman(fmt.Sprintf(`[ "$calls" = %d ] && { echo "disk full" >&2; exit 1; }`, n))
+			// It fails after it has stored the value: how far a call got that failed, nobody knows.
+			r.wrapEnvman(fmt.Sprintf(`[ "$calls" = %d ] && { '%s' "$@"; echo "disk full" >&2; exit 1; }`, n, filepath.Join(bin, "envman")))
 			output, err := r.step(map[string]string{"role_arn": role, "docker_login": "true"})
 			if err == nil || !regexp.MustCompile(`export \w+: envman: exit status 1: disk full`).MatchString(flat(output)) {
 				t.Errorf("%v\n%s", err, output)
@@ -217,14 +218,16 @@ func TestArgumentListsHoldNoSecret(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
 	list := filepath.Join(t.TempDir(), "arguments")
-	r.wrapEnvman(`echo "$@" >> '` + list + `'`)
+	// envman's debug log shows every value, so that it has to stay off whatever the user's LOGLEVEL says.
+	r.environ = append(r.environ, "LOGLEVEL=debug")
+	r.wrapEnvman(`echo "LOGLEVEL=$LOGLEVEL $@" >> '` + list + `'`)
 	r.mustStep(map[string]string{"role_arn": role, "docker_login": "true", "verbose": "true"})
 	content, err := os.ReadFile(list)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.searchForSecrets("an argument list", string(content))
-	for _, want := range []string{"add --key AWS_SECRET_ACCESS_KEY --no-expand --sensitive", "add --key AWS_REGION --no-expand"} {
+	for _, want := range []string{"LOGLEVEL=error add --key AWS_SECRET_ACCESS_KEY --no-expand --sensitive", "LOGLEVEL=error add --key AWS_REGION --no-expand"} {
 		if !strings.Contains(string(content), want) {
 			t.Errorf("envman was not called with %q:\n%s", want, content)
 		}

@@ -50,7 +50,7 @@ func TestSignalBetweenExports(t *testing.T) {
 	marker := filepath.Join(t.TempDir(), "reached")
 	// The second call tells that it is there, and then hangs until it is ended.
 	r.wrapEnvman(`[ "$calls" = 2 ] && { touch '` + marker + `'; kill -TERM "$PPID"; exec sleep 60; }`)
-	output, err := r.step(map[string]string{"role_arn": role})
+	output, err := r.step(map[string]string{"role_arn": role, "docker_login": "true"})
 	if err == nil || !strings.Contains(flat(output), "interrupted by a signal") {
 		t.Errorf("%v\n%s", err, output)
 	}

@@ -102,7 +102,7 @@ func TestParseBuildURL(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"http://app.bitrise.io/x": "https wanted", "http://127.0.0.1.evil.example/": "https wanted", "http://localhost.evil.example": "https wanted",
+		"http://app.bitrise.io/x": "https wanted", "http://127.0.0.1.evil.example/": "https wanted", "http://localhost.evil.example": "https wanted", "http://evillocalhost/": "https wanted",
 		"ftp://x/": "starts with https://", "app.bitrise.io/build/1": "starts with https://", "https:///x": "with a host", "https://": "with a host",
 		"https://user:hunter2hunter2@app.bitrise.io/": "without user and password", "https://x/?q=1": "without query", "https://x/#f": "without query", "https://x/?": "without query",
 		"https://x/%zz": "not a URL", "https://x y/": "not a URL", "://": "not a URL",

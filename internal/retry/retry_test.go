@@ -54,6 +54,7 @@ func TestJitterIsFull(t *testing.T) {
 		t.Errorf("waits %v, %v; nothing but what the server asked for was wanted", *waits, err)
 	}
 	p.Jitter = nil
+	shortest := time.Hour
 	for range 100 {
 		first, *waits = true, nil
 		_ = p.Do(t.Context(), func(context.Context) error {
@@ -66,6 +67,11 @@ func TestJitterIsFull(t *testing.T) {
 		if w := (*waits)[0]; w < 0 || w >= 500*time.Millisecond {
 			t.Fatalf("the first wait is %v", w)
 		}
+		shortest = min(shortest, (*waits)[0])
+	}
+	// Of a hundred random ones, that none is in the lower half has a chance of one in 2^100.
+	if shortest > 250*time.Millisecond {
+		t.Errorf("the shortest of a hundred waits is %v", shortest)
 	}
 }
 
