@@ -1,8 +1,8 @@
-// Package awsauth gets AWS credentials: a web identity's from STS, or the long-lived keys of an IAM user, and who they
-// are.
+// Package awsauth gets AWS credentials, a web identity's from STS or access keys that exist already, and who they are.
 //
 // [WebIdentity] and [AccessKeys] both end in a [Session], which is credentials that were shown to work, and to whom they
-// belong; a [Chain] goes from there to other roles. [NewConfig] makes the SDK's configuration that the calls are sent with, from nothing but what it is given.
+// belong; a [Chain] goes from there to other roles. [NewConfig] makes the SDK's configuration that the calls are sent with,
+// from nothing but what it is given.
 //
 // The package may import AWS's SDK and internal packages. It knows neither where an identity token comes from (it takes a
 // function that yields one), nor the Step's inputs, nor what becomes of the credentials.

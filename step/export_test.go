@@ -35,10 +35,10 @@ type envman struct {
 
 func (m *envman) Add(_ context.Context, key string, value secret.Text, sensitive bool) error {
 	m.keys = append(m.keys, key)
-	if len(m.keys) == m.failAt {
-		return errors.New("disk full")
-	}
 	m.values[key] = value.Reveal()
+	if len(m.keys) == m.failAt {
+		return errors.New("disk full") // too late: nobody knows how far a call that fails got
+	}
 	if sensitive {
 		m.hidden = append(m.hidden, key)
 	}

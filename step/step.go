@@ -1,8 +1,10 @@
 // Package step is one run of the Step: inputs become a [Config], credentials are got and shown to work, Docker is logged
-// in, and the outputs are exported. [Step.Run] is that way, top to bottom.
+// in, a profile is written, and the outputs are exported. [Step.Run] is that way, top to bottom. [CredentialProcess] is the
+// part of it that a profile renews its credentials with.
 //
 // It is the one package that reads inputs and environment variables, and that writes the log. It wires the rooms (oidc,
-// awsauth, dockerlogin, profile) together, which do not know each other. It must not know AWS's SDK.
+// awsauth, dockerlogin, profile) together, which do not know each other. It may import Bitrise's libraries and internal
+// packages, and must not know AWS's SDK.
 package step
 
 import (
