@@ -1,6 +1,8 @@
 package awsauth_test
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,5 +67,28 @@ func TestNewConfigRefusals(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// Of what an earlier Step left in the environment nothing else is even looked at.
+func TestNewConfigReadsNothingElse(t *testing.T) {
+	region, err := awsid.ParseRegion("eu-west-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := map[string]bool{}
+	config, err := awsauth.NewConfig(awsauth.Settings{Region: region, Getenv: func(key string) string {
+		read[key] = true
+		return ""
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_ECR_PUBLIC", "AWS_ENDPOINT_URL_STS",
+		"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_USE_FIPS_ENDPOINT",
+	}
+	if got := slices.Sorted(maps.Keys(read)); !slices.Equal(got, want) || config.Region != region.String() || config.Credentials != nil {
+		t.Errorf("read %v, want %v; Region %s", got, want, config.Region)
 	}
 }

@@ -220,7 +220,7 @@ func checkMode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// mintToken is the command "mint AUDIENCE [exp=-SECONDS]": it puts an identity token into BITRISE_IDENTITY_TOKEN.
+// mintToken is the command "mint AUDIENCE [CLAIM=NUMBER…]": it puts an identity token into BITRISE_IDENTITY_TOKEN.
 func mintToken(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: mint AUDIENCE [CLAIM=NUMBER…]")
