@@ -331,7 +331,7 @@ func TestNoCredentialsNoCall(t *testing.T) {
 }
 
 func FuzzParseAnswer(f *testing.F) {
-	for _, seed := range []string{"", "{}", answer(encoded("AWS:x"), "https://x"), `{"authorizationData":{"authorizationToken":"QTpi"}}`, `{"authorizationData":[null]}`, `{"authorizationData":[{"authorizationToken":"QTpi","expiresAt":1e300}]}`} {
+	for _, seed := range []string{"", "{}", answer(encoded("AWS:x"), "https://x"), `{"authorizationData":{"authorizationToken":"QTpi"}}`, `{"authorizationData":[]}`, `{"authorizationData":[null]}`, `{"authorizationData":[{"authorizationToken":"QTpi","expiresAt":1e300}]}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {

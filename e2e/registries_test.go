@@ -296,7 +296,8 @@ func TestOneRegistryFails(t *testing.T) {
 	world.Accounts[0].Roles[0].Policies = []json.RawMessage{json.RawMessage(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["ecr:GetAuthorizationToken","ecr-public:GetAuthorizationToken"],"Resource":"*"}}`)}
 	cloud := startSandbox(t, sandbox.Options{Config: world, Faults: parseFaults(t, `ecr:GetAuthorizationToken 1 error AccessDeniedException "User: someone is not authorized to perform: ecr:GetAuthorizationToken on resource: * with an explicit deny in a service control policy"`)})
 	r := newRun(t, cloud)
-	output, err := r.step(map[string]string{"role_arn": role, "docker_login": "true", "ecr_registries": "123456789012.dkr.ecr.eu-west-1.amazonaws.com, public.ecr.aws"})
+	given := map[string]string{"role_arn": role, "docker_login": "true", "ecr_registries": "123456789012.dkr.ecr.eu-west-1.amazonaws.com, public.ecr.aws"}
+	output, err := r.step(given)
 	if err == nil {
 		t.Fatalf("the Step succeeded:\n%s", output)
 	}
@@ -309,6 +310,14 @@ func TestOneRegistryFails(t *testing.T) {
 		if !strings.Contains(flat(output), want) {
 			t.Errorf("the log does not say %q:\n%s", want, output)
 		}
+	}
+	r.mustHaveExportedNothing()
+
+	// From now on ECR does give a login, which is not stored alone.
+	r = newRun(t, cloud)
+	output, err = r.step(given)
+	if err == nil || strings.Contains(flat(output), "get a login to ECR in eu-west-1") || !strings.Contains(flat(output), "get a login to ECR Public") {
+		t.Errorf("%v\n%s", err, output)
 	}
 	r.mustHaveExportedNothing()
 }
