@@ -81,6 +81,27 @@ func TestREADMEPromises(t *testing.T) {
 	}
 }
 
+// The tests that CONTRIBUTING.md names are there, in whichever folder.
+func TestCONTRIBUTINGNamesTests(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(root(t), "CONTRIBUTING.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source strings.Builder
+	for _, folder := range []string{"*", "internal/*", "e2e/*"} {
+		source.WriteString(readAll(t, filepath.Join(root(t), folder, "*_test.go")))
+	}
+	names := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(string(content), -1)
+	if len(names) == 0 {
+		t.Fatal("CONTRIBUTING.md names no test, so this one cannot fail")
+	}
+	for _, name := range names {
+		if !strings.Contains(source.String(), "func "+name[1]+"(") {
+			t.Errorf("there is no %s", name[1])
+		}
+	}
+}
+
 // readAll returns the files of a pattern, one behind the other.
 func readAll(t *testing.T, pattern string) string {
 	t.Helper()
