@@ -61,13 +61,26 @@ func (f Fetcher) Logins(ctx context.Context, registries []Registry) ([]Login, er
 		wait = retry.Sleep
 	}
 	f.Retry.Wait = func(_ context.Context, d time.Duration) error { return wait(waiting, d) }
+	notify := f.Retry.Notify
+	f.Retry.Notify = func(notice retry.Notice) {
+		if notify != nil && waiting.Err() == nil {
+			notify(notice)
+		}
+	}
+	// An attempt that is under way then has a moment yet, so that one which never gets an answer holds up nobody.
+	const moment = 2 * time.Second
+	attempts, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(waiting, func() {
+		time.AfterFunc(moment, func() { cancel(errGivenUp) })
+	})()
 
 	var all sync.WaitGroup
 	for _, g := range groups {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			if g.err = f.authorize(ctx, g); g.err != nil {
+			if g.err = f.authorize(attempts, g); g.err != nil {
 				giveUp()
 			}
 		}()
@@ -78,6 +91,9 @@ func (f Fetcher) Logins(ctx context.Context, registries []Registry) ([]Login, er
 	}
 	return f.assign(registries, groups), nil
 }
+
+// errGivenUp is why an attempt was ended whose answer could change nothing any more.
+var errGivenUp = errors.New("another registry was refused")
 
 // tokenGroup is the registries that one token opens, and the token.
 type tokenGroup struct {

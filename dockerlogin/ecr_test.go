@@ -198,6 +198,27 @@ func TestEveryFailureIsListed(t *testing.T) {
 	if x, found := failed.Failures[0].explain(); !found || !strings.Contains(x.Cause, "sts:GetServiceBearerToken") {
 		t.Errorf("%+v", x)
 	}
+	// One of them has no explanation, which keeps nothing of the other's back.
+	x, found := failed.Explain()
+	if text := strings.Join(append(x.Means, x.Do...), " "); !found || !strings.Contains(text, "ECR Public in us-east-1: the permission sts:GetServiceBearerToken is missing") || !strings.Contains(text, "ECR in us-east-1: the answer of ECR, 503") {
+		t.Errorf("%v %+v", found, x)
+	}
+}
+
+// A Region that never answers does not hold up a run in which another one has refused already.
+func TestARefusalDoesNotWaitForSilence(t *testing.T) {
+	fake := &fakeECR{answers: map[string]http.HandlerFunc{
+		"us-east-1/ecr": func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // or net/http does not notice that the client is gone
+			<-r.Context().Done()
+		},
+		"eu-west-1/ecr": reply(400, `{"__type":"AccessDeniedException","message":"no"}`),
+	}}
+	registries := append(own(t), OwnRegistry(region(t, "us-east-1")))
+	_, err := fake.fetcher(t, 5).Logins(t.Context(), registries)
+	if err == nil || strings.Contains(err.Error(), "within 10 seconds") || !strings.Contains(err.Error(), "get a login to ECR in us-east-1: no answer of ECR") {
+		t.Errorf("%v", err)
+	}
 }
 
 func TestRefusals(t *testing.T) {

@@ -80,14 +80,17 @@ func (e *FetchError) Unwrap() []error {
 	return causes
 }
 
-// Explain tells what the refusals mean. If one of them has no explanation, there is none: the error itself lists them all.
+// Explain tells what the refusals mean. Of one that has no explanation the error itself is told; if that is all there is,
+// there is nothing to add.
 func (e *FetchError) Explain() (explain.Explanation, bool) {
 	var x explain.Explanation
 	var causes []string
+	explained := false
 	for _, failure := range e.Failures {
 		one, found := failure.explain()
+		explained = explained || found
 		if !found {
-			return x, false
+			one.Cause = failure.Err.Error()
 		}
 		causes = append(causes, one.Cause)
 		for _, means := range one.Means {
@@ -100,6 +103,9 @@ func (e *FetchError) Explain() (explain.Explanation, bool) {
 				x.Do = append(x.Do, do)
 			}
 		}
+	}
+	if !explained {
+		return explain.Explanation{}, false
 	}
 	x.Said = e.Error()
 	x.Cause = causes[0]

@@ -160,3 +160,26 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 		})
 	}
 }
+
+// Whoever may read Docker's folder may lock it. The Step does not wait for them until its timeout, and says who is at fault.
+func TestSomebodyHoldsTheLock(t *testing.T) {
+	t.Parallel()
+	cloud := startSandbox(t, sandbox.Options{})
+	r := newRun(t, cloud)
+	if err := os.MkdirAll(r.docker, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	folder, err := os.Open(r.docker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = folder.Close() }()
+	if err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	output, err := r.step(map[string]string{"role_arn": role, "docker_login": "true"})
+	if err == nil || !strings.Contains(flat(output), "wait for the lock on "+r.docker+": somebody else holds it") || !strings.Contains(flat(output), "See which program holds the folder's lock") {
+		t.Errorf("%v\n%s", err, output)
+	}
+	r.mustHaveExportedNothing()
+}

@@ -3,7 +3,6 @@ package profile
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -113,11 +112,17 @@ func (f ConfigFile) Write(ctx context.Context, profile Profile) (undo func() err
 		return nil, f.failed(profile.Name, err)
 	}
 	return func() error {
-		if err := f.restore(ctx, content, old, mode, existed); err != nil {
+		if err := f.restore(ctx, profile, content, old, mode, existed); err != nil {
 			return fmt.Errorf("take the profile %q out of %s again: %w", profile.Name, f.path, err)
 		}
 		return nil
 	}, nil
+}
+
+// Uses tells whether a profile in the file has the command.
+func (f ConfigFile) Uses(command Command) bool {
+	content, err := sharedfile.Read(f.path)
+	return err == nil && bytes.Contains(content, []byte(command.text))
 }
 
 func (f ConfigFile) failed(name Name, err error) error {
@@ -133,7 +138,11 @@ func (f ConfigFile) checkCredentials(name Name) error {
 	if err != nil {
 		return f.failed(name, err)
 	}
-	for i, line := range splitLines(string(content)) {
+	lines := splitLines(string(content))
+	if err := plainText(lines); err != nil {
+		return fmt.Errorf("%s: %w; no profile was written", f.credentials, err)
+	}
+	for i, line := range lines {
 		headers, err := readHeader(line)
 		if err != nil {
 			return fmt.Errorf("%s, line %d: %w; no profile was written", f.credentials, i+1, err)
@@ -147,9 +156,9 @@ func (f ConfigFile) checkCredentials(name Name) error {
 	return nil
 }
 
-// restore undoes a write. What somebody else has written into the file since then is not lost: the profile stays in that
-// case. It goes on although the run has ended, but waits for nobody.
-func (f ConfigFile) restore(ctx context.Context, written, old []byte, mode fs.FileMode, existed bool) error {
+// restore undoes a write. If somebody else has written into the file since then, what they wrote is kept, and the profile
+// alone goes. It goes on although the run has ended, but waits for nobody.
+func (f ConfigFile) restore(ctx context.Context, profile Profile, written, old []byte, mode fs.FileMode, existed bool) error {
 	unlock, err := lockSoon(ctx, f.path)
 	if err != nil {
 		return err
@@ -160,7 +169,11 @@ func (f ConfigFile) restore(ctx context.Context, written, old []byte, mode fs.Fi
 	case err != nil:
 		return err
 	case !bytes.Equal(now, written):
-		return errors.New("the file has changed in the meantime; it was left as it is")
+		content, err := without(now, old, profile)
+		if err != nil {
+			return fmt.Errorf("the file has changed in the meantime; it was left as it is: %w", err)
+		}
+		return sharedfile.Replace(f.path, content, mode)
 	case existed:
 		return sharedfile.Replace(f.path, old, mode)
 	}
@@ -191,6 +204,31 @@ func withProfile(old []byte, profile Profile) ([]byte, error) {
 		before += end
 	}
 	return []byte(before + profile.section(end)), nil
+}
+
+// without returns the content now of a file less the profile, if it stands there as it was written; where the file had an
+// earlier one of that name, that is put back.
+func without(now, old []byte, profile Profile) ([]byte, error) {
+	lines, before := splitLines(string(now)), splitLines(string(old))
+	place, err := find(lines, profile.Name)
+	if err != nil || place == nil {
+		return now, err
+	}
+	if section := strings.Join(lines[place.first:place.last+1], ""); section != profile.section(lineEnd(lines[place.first:])) {
+		return now, nil // somebody else's by now
+	}
+	earlier, err := find(before, profile.Name)
+	if err != nil {
+		return nil, err
+	}
+	first, back := place.first, ""
+	switch {
+	case earlier != nil:
+		back = strings.Join(before[earlier.first:earlier.last+1], "")
+	case first > 0 && strings.TrimSpace(lines[first-1]) == "":
+		first-- // the blank line that was put before it
+	}
+	return []byte(strings.Join(lines[:first], "") + back + strings.Join(lines[place.last+1:], "")), nil
 }
 
 // section is the profile's lines in the file.

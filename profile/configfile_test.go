@@ -238,18 +238,66 @@ func TestNoRegularFile(t *testing.T) {
 }
 
 func TestUndoLeavesWhatOthersWrote(t *testing.T) {
-	file := testFile(t, "")
-	undo, err := file.Write(t.Context(), testProfile(t, "bitrise"))
-	if err != nil {
+	ours := testProfile(t, "bitrise").section("\n")
+	for name, row := range map[string]struct {
+		before string
+		change func(string) string
+		after  string
+	}{
+		"they added a section":          {"", func(s string) string { return s + "[profile theirs]\n" }, "[profile theirs]\n"},
+		"behind one of theirs":          {"[default]\nregion = x\n", func(s string) string { return s + "[profile theirs]\n" }, "[default]\nregion = x\n[profile theirs]\n"},
+		"where an earlier one stood":    {strings.Replace(ours, "region = ", "region = x-", 1), func(s string) string { return s + "[profile theirs]\n" }, strings.Replace(ours, "region = ", "region = x-", 1) + "[profile theirs]\n"},
+		"they changed the section":      {"", func(s string) string { return strings.Replace(s, "region = ", "region = y-", 1) }, strings.Replace(ours, "region = ", "region = y-", 1)},
+		"they took it out":              {"", func(string) string { return "[profile theirs]\n" }, "[profile theirs]\n"},
+		"they left something in pieces": {"", func(s string) string { return s + "[profile\n" }, ours + "[profile\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := testFile(t, row.before)
+			undo, err := file.Write(t.Context(), testProfile(t, "bitrise"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, file.path, row.change(read(t, file.path)))
+			err = undo()
+			if broken := strings.Contains(row.after, "[profile\n"); broken != (err != nil) || (broken && !strings.Contains(err.Error(), "it was left as it is")) {
+				t.Errorf("got %v", err)
+			}
+			if got := read(t, file.path); got != row.after {
+				t.Errorf("got %q, want %q", got, row.after)
+			}
+		})
+	}
+}
+
+// What the AWS CLI fails at is told, instead of a profile that is of no use.
+func TestFilesThatTheCLIRefuses(t *testing.T) {
+	for content, want := range map[string]string{
+		"\ufeff[profile bitrise]\n":                "byte order mark",
+		"\xff\xfe[\x00p\x00]\x00":                  "byte order mark, or is UTF-16",
+		"region = x\n[default]\n":                  "line 1: there is something before the first section",
+		"# a comment\n\n; another\nx\n[default]\n": "line 4: there is something before the first section",
+		"[default]\n[profile a]\n[default]\n":      "line 3: the section [default] stands there twice, first in line 1",
+	} {
+		file := testFile(t, content)
+		if _, err := file.Write(t.Context(), testProfile(t, "bitrise")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", content, err)
+		}
+		if got := read(t, file.path); got != content {
+			t.Errorf("%q became %q", content, got)
+		}
+	}
+}
+
+func TestUses(t *testing.T) {
+	file, profile := testFile(t, "# nothing\n"), testProfile(t, "bitrise")
+	if file.Uses(profile.Command) {
+		t.Error("a command that is not there is used")
+	}
+	if _, err := file.Write(t.Context(), profile); err != nil {
 		t.Fatal(err)
 	}
-	theirs := read(t, file.path) + "[profile theirs]\n"
-	write(t, file.path, theirs)
-	if err := undo(); err == nil || !strings.Contains(err.Error(), "the file has changed in the meantime; it was left as it is") {
-		t.Errorf("got %v", err)
-	}
-	if got := read(t, file.path); got != theirs {
-		t.Errorf("got %q", got)
+	if !file.Uses(profile.Command) {
+		t.Error("the command is not used")
 	}
 }
 

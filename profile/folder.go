@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
@@ -112,10 +113,16 @@ func (f Folder) keepProgram(program string) (path string, err error) {
 		return "", err
 	}
 	path = filepath.Join(f.path, version, ProgramName)
-	if info, err := os.Stat(path); err == nil && info.Size() == int64(len(content)) && info.Mode().Perm() == programMode {
+	if info, err := os.Lstat(path); err == nil && info.Mode() == programMode && holds(path, digest) {
 		return path, nil
 	}
 	return path, sharedfile.Replace(path, content, programMode)
+}
+
+// holds tells whether a file's content has a digest.
+func holds(path string, digest [sha256.Size]byte) bool {
+	content, err := os.ReadFile(path)
+	return err == nil && sha256.Sum256(content) == digest
 }
 
 // try runs the program, since a file system may be mounted so that nothing on it can be run, and who needs credentials later
@@ -134,7 +141,29 @@ func (f Folder) mkdir(name string) error {
 	if err := os.MkdirAll(inner, folderMode); err != nil {
 		return err
 	}
-	return errors.Join(os.Chmod(f.path, folderMode), os.Chmod(inner, folderMode))
+	for _, folder := range []string{f.path, inner} {
+		if err := ownFolder(folder); err != nil {
+			return err
+		}
+		if err := os.Chmod(folder, folderMode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownFolder refuses a folder that is somebody else's, or a link: who has it could put another program in the place of the
+// one that is going to be run.
+func ownFolder(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	owner, known := info.Sys().(*syscall.Stat_t)
+	if !info.IsDir() || !known || int(owner.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s is not a folder of this user's", path)
+	}
+	return nil
 }
 
 func (f Folder) settingsPath(key Key) string {

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -19,6 +20,9 @@ type block struct{ first, last int }
 // else of that name either. A section of that name that the Step did not write is an error, and so is all that leaves a
 // doubt which section a reader would take.
 func find(lines []string, name Name) (*block, error) {
+	if err := plainText(lines); err != nil {
+		return nil, err
+	}
 	blocks, err := findBlocks(lines)
 	if err != nil {
 		return nil, err
@@ -44,7 +48,35 @@ func find(lines []string, name Name) (*block, error) {
 			return nil, fmt.Errorf("line %d: another section stands within what this Step wrote", i+1)
 		}
 	}
-	return found, nil
+	return found, readable(lines)
+}
+
+// plainText refuses what hides sections from this Step, and at which the AWS CLI fails.
+func plainText(lines []string) error {
+	for i, line := range lines {
+		if (i == 0 && strings.HasPrefix(line, "\ufeff")) || strings.Contains(line, "\x00") {
+			return errors.New("it begins with a byte order mark, or is UTF-16, at which the AWS CLI fails; save it as UTF-8 without one")
+		}
+	}
+	return nil
+}
+
+// readable finds what makes the AWS CLI refuse the whole file, so that no profile in it would be of use.
+func readable(lines []string) error {
+	seen := map[string]int{}
+	for i, line := range lines {
+		text := strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(text, "["):
+			if first, found := seen[text]; found {
+				return fmt.Errorf("line %d: the section %s stands there twice, first in line %d, which the AWS CLI refuses", i+1, text, first)
+			}
+			seen[text] = i + 1
+		case len(seen) == 0 && text != "" && !strings.HasPrefix(text, "#") && !strings.HasPrefix(text, ";"):
+			return fmt.Errorf("line %d: there is something before the first section, which the AWS CLI refuses", i+1)
+		}
+	}
+	return nil
 }
 
 // findBlocks pairs the marks.

@@ -54,7 +54,14 @@ func (s Step) writeProfile(ctx context.Context, config Config, session awsauth.S
 		s.Log.Warnf("The profile's name has more in it than ASCII letters, digits and _.-/%%@:+; the AWS CLI, boto3 and AWS's SDK for Go find it, but the SDKs for Java and Rust, for example, do not")
 	}
 	s.warnOfWhatDoesNotRenew(config)
-	return func() error { return errors.Join(undoWrite(), undoInstall()) }, nil
+	return func() error {
+		err := undoWrite()
+		// Another run may have written a profile of the same session meanwhile, or this one's could not be taken out.
+		if file.Uses(command) {
+			return err
+		}
+		return errors.Join(err, undoInstall())
+	}, nil
 }
 
 // warnOfWhatDoesNotRenew tells of sessions that last no longer than what they came from.
@@ -75,6 +82,9 @@ func (s Step) warnOfWhatDoesNotRenew(config Config) {
 
 // warnOfShadows tells of what an earlier Step left that SDKs would take in place of the profile.
 func (s Step) warnOfShadows(written profile.Name) {
+	if other := s.Environment.Get("AWS_DEFAULT_PROFILE"); other != "" && other != written.String() {
+		s.Log.Warnf("AWS_DEFAULT_PROFILE is set (to %q): the AWS CLI and boto3 take that profile rather than %q; unset it if that is not meant", other, written)
+	}
 	if file := s.Environment.Get("AWS_WEB_IDENTITY_TOKEN_FILE"); file != "" {
 		s.Log.Warnf("AWS_WEB_IDENTITY_TOKEN_FILE is set (to %q): SDKs take the role that it stands for rather than the profile %q; unset it if that is not meant", file, written)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/bitrise-io/go-utils/v2/env"
@@ -95,7 +96,7 @@ func (p CredentialProcess) renew(ctx context.Context, folder profile.Folder, key
 	if err != nil {
 		return profile.Credentials{}, err
 	}
-	environment := renewalEnvironment{settings: settings, token: p.Environment.Get(buildTokenVariable)}
+	environment := renewalEnvironment{settings: settings, token: strings.TrimSpace(p.Environment.Get(buildTokenVariable))}
 	if settings.Get(givenToken) != "" {
 		return profile.Credentials{}, givenTokenEnded()
 	}

@@ -4,13 +4,16 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
 )
@@ -43,6 +46,8 @@ func whatToDo(err error) []string {
 		timeout     *TimeoutError
 		refusal     *awserr.Refusal
 		answer      *oidc.Refusal
+		remote      *net.OpError
+		file        *fs.PathError
 	)
 	const again = "Run the build again: faults of the network often pass."
 	switch {
@@ -68,8 +73,12 @@ func whatToDo(err error) []string {
 		return []string{"Look the code up in AWS's documents of " + refusal.Service + "; AWS's support finds the call by its request ID."}
 	case errors.As(err, &answer):
 		return []string{"Leave build_url at its default, $BITRISE_BUILD_URL."}
-	case errors.As(err, new(*retry.Fault)), errors.Is(err, retry.ErrNoTime), errors.As(err, new(net.Error)):
-		return []string{again, "If it stays so, check that this machine can reach the host: a firewall, or a proxy that has to be set in HTTPS_PROXY."}
+	case errors.Is(err, sharedfile.ErrLocked):
+		return []string{"See which program holds the folder's lock (lsof, fuser), and end it.", "If other builds share this machine and its home, give each a DOCKER_CONFIG and an AWS_CONFIG_FILE of its own."}
+	case errors.As(err, &remote), errors.As(err, new(*retry.Fault)), errors.Is(err, retry.ErrNoTime):
+		return []string{again, "If it stays so, check that this machine can reach the host: a firewall, or HTTPS_PROXY, which may have to be set, or to be corrected."}
+	case errors.As(err, &file):
+		return []string{"Check that this user may write there: " + filepath.Dir(file.Path) + ".", "Check that the disk is not full.", "Docker's file can be elsewhere (DOCKER_CONFIG), and so can AWS's (AWS_CONFIG_FILE)."}
 	default:
 		return nil // the error itself says what is right
 	}

@@ -21,6 +21,9 @@ import (
 // folderMode is for folders that are made: what stands in them is the user's alone.
 const folderMode fs.FileMode = 0o700
 
+// folderPatience is how long a folder's lock is waited for; its holders need milliseconds.
+const folderPatience = 15 * time.Second
+
 // lockMode is for files that are locks.
 const lockMode fs.FileMode = 0o600
 
@@ -39,6 +42,9 @@ func Lock(ctx context.Context, path string) (unlock func(), err error) {
 	if err := os.MkdirAll(folder, folderMode); err != nil {
 		return nil, err
 	}
+	// Whoever may read the folder may lock it. Nobody is to keep a Step waiting to its end.
+	ctx, cancel := context.WithTimeoutCause(ctx, folderPatience, ErrLocked)
+	defer cancel()
 	return acquire(ctx, flock.New(folder, flock.SetFlag(os.O_RDONLY)), poll)
 }
 
@@ -53,6 +59,9 @@ func LockFile(ctx context.Context, path string) (unlock func(), err error) {
 	}
 	return acquire(ctx, flock.New(path, flock.SetPermissions(lockMode)), poll)
 }
+
+// ErrLocked is a lock that somebody holds for longer than writing a file takes.
+var ErrLocked = errors.New("somebody else holds it")
 
 func acquire(ctx context.Context, lock *flock.Flock, poll time.Duration) (unlock func(), err error) {
 	if _, err := lock.TryLockContext(ctx, poll); err != nil {
