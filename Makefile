@@ -39,9 +39,11 @@ bench: ## measure round trips, CPU and memory on a link of 100 ms; BENCHFLAGS=-c
 FUZZTIME ?= 20s
 
 fuzz: ## run each fuzz test for FUZZTIME
-	@for test in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' --exclude-dir=e2e . | cut -c6-); do \
-		folder=$$(dirname $$(grep -rlE --include='*_test.go' --exclude-dir=e2e "^func $$test\(" .)); \
-		echo "$$folder: $$test"; $(GO) test -run '^$$' -fuzz "^$$test$$" -fuzztime $(FUZZTIME) $$folder || exit 1; \
+	@for file in $$(grep -rlE --include='*_test.go' --exclude-dir=e2e '^func Fuzz' .); do \
+		for test in $$(grep -oE '^func Fuzz[A-Za-z0-9]+' $$file | cut -c6-); do \
+			echo "$$(dirname $$file): $$test"; \
+			$(GO) test -run '^$$' -fuzz "^$$test\$$" -fuzztime $(FUZZTIME) $$(dirname $$file) || exit 1; \
+		done; \
 	done
 
 lint: $(LINT) ## check the style and the import rules of both modules

@@ -79,6 +79,21 @@ func TestParseSessionName(t *testing.T) {
 	}
 }
 
+func FuzzParseTag(f *testing.F) {
+	for _, seed := range []string{"", "=", "a=b", "a = b=c ", "aws:x=y", strings.Repeat("k", 129) + "=v", "ü=\u2028"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		tag, err := awsauth.ParseTag(in)
+		if err == nil && (tag.Key() == "" || len([]rune(tag.Key())) > 128 || strings.HasPrefix(strings.ToLower(tag.Key()), "aws:") || strings.TrimSpace(tag.Key()) != tag.Key()) {
+			t.Errorf("%q is a tag with the key %q", in, tag.Key())
+		}
+		if err != nil && len(err.Error()) > 1000 {
+			t.Errorf("an error of %d characters", len(err.Error()))
+		}
+	})
+}
+
 func FuzzParseSessionName(f *testing.F) {
 	f.Add("bitrise-1")
 	f.Add("\xff\xfe")

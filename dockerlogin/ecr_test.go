@@ -366,7 +366,7 @@ func FuzzParseAnswer(f *testing.F) {
 	})
 }
 
-func FuzzParseToken(f *testing.F) {
+func FuzzParseAuthorizationToken(f *testing.F) {
 	for _, seed := range []string{"", "QVdTOng=", "Og==", "QQ==", "%"} {
 		f.Add(seed)
 	}

@@ -56,16 +56,25 @@ const (
 	byCommaOrLine = ",\r\n"
 )
 
-// list parses each item of a list, and reports those that are wrong.
+// list parses each item of a list, and reports those that are wrong. Of a list that is wrong altogether, the first ones
+// tell as much as all would.
 func list[T any](p *inputParser, input, text, separators string, parse func(string) (T, error)) []T {
+	const mostReported = 10
+
 	var values []T
+	wrong := 0
 	for _, item := range items(text, separators) {
 		value, err := parse(item)
-		if err != nil {
-			p.report(input, "%s", err)
+		if err == nil {
+			values = append(values, value)
 			continue
 		}
-		values = append(values, value)
+		if wrong++; wrong <= mostReported {
+			p.report(input, "%s", err)
+		}
+	}
+	if wrong > mostReported {
+		p.report(input, "and %d more that are wrong", wrong-mostReported)
 	}
 	return values
 }

@@ -1,0 +1,33 @@
+package step_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/step"
+)
+
+// Whatever stands in the lists, there is a Config or findings, and these are no longer than the inputs warrant.
+func FuzzParseInputs(f *testing.F) {
+	f.Add("arn:aws:iam::123456789012:role/a\r\n\n arn:aws:iam::123456789012:role/b", "a=b\nc=", "000000000001,,123456789012", "123456789012\npublic.ecr.aws", "arn:aws:iam::aws:policy/x", "profile")
+	f.Add(",", "=", "\x00", "https://", "\u2028", "ü b")
+	f.Add(strings.Repeat("x\n", 3000), strings.Repeat("k=v\n", 60), strings.Repeat("1,", 100), "ghcr.io", "", "]")
+	f.Fuzz(func(t *testing.T, chain, tags, accounts, registries, policies, profile string) {
+		in := webIdentity()
+		in.RoleChain, in.SessionTags, in.AllowedAccountIDs, in.ECRRegistries, in.ManagedSessionPolicies, in.AWSProfile = chain, tags, accounts, registries, policies, profile
+		in.DockerLogin = "true"
+		config, err := step.ParseInputs(in, now())
+		var findings *step.InputError
+		if err != nil && (!errors.As(err, &findings) || len(findings.Findings) == 0) {
+			t.Errorf("an error without findings: %v", err)
+		}
+		if err == nil && (len(config.Chain) > strings.Count(chain, "\n")+strings.Count(chain, "\r")+1 || len(config.Tags) > 50 || len(config.Settings.ManagedPolicies) > 10) {
+			t.Errorf("%d roles, %d tags, %d policies", len(config.Chain), len(config.Tags), len(config.Settings.ManagedPolicies))
+		}
+		// Eleven findings a list at the most, beside what is wrong with a list as a whole; 800 characters each are plenty.
+		if err != nil && len(err.Error()) > 6*14*800 {
+			t.Errorf("findings of %d characters", len(err.Error()))
+		}
+	})
+}
