@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
 // RoleARN is the Amazon Resource Name of an IAM role: arn:PARTITION:iam::ACCOUNT:role/PATH/NAME.
@@ -29,15 +31,15 @@ func ParseRoleARN(s string) (RoleARN, error) {
 	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html.
 	match := regexp.MustCompile(`^arn:([a-z][a-z0-9-]*):iam::(\d{12})?:role(/(?:[!-~]{1,510}/)?)([\w+=,.@-]{1,64})$`).FindStringSubmatch(s)
 	if match == nil {
-		return RoleARN{}, fmt.Errorf("the ARN of an IAM role wanted, such as arn:aws:iam::123456789012:role/my-role, %q found", shorten(s))
+		return RoleARN{}, fmt.Errorf("the ARN of an IAM role wanted, such as arn:aws:iam::123456789012:role/my-role, %q found", text.Shorten(s))
 	}
 	role := RoleARN{text: s, partition: match[1], account: match[2], path: match[3], name: match[4]}
 	if role.account == "" && IsAWSPartition(role.partition) {
-		return RoleARN{}, fmt.Errorf("the ARN of an IAM role with an account of 12 digits wanted, such as arn:%s:iam::123456789012:role/%s, %q found", role.partition, role.name, shorten(s))
+		return RoleARN{}, fmt.Errorf("the ARN of an IAM role with an account of 12 digits wanted, such as arn:%s:iam::123456789012:role/%s, %q found", role.partition, role.name, text.Shorten(s))
 	}
 	// A path may hold almost anything, also what is meant to be a list.
 	if strings.Contains(s, ",arn:") {
-		return RoleARN{}, fmt.Errorf("one ARN wanted, several with commas between them found: %q; where a list is taken, it is one a line", shorten(s))
+		return RoleARN{}, fmt.Errorf("one ARN wanted, several with commas between them found: %q; where a list is taken, it is one a line", text.Shorten(s))
 	}
 	if len(s) < shortest || len(s) > longest {
 		return RoleARN{}, fmt.Errorf("an ARN has %d to %d characters, this one %d", shortest, longest, len(s))
@@ -77,15 +79,6 @@ func otherARN(arn string) error {
 		return errors.New("this is the ARN of an account; the ARN of a role is wanted, " + role)
 	}
 	return nil
-}
-
-// shorten keeps a wrong value's beginning for an error.
-func shorten(s string) string {
-	const most = 100
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return s
 }
 
 // String returns the ARN.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
 // The limits of https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html.
@@ -91,7 +93,7 @@ type PolicyARN struct{ text, partition string }
 func ParsePolicyARN(s string) (PolicyARN, error) {
 	match := regexp.MustCompile(`^arn:([a-z][a-z0-9-]*):iam::(\d{12}|aws|):policy/[!-~]{1,640}$`).FindStringSubmatch(s)
 	if match == nil || strings.Contains(s, ",arn:") {
-		return PolicyARN{}, fmt.Errorf("the ARN of a managed policy wanted, such as arn:aws:iam::aws:policy/ReadOnlyAccess, %q found", shorten(s))
+		return PolicyARN{}, fmt.Errorf("the ARN of a managed policy wanted, such as arn:aws:iam::aws:policy/ReadOnlyAccess, %q found", text.Shorten(s))
 	}
 	return PolicyARN{text: s, partition: match[1]}, nil
 }
@@ -127,15 +129,15 @@ func ParseTag(s string) (Tag, error) {
 	allowed := regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 	switch n := utf8.RuneCountInString(key); {
 	case !found:
-		return Tag{}, fmt.Errorf("key=value wanted, %q found", shorten(s))
+		return Tag{}, fmt.Errorf("key=value wanted, %q found", text.Shorten(s))
 	case n < 1 || n > 128:
-		return Tag{}, fmt.Errorf("a key of 1 to 128 characters wanted, one of %d found in %q", n, shorten(s))
+		return Tag{}, fmt.Errorf("a key of 1 to 128 characters wanted, one of %d found in %q", n, text.Shorten(s))
 	case utf8.RuneCountInString(value) > 256:
-		return Tag{}, fmt.Errorf("a value of at most 256 characters wanted, one of %d found for the key %q", utf8.RuneCountInString(value), shorten(key))
+		return Tag{}, fmt.Errorf("a value of at most 256 characters wanted, one of %d found for the key %q", utf8.RuneCountInString(value), text.Shorten(key))
 	case !allowed.MatchString(key) || !allowed.MatchString(value):
-		return Tag{}, fmt.Errorf("letters, digits, blanks and _.:/=+-@ wanted; something else is in %q", shorten(s))
+		return Tag{}, fmt.Errorf("letters, digits, blanks and _.:/=+-@ wanted; something else is in %q", text.Shorten(s))
 	case strings.HasPrefix(strings.ToLower(key), "aws:"):
-		return Tag{}, fmt.Errorf("keys that start with aws: are AWS's own, %q found", shorten(key))
+		return Tag{}, fmt.Errorf("keys that start with aws: are AWS's own, %q found", text.Shorten(key))
 	}
 	return Tag{key: key, value: value}, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
 // Login is what opens a registry.
@@ -142,7 +143,7 @@ func (f Fetcher) authorize(ctx context.Context, g *tokenGroup) error {
 			return retry.Passing(fmt.Errorf("the answer of %s names no registry", g.service.name), 0)
 		}
 		if _, known := regionOfHost(g.token.host); !known && !g.service.moved(ctx, f.Config) {
-			return retry.Passing(fmt.Errorf("the answer of %s names a registry that is not of ECR: %q", g.service.name, shorten(g.token.host)), 0)
+			return retry.Passing(fmt.Errorf("the answer of %s names a registry that is not of ECR: %q", g.service.name, text.Shorten(g.token.host)), 0)
 		}
 		return nil
 	})

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
 // Registry is a registry of Amazon ECR. Its name is a host, with its port if that is not the usual one, as images are
@@ -52,7 +53,7 @@ func ParseRegistry(item string, home awsid.Region) (Registry, error) {
 	}
 	region, ok := regionOfHost(host)
 	if !ok {
-		return Registry{}, fmt.Errorf("an account ID of 12 digits, a registry's host such as 123456789012.dkr.ecr.%s.%s, or public.ecr.aws wanted, %q found", home, home.Partition().DNSSuffix, shorten(item))
+		return Registry{}, fmt.Errorf("an account ID of 12 digits, a registry's host such as 123456789012.dkr.ecr.%s.%s, or public.ecr.aws wanted, %q found", home, home.Partition().DNSSuffix, text.Shorten(item))
 	}
 	if partition := region.Partition(); partition.Name != home.Partition().Name {
 		return Registry{}, fmt.Errorf("%s is in the partition %s, and the Region %s (input region) in %s; the credentials of one are not valid in the other", host, partition.Name, home, home.Partition().Name)
@@ -106,18 +107,9 @@ func parseEndpoint(s string) (host string, err error) {
 		err = errors.New("not the name of a host")
 	}
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" {
-		return "", fmt.Errorf("a registry's URL such as https://123456789012.dkr.ecr.us-east-1.amazonaws.com wanted, %q found", shorten(s))
+		return "", fmt.Errorf("a registry's URL such as https://123456789012.dkr.ecr.us-east-1.amazonaws.com wanted, %q found", text.Shorten(s))
 	}
 	return u.Host, nil
-}
-
-// shorten keeps a wrong value's beginning for an error.
-func shorten(s string) string {
-	const most = 100
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return s
 }
 
 // String returns the registry's host, or says whose registry it is where the host is not known yet.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
@@ -147,7 +148,7 @@ func (c Client) parseAnswer(answer []byte, audience string, now time.Time) (Toke
 		return Token{}, retry.Passing(fmt.Errorf("the answer's id_token is %w", err), 0)
 	}
 	if got := token.Audience(); len(got) != 1 || got[0] != audience {
-		return Token{}, fmt.Errorf("the answer's token is for the audience %s, %q was asked for", oneLine(fmt.Sprintf("%q", got), maxMessage), audience)
+		return Token{}, fmt.Errorf("the answer's token is for the audience %s, %q was asked for", text.OneLine(fmt.Sprintf("%q", got), maxMessage), audience)
 	}
 	// OpenID Connect Core 1.0, section 2: exp is required.
 	expires, ok := token.ExpiresAt()
@@ -170,5 +171,5 @@ func (c Client) refusalMessage(body []byte) string {
 	if err := json.Unmarshal(body, &fields); err != nil {
 		return ""
 	}
-	return oneLine(secret.Scrub(fields.Message, c.BuildAPIToken), maxMessage)
+	return text.OneLine(secret.Scrub(fields.Message, c.BuildAPIToken), maxMessage)
 }

@@ -15,9 +15,9 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
 // maxTokenBytes is STS's limit for WebIdentityToken: 4–20000 characters.
@@ -85,7 +85,7 @@ func (t Token) Issuer() string {
 	const longest = 300 // IAM takes providers of up to 255 characters
 
 	issuer, _ := t.claims["iss"].(string)
-	return oneLine(issuer, longest)
+	return text.OneLine(issuer, longest)
 }
 
 // Audience returns the claim aud, which RFC 7519 lets be a string or a list of strings.
@@ -158,7 +158,7 @@ func (t Token) Testable() []Claim {
 func claimOf(name string, value any) Claim {
 	const longest = 200
 
-	claim := Claim{Name: oneLine(name, longest)}
+	claim := Claim{Name: text.OneLine(name, longest)}
 	switch v := value.(type) {
 	case string:
 		claim.Text = v
@@ -174,28 +174,12 @@ func claimOf(name string, value any) Claim {
 		text, _ := json.Marshal(v)
 		claim.Text = string(text)
 	}
-	shown := oneLine(claim.Text, longest)
+	shown := text.OneLine(claim.Text, longest)
 	claim.Text, claim.Altered = shown, shown != claim.Text
 	return claim
 }
 
-// oneLine replaces what would move a log's cursor, and cuts what is too long.
-func oneLine(s string, longest int) string {
-	s = strings.Map(func(r rune) rune {
-		// Beside what moves a log's cursor, the marks that turn the direction of writing (Bidi_Control), with which a text looks
-		// like another one.
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
-			return ' '
-		}
-		return r
-	}, s)
-	if runes := []rune(s); len(runes) > longest {
-		s = string(runes[:longest]) + "…"
-	}
-	return strings.TrimSpace(s)
-}
-
 // String says what the token is without showing it.
 func (t Token) String() string {
-	return fmt.Sprintf("identity token of %q for %s", t.Issuer(), oneLine(fmt.Sprintf("%q", t.Audience()), maxMessage))
+	return fmt.Sprintf("identity token of %q for %s", t.Issuer(), text.OneLine(fmt.Sprintf("%q", t.Audience()), maxMessage))
 }

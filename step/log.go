@@ -3,9 +3,9 @@ package step
 import (
 	"fmt"
 	"strings"
-	"unicode"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
 // All that a run shows passes through this file, whoever's words it is: the Step's own, or those of a server, a program or
@@ -47,21 +47,21 @@ func (l guardedLog) clean(format string, args ...any) string {
 }
 
 // presentable makes a text fit to be shown.
-func presentable(keeper *secret.Keeper, text string) string {
+func presentable(keeper *secret.Keeper, shown string) string {
 	const longest = 8000 // characters: more than the longest of the Step's own, a claims' table or a policy on the build's page
 
-	text = strings.Map(func(r rune) rune {
+	shown = strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':
 			return r
-		case unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r):
+		case text.Moves(r):
 			return ' '
 		default:
 			return r
 		}
-	}, keeper.Scrub(text))
-	if runes := []rune(text); len(runes) > longest {
+	}, keeper.Scrub(shown))
+	if runes := []rune(shown); len(runes) > longest {
 		return string(runes[:longest]) + "… (cut)"
 	}
-	return text
+	return shown
 }

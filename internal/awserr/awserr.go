@@ -10,14 +10,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
-	"unicode"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
@@ -97,15 +96,6 @@ func Shorten(service string, err error, secrets ...secret.Text) error {
 }
 
 // clean makes a server's text fit for a log: no secret that was sent, nothing that moves the cursor, no flood.
-func clean(text string, secrets []secret.Text) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, secret.Scrub(text, secrets...))
-	if runes := []rune(text); len(runes) > maxMessage {
-		text = string(runes[:maxMessage]) + "…"
-	}
-	return strings.TrimSpace(text)
+func clean(said string, secrets []secret.Text) string {
+	return text.OneLine(secret.Scrub(said, secrets...), maxMessage)
 }
