@@ -2,7 +2,6 @@ package awsauth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -99,35 +98,32 @@ func (e *HopError) Unwrap() error { return e.Err }
 
 // Explain tells what STS's refusal means.
 func (e *HopError) Explain() (explain.Explanation, bool) {
-	var refusal *awserr.Refusal
-	if !errors.As(e.Err, &refusal) {
-		return explain.Explanation{}, false
+	x, found := explained(e.Err, e.meaning)
+	if found {
+		x.Means = append([]string{fmt.Sprintf("Hop %d of %d of role_chain: %s asked for %s.", e.Hop, e.Hops, e.Caller, e.Role)}, x.Means...)
 	}
-	var x explain.Explanation
+	return x, found
+}
+
+func (e *HopError) meaning(refusal *awserr.Refusal) explain.Explanation {
 	switch refusal.Code {
 	case "AccessDenied":
-		x = e.accessDenied(refusal.Message)
+		return e.accessDenied(refusal.Message)
 	case "ValidationError":
-		x = validation(e.Role, e.Settings, refusal.Message)
+		return validation(e.Role, e.Settings, refusal.Message)
 	case "RegionDisabledException":
-		x = regionDisabled(e.Role)
+		return regionDisabled(e.Role)
 	case "InvalidClientTokenId", "UnrecognizedClientException":
-		x = explain.Explanation{
+		return explain.Explanation{
 			Cause: "STS does not know the credentials of the hop before",
 			Means: []string{"They were good a moment ago, and new ones can take seconds to be known everywhere; the Step has waited for that."},
 			Do:    []string{"Run the build again. If it stays so, check that the role of the hop before was not deleted or its sessions revoked."},
 		}
 	case "ExpiredToken", "ExpiredTokenException":
-		x = explain.Explanation{Cause: "the credentials of the hop before have expired", Do: []string{"Give role_chain fewer hops, or give the session before a longer duration."}}
+		return explain.Explanation{Cause: "the credentials of the hop before have expired", Do: []string{"Give role_chain fewer hops, or give the session before a longer duration."}}
 	default:
-		x = common(refusal)
+		return common(refusal)
 	}
-	if x.Cause == "" {
-		return x, false
-	}
-	x.Said = e.Err.Error()
-	x.Means = append([]string{fmt.Sprintf("Hop %d of %d of role_chain: %s asked for %s.", e.Hop, e.Hops, e.Caller, e.Role)}, x.Means...)
-	return x, true
 }
 
 func (e *HopError) accessDenied(message string) explain.Explanation {

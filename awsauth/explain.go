@@ -28,46 +28,53 @@ func (e *RoleError) Unwrap() error { return e.Err }
 
 // Explain tells what STS's refusal means. AWS lists the codes, and hardly explains them, at
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html#API_AssumeRoleWithWebIdentity_Errors.
-func (e *RoleError) Explain() (explain.Explanation, bool) {
-	var refusal *awserr.Refusal
-	if !errors.As(e.Err, &refusal) {
-		return explain.Explanation{}, false
-	}
-	var x explain.Explanation
+func (e *RoleError) Explain() (explain.Explanation, bool) { return explained(e.Err, e.meaning) }
+
+func (e *RoleError) meaning(refusal *awserr.Refusal) explain.Explanation {
 	switch refusal.Code {
 	case "AccessDenied":
-		x = e.accessDenied()
+		return e.accessDenied()
 	case "InvalidIdentityToken":
-		x = e.invalidToken(refusal.Message)
+		return e.invalidToken(refusal.Message)
 	case "ExpiredTokenException":
-		x = explain.Explanation{
+		return explain.Explanation{
 			Cause: "the identity token had expired when AWS received it",
 			Means: []string{"The token was checked before it was sent, so it is likely that this machine's clock, or the one of a token that was made by an earlier Step, is off, or that the token waited too long."},
 			Do:    []string{"If identity_token is given: let the Step that makes it run right before this one, or leave identity_token empty, so that this Step fetches a fresh one.", "Check the machine's clock."},
 		}
 	case "IDPRejectedClaim":
-		x = explain.Explanation{
+		return explain.Explanation{
 			Cause: "the identity provider rejected the token, or AWS its claims",
 			Means: []string{"AWS says so when the provider reports the claim as not valid: the token may have been revoked, or may be of another kind than AWS expects."},
 			Do:    []string{"Run the build again: it gets a new token.", "If identity_token is given, check that it is an OpenID Connect identity token and not an access token."},
 		}
 	case "IDPCommunicationError":
-		x = explain.Explanation{
+		return explain.Explanation{
 			Cause: "AWS could not reach the identity provider " + host(e.Token.Issuer),
 			Means: []string{"AWS asks the token's issuer for its public keys, and got no answer. The Step tried again until its timeout."},
 			Do:    []string{"Run the build again later; look at https://status.bitrise.io.", "Raise timeout if this is rare and passes."},
 		}
 	case "RegionDisabledException":
-		x = regionDisabled(e.Role)
+		return regionDisabled(e.Role)
 	case "ValidationError":
-		x = validation(e.Role, e.Settings, refusal.Message)
+		return validation(e.Role, e.Settings, refusal.Message)
 	default:
-		x = common(refusal)
+		return common(refusal)
 	}
+}
+
+// explained explains a refusal of STS by its meaning, which is empty where there is nothing to add; what was said is filled
+// in.
+func explained(err error, meaning func(*awserr.Refusal) explain.Explanation) (explain.Explanation, bool) {
+	var refusal *awserr.Refusal
+	if !errors.As(err, &refusal) {
+		return explain.Explanation{}, false
+	}
+	x := meaning(refusal)
 	if x.Cause == "" {
 		return x, false
 	}
-	x.Said = e.Err.Error()
+	x.Said = err.Error()
 	return x, true
 }
 
@@ -198,36 +205,28 @@ func (e *KeyError) Error() string { return fmt.Sprintf("verify the access key: %
 func (e *KeyError) Unwrap() error { return e.Err }
 
 // Explain tells what STS's refusal means. See https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html.
-func (e *KeyError) Explain() (explain.Explanation, bool) {
-	var refusal *awserr.Refusal
-	if !errors.As(e.Err, &refusal) {
-		return explain.Explanation{}, false
-	}
-	var x explain.Explanation
+func (e *KeyError) Explain() (explain.Explanation, bool) { return explained(e.Err, e.meaning) }
+
+func (e *KeyError) meaning(refusal *awserr.Refusal) explain.Explanation {
 	switch refusal.Code {
 	case "InvalidClientTokenId", "InvalidAccessKeyId":
-		x = explain.Explanation{
+		return explain.Explanation{
 			Cause: "AWS does not know the access key",
 			Means: []string{"The key was deleted or deactivated, belongs to another partition of AWS, or is a temporary one (its ID starts with ASIA) whose session_token is missing or is another's."},
 			Do:    []string{"Check the key: IAM console, Users, the user, Security credentials, Access keys.", "For a temporary key give session_token too.", "Better: use role_arn, which needs no stored key."},
 		}
 	case "SignatureDoesNotMatch":
-		x = explain.Explanation{
+		return explain.Explanation{
 			Cause: "secret_access_key is not the one of access_key_id, or the clock is wrong",
 			Means: []string{"AWS knows the key's ID. What was signed with the secret does not match; where the clock is the reason, AWS said above that the signature expired."},
 			Do:    []string{"Copy the secret again, whole. If it is lost, make a new key: AWS shows a secret only once.", "Check the machine's clock if AWS speaks of it."},
 		}
 	case "ExpiredToken", "ExpiredTokenException":
-		x = explain.Explanation{
+		return explain.Explanation{
 			Cause: "the temporary access key has expired",
 			Do:    []string{"Give a fresh one, or use role_arn, with which every build gets its own."},
 		}
 	default:
-		x = common(refusal)
+		return common(refusal)
 	}
-	if x.Cause == "" {
-		return x, false
-	}
-	x.Said = e.Err.Error()
-	return x, true
 }
