@@ -168,10 +168,7 @@ func BenchmarkColdBuild(b *testing.B) {
 	if !*cold {
 		b.Skip("builds with an empty cache take minutes; to measure them: go test -bench ColdBuild -run '^$' -cold")
 	}
-	root, err := harness.Root()
-	if err != nil {
-		b.Fatal(err)
-	}
+	root := root(b)
 	hello := b.TempDir()
 	for name, text := range map[string]string{
 		"go.mod":  "module hello\n\ngo 1.24\n",

@@ -59,10 +59,7 @@ func TestBuild(t *testing.T) {
 // buildStep builds the Step alone, with flags or an environment of its own.
 func buildStep(t testing.TB, environ ...string) string {
 	t.Helper()
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := root(t)
 	program := filepath.Join(t.TempDir(), harness.StepProgram)
 	build(t, root, program, environ...)
 	return program

@@ -22,10 +22,7 @@ func TestREADMETables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := root(t)
 	file := filepath.Join(root, "README.md")
 	old, err := os.ReadFile(file)
 	if err != nil {
@@ -52,10 +49,7 @@ func TestREADMETables(t *testing.T) {
 
 // Every test that README.md names as the keeper of a promise is there.
 func TestREADMEPromises(t *testing.T) {
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := root(t)
 	content, err := os.ReadFile(filepath.Join(root, "README.md"))
 	if err != nil {
 		t.Fatal(err)

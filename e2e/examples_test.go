@@ -333,7 +333,8 @@ func TestWorkflowExamples(t *testing.T) {
 	}
 }
 
-func root(t *testing.T) string {
+// root is the folder of the repository.
+func root(t testing.TB) string {
 	t.Helper()
 	folder, err := harness.Root()
 	if err != nil {

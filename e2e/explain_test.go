@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
@@ -121,15 +120,9 @@ func TestExplanations(t *testing.T) {
 				environ = append(environ, "HTTPS_PROXY="+forward.url, "AWS_ENDPOINT_URL_STS=")
 			}
 			r := newRun(t, cloud, environ...)
-			for i, entry := range r.environ {
-				if path, found := strings.CutPrefix(entry, "PATH="); found {
-					r.environ[i] = "PATH=" + plugin + string(os.PathListSeparator) + path
-				}
-				if home, found := strings.CutPrefix(entry, "HOME="); found {
-					if err := os.MkdirAll(filepath.Join(home, ".bitrise", "plugins", "annotations"), 0o700); err != nil {
-						t.Fatal(err)
-					}
-				}
+			r.putFirst(plugin)
+			if err := os.MkdirAll(filepath.Join(r.home(), ".bitrise", "plugins", "annotations"), 0o700); err != nil {
+				t.Fatal(err)
 			}
 			output, err := r.step(f.given(t, cloud))
 			if exitCode(err) != 1 {
@@ -224,11 +217,7 @@ func TestNoAnnotationWithoutThePlugin(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	page := filepath.Join(t.TempDir(), "annotation.md")
 	r := newRun(t, cloud, "ANNOTATION="+page)
-	for i, entry := range r.environ {
-		if path, found := strings.CutPrefix(entry, "PATH="); found {
-			r.environ[i] = "PATH=" + fakePlugin(t) + string(os.PathListSeparator) + path
-		}
-	}
+	r.putFirst(fakePlugin(t))
 	output, err := r.step(map[string]string{"role_arn": role + "x", "verbose": "true"})
 	if err == nil || strings.Contains(strings.ToLower(output), "annotation") {
 		t.Errorf("%v\n%s", err, output)
@@ -291,10 +280,7 @@ func checkGolden(t *testing.T, file, got string) {
 
 // docs/troubleshooting.md is made of the golden files, so that it says what the Step says.
 func TestTroubleshootingPage(t *testing.T) {
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := root(t)
 	var page strings.Builder
 	page.WriteString("# Troubleshooting\n\nWhat the Step says when something is not right, as its log says it: what was said, what it means, what to do, and in the\nlast line the cause. Look for that line, or for what AWS said.\n\nThis page is made from the runs of the tests (`e2e/testdata/explain`).\n")
 	for _, f := range failures() {

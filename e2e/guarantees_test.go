@@ -249,11 +249,7 @@ exec '` + filepath.Join(bin, "envman") + `' "$@"
 	if err := os.WriteFile(filepath.Join(folder, "envman"), []byte(content), 0o700); err != nil {
 		r.t.Fatal(err)
 	}
-	for i, entry := range r.environ {
-		if path, found := strings.CutPrefix(entry, "PATH="); found {
-			r.environ[i] = "PATH=" + folder + string(os.PathListSeparator) + path
-		}
-	}
+	r.putFirst(folder)
 }
 
 func exitCode(err error) int {

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
@@ -19,10 +18,7 @@ const bitriseIssuer = "https://token.builds.bitrise.io"
 
 // The trust policy that README.md tells people to paste admits the build, and no other app's.
 func TestREADMETrustPolicy(t *testing.T) {
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := root(t)
 	content, err := os.ReadFile(filepath.Join(root, "README.md"))
 	if err != nil {
 		t.Fatal(err)

@@ -65,19 +65,6 @@ func newProfileRun(t *testing.T, cloud *sandbox.Sandbox, environ ...string) *run
 	return r
 }
 
-// home is where the run's HOME is.
-func (r *run) home() string { return r.variable("HOME") }
-
-func (r *run) variable(key string) string {
-	value := ""
-	for _, entry := range r.environ {
-		if rest, found := strings.CutPrefix(entry, key+"="); found {
-			value = rest
-		}
-	}
-	return value
-}
-
 func (r *run) configFile() string { return filepath.Join(r.home(), ".aws", "config") }
 
 // process is the profile's credential process, as most SDKs run it: by sh -c.

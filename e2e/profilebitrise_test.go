@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
@@ -15,10 +14,7 @@ func TestBitriseRunOutlastsThreeSessions(t *testing.T) {
 	bitrise := need(t, "bitrise", "install the Bitrise CLI, https://github.com/bitrise-io/bitrise/releases, and rsync")
 	need(t, "rsync", "the Bitrise CLI copies Steps with it: apt-get install rsync")
 	need(t, "aws", howToGetAWS)
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := root(t)
 	cloud := startSandbox(t, sandbox.Options{Config: shortSessions(sessionLife)})
 	r := newRun(t, cloud, "BITRISE_ANALYTICS_DISABLED=true", "CI=true", "PYTHONWARNINGS=ignore", "E2E_ROLE_ARN="+role, "E2E_PROFILE="+oddName, fmt.Sprintf("E2E_SECONDS=%d", sessionsInARow*sessionLife))
 	for _, key := range []string{"GOPATH", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS"} {

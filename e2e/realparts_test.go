@@ -18,7 +18,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
@@ -198,10 +197,7 @@ func TestDockerPushesAndPulls(t *testing.T) {
 
 // The stepman that guards the StepLib takes step.yml.
 func TestStepmanAudit(t *testing.T) {
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := root(t)
 	command := exec.CommandContext(t.Context(), filepath.Join(bin, "stepman"), "audit", "--step-yml", filepath.Join(root, "step.yml"))
 	command.Env = append(os.Environ(), "HOME="+t.TempDir())
 	if output, err := command.CombinedOutput(); err != nil {
@@ -213,10 +209,7 @@ func TestStepmanAudit(t *testing.T) {
 func TestBitriseRun(t *testing.T) {
 	bitrise := need(t, "bitrise", "install the Bitrise CLI, https://github.com/bitrise-io/bitrise/releases, and rsync")
 	need(t, "rsync", "the Bitrise CLI copies Steps with it: apt-get install rsync")
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := root(t)
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud, "BITRISE_ANALYTICS_DISABLED=true", "CI=true", "E2E_ROLE_ARN="+role)
 	for _, key := range []string{"GOPATH", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS"} {

@@ -326,14 +326,8 @@ func TestOneRegistryFails(t *testing.T) {
 func TestDockersFileInTheHome(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud, "DOCKER_CONFIG=")
-	home := ""
-	for _, entry := range r.environ {
-		if path, found := strings.CutPrefix(entry, "HOME="); found {
-			home = path
-		}
-	}
 	r.mustStep(map[string]string{"role_arn": role, "docker_login": "true"})
-	info, err := os.Stat(filepath.Join(home, ".docker", "config.json"))
+	info, err := os.Stat(filepath.Join(r.home(), ".docker", "config.json"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}

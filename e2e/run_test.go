@@ -47,6 +47,25 @@ func newRun(t testing.TB, cloud *sandbox.Sandbox, environ ...string) *run {
 	return r
 }
 
+// home is where the run's HOME is.
+func (r *run) home() string { return r.variable("HOME") }
+
+// variable is what the run has for a variable: of several entries the last one counts.
+func (r *run) variable(key string) string {
+	value := ""
+	for _, entry := range r.environ {
+		if rest, found := strings.CutPrefix(entry, key+"="); found {
+			value = rest
+		}
+	}
+	return value
+}
+
+// putFirst makes the programs in a folder those that the run finds first.
+func (r *run) putFirst(folder string) {
+	r.environ = append(r.environ, "PATH="+folder+string(os.PathListSeparator)+r.variable("PATH"))
+}
+
 // command makes the Step's process with the inputs of step.yml, some of them changed.
 func (r *run) command(given map[string]string) *exec.Cmd {
 	r.t.Helper()
