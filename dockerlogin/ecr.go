@@ -70,11 +70,9 @@ func (f Fetcher) Logins(ctx context.Context, registries []Registry) ([]Login, er
 	}
 	// An attempt that is under way then has a moment yet, so that one which never gets an answer holds up nobody.
 	const moment = 2 * time.Second
-	attempts, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(waiting, func() {
-		time.AfterFunc(moment, func() { cancel(errGivenUp) })
-	})()
+	attempts, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(waiting, func() { time.AfterFunc(moment, cancel) })()
 
 	var all sync.WaitGroup
 	for _, g := range groups {
@@ -92,9 +90,6 @@ func (f Fetcher) Logins(ctx context.Context, registries []Registry) ([]Login, er
 	}
 	return f.assign(registries, groups), nil
 }
-
-// errGivenUp is why an attempt was ended whose answer could change nothing any more.
-var errGivenUp = errors.New("another registry was refused")
 
 // tokenGroup is the registries that one token opens, and the token.
 type tokenGroup struct {
