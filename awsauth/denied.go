@@ -13,9 +13,9 @@ import (
 // them is known here.
 func (e *RoleError) accessDenied() explain.Explanation {
 	x := explain.Explanation{
-		Cause:  fmt.Sprintf("role %s does not trust this build, or there is no such role", e.Role.name),
-		Means:  []string{fmt.Sprintf("AWS says the same whether there is no role %s in %s, its trust policy names another provider, or a condition in it does not hold for this build. That AWS did not call the token invalid makes it likely that provider and audience are set up.", e.Role.name, e.Role.owner())},
-		Claims: e.Token.conditionKeys(),
+		Cause:         fmt.Sprintf("role %s does not trust this build, or there is no such role", e.Role.name),
+		Means:         []string{fmt.Sprintf("AWS says the same whether there is no role %s in %s, its trust policy names another provider, or a condition in it does not hold for this build. That AWS did not call the token invalid makes it likely that provider and audience are set up.", e.Role.name, e.Role.owner())},
+		ConditionKeys: e.Token.conditionKeys(),
 	}
 	x.Policy, x.PolicyAdmits = e.trustPolicy()
 	if audience := e.Token.audience(); audience != defaultAudience(e.Role.partition) {
@@ -154,10 +154,10 @@ func (t IdentityToken) present(names ...string) []string {
 }
 
 // conditionKeys lists the claims as a trust policy names them.
-func (t IdentityToken) conditionKeys() []explain.Claim {
-	var keys []explain.Claim
+func (t IdentityToken) conditionKeys() []explain.ConditionKey {
+	var keys []explain.ConditionKey
 	for _, claim := range t.Claims {
-		keys = append(keys, explain.Claim{Key: host(t.Issuer) + ":" + claim.Name, Value: claim.Text})
+		keys = append(keys, explain.ConditionKey{Key: host(t.Issuer) + ":" + claim.Name, Value: claim.Text})
 	}
 	return keys
 }

@@ -154,7 +154,7 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 			}
 			set(r, pipe)
 			output, err := r.step(map[string]string{"role_arn": role, "docker_login": "true"})
-			if err == nil || !strings.Contains(flat(output), "is no regular file") || !strings.Contains(flat(output), "What to do") {
+			if err == nil || !strings.Contains(flat(output), "not a regular file") || !strings.Contains(flat(output), "What to do") {
 				t.Errorf("%v\n%s", err, output)
 			}
 		})

@@ -214,7 +214,7 @@ func TestLeftoversOfKilledProcesses(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(cache.path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	left := filepath.Join(filepath.Dir(cache.path), "."+filepath.Base(cache.path)+"-123")
+	left := filepath.Join(filepath.Dir(cache.path), "."+filepath.Base(cache.path)+".authenticate-with-aws-123")
 	write(t, left, `{"version":1,"access`)
 	if err := cache.Store(t.Context(), testCredentials("new", time.Hour), noon()); err != nil {
 		t.Fatal(err)

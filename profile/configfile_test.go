@@ -219,7 +219,7 @@ func TestModeAndLinkStay(t *testing.T) {
 	}
 }
 
-// What is no regular file is not read, which could take forever, nor replaced.
+// What is not a regular file is not read, which could take forever, nor replaced.
 func TestNoRegularFile(t *testing.T) {
 	for name, create := range map[string]func(string) error{
 		"a pipe": func(path string) error { return syscall.Mkfifo(path, 0o600) }, "a folder": func(path string) error { return os.Mkdir(path, 0o700) },
@@ -231,7 +231,7 @@ func TestNoRegularFile(t *testing.T) {
 		profile := testProfile(t, "bitrise")
 		_, err := file.Write(t.Context(), profile)
 		early := file.Check(profile.Name)
-		if err == nil || early == nil || !strings.Contains(err.Error(), file.path+" is no regular file") {
+		if err == nil || early == nil || !strings.Contains(err.Error(), file.path+" is not a regular file") {
 			t.Errorf("%s: %v, early: %v", name, err, early)
 		}
 	}

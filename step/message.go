@@ -121,13 +121,13 @@ func (s Step) logExplanation(x explain.Explanation) {
 			print(text, "- ", "  ")
 		}
 	}
-	if len(x.Claims) > 0 {
+	if len(x.ConditionKeys) > 0 {
 		section("What the identity token says, as condition keys of a trust policy")
 		width := 0
-		for _, claim := range x.Claims {
+		for _, claim := range x.ConditionKeys {
 			width = max(width, len(claim.Key))
 		}
-		for _, claim := range x.Claims {
+		for _, claim := range x.ConditionKeys {
 			s.Log.Printf("%-*s  %s", width, claim.Key, claim.Value)
 		}
 	}
@@ -178,10 +178,10 @@ func markdown(x explain.Explanation) string {
 	for _, text := range x.Do {
 		fmt.Fprintf(&page, "- %s\n", escape(text))
 	}
-	if len(x.Claims) > 0 {
+	if len(x.ConditionKeys) > 0 {
 		page.WriteString("\n| condition key | value |\n| --- | --- |\n")
 	}
-	for _, claim := range x.Claims {
+	for _, claim := range x.ConditionKeys {
 		fmt.Fprintf(&page, "| %s | %s |\n", escape(claim.Key), escape(claim.Value))
 	}
 	if x.Policy != "" {

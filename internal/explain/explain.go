@@ -1,39 +1,119 @@
-// Package explain holds what the reader of a build log is told about a failure: what was said, what it means here, and
-// what to do. Errors of the rooms that know more than their one line implement [Explainer]; how an [Explanation] looks in
-// the log and on the build page is the business of step.
+// Package explain holds what a person reads about a failure: what the other side said, what it means here, and what to do.
 //
-// The package imports the standard library alone.
+// An error that a user can act on is, or wraps, an [Error]. The texts are data: a [Table] maps what a service answered to an
+// [Explanation]. How an Explanation looks in the log and on the build page is up to internal/report.
+//
+// The package imports only the standard library.
 package explain
 
-// Explanation is a failure for a person. It holds no secret.
+import (
+	"errors"
+	"slices"
+	"strings"
+)
+
+// Explanation explains a failure to a person. It holds no secret.
 type Explanation struct {
-	// Cause is the one line that names the cause; it stands last in the log, where it has to do alone. Lower case, no full
-	// stop.
+	// Cause names the cause in one line. It is the last line of the log and must make sense alone: lower case, no period.
 	Cause string
-	// Said is what the other side said, in its words, a line for each who said something; empty if nobody did.
+	// Said is what the other side answered, in its own words, one line per answer; empty if there was no answer.
 	Said string
-	// Means is what that means here, a paragraph each. Nothing stands here that is not known, or not called likely.
+	// Means says what that means here, one paragraph each. It states only what is known, or calls it likely.
 	Means []string
-	// Do is what to do, one thing each, the likeliest first.
+	// Do lists what to do, the most likely remedy first.
 	Do []string
-	// Claims are what the identity token says, for a comparison with a trust policy; empty where that is no help.
-	Claims []Claim
-	// Policy is a trust policy in JSON that would admit this build and not much more, and PolicyAdmits says what it admits;
-	// empty where there is none.
+	// ConditionKeys are the identity token's claims, to compare with a trust policy; empty where that does not help.
+	ConditionKeys []ConditionKey
+	// Policy is a trust policy in JSON that would admit this build and little else, and PolicyAdmits says what it admits;
+	// empty if there is none to suggest.
 	Policy, PolicyAdmits string
 }
 
-// Claim is a claim of an identity token as a trust policy sees it.
-type Claim struct {
-	// Key is the condition key, ISSUER:NAME.
+// ConditionKey is a claim of an identity token as a trust policy sees it.
+type ConditionKey struct {
+	// Key is ISSUER:CLAIM, without the issuer's scheme.
 	Key string
-	// Value is the claim's value; lists are joined with commas.
+	// Value is the claim's value; the items of a list are joined with commas.
 	Value string
+	// IsDocumented reports whether AWS documents that IAM evaluates the key.
+	IsDocumented bool
 }
 
-// Explainer is an error that can say more than its line.
-type Explainer interface {
-	error
-	// Explain returns what the error means; false if it has nothing to add to its line.
-	Explain() (Explanation, bool)
+// Error is an error with its explanation. Fields of the Explanation that are empty are filled by [Of].
+type Error struct {
+	Err error
+	Explanation
+}
+
+// Error returns the text of the error that is explained.
+func (e *Error) Error() string { return e.Err.Error() }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Advise adds what to do to an error; it returns nil for nil.
+func Advise(err error, do ...string) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Err: err, Explanation: Explanation{Do: do}}
+}
+
+// Of returns the explanation of an error: that of the outermost [Error] it wraps. Without a cause of its own, the cause is
+// the whole error's text on one line.
+func Of(err error) Explanation {
+	var x Explanation
+	var e *Error
+	if errors.As(err, &e) {
+		x = e.Explanation
+	}
+	if x.Cause == "" {
+		x.Cause = OneLine(err)
+	}
+	return x
+}
+
+// OneLine returns an error's text on one line.
+func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// Row explains one kind of answer. Texts may contain {placeholders}.
+type Row struct {
+	// Codes are the error codes that the row explains; none: any code.
+	Codes []string
+	// Message is a part of the message, in lower case; empty: any message.
+	Message string
+	Explanation
+}
+
+// Table is a list of rows, of which the first match counts.
+type Table []Row
+
+// Find returns the explanation of an answer with a code and a message, the placeholders {key} replaced by values[key]. It
+// reports whether a row matched.
+func (t Table) Find(code, message string, values map[string]string) (Explanation, bool) {
+	message = strings.ToLower(message)
+	for _, row := range t {
+		if (len(row.Codes) == 0 || slices.Contains(row.Codes, code)) && strings.Contains(message, row.Message) {
+			return row.fill(values), true
+		}
+	}
+	return Explanation{}, false
+}
+
+// fill replaces the placeholders.
+func (x Explanation) fill(values map[string]string) Explanation {
+	var pairs []string
+	for key, value := range values {
+		pairs = append(pairs, "{"+key+"}", value)
+	}
+	// One pass over each text: a placeholder inside a value is not replaced.
+	replacer := strings.NewReplacer(pairs...)
+	all := func(texts []string) []string {
+		var filled []string
+		for _, text := range texts {
+			filled = append(filled, replacer.Replace(text))
+		}
+		return filled
+	}
+	x.Cause, x.Means, x.Do = replacer.Replace(x.Cause), all(x.Means), all(x.Do)
+	return x
 }

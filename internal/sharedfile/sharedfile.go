@@ -1,147 +1,252 @@
-// Package sharedfile writes files that other programs read and write too, such as Docker's and AWS's configuration: under a
-// lock that all runs of the Step respect, and replaced whole, so that whoever reads meanwhile, or kills the process, finds
-// the old file or the new one.
+// Package sharedfile changes files that other programs use too, such as Docker's and AWS's configuration. A change is
+// prepared in a temporary file next to the target ([File.Prepare]) and renamed into place later ([Commit]), under a lock that
+// every run of the Step takes. Whoever reads the file meanwhile, or kills the process, finds the old content or the new.
 //
-// The package imports the standard library and a lock library. It knows nothing of what the files hold.
+// The package knows nothing of what the files hold.
 package sharedfile
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
-
-	"github.com/gofrs/flock"
 )
 
-// folderMode is for folders that are made: what stands in them is the user's alone.
-const folderMode fs.FileMode = 0o700
+const (
+	// MaxSize is the largest file that is read, in bytes. Configuration files have a few kilobytes; 3,000 ECR logins, 9 MB.
+	MaxSize = 16 << 20
 
-// folderPatience is how long a folder's lock is waited for; its holders need milliseconds.
-const folderPatience = 15 * time.Second
+	// folderMode is the mode of folders that are created.
+	folderMode fs.FileMode = 0o700
+	// leftoverAge is the age at which a temporary file cannot belong to a running Step anymore, whose timeout is at most an hour.
+	leftoverAge = 2 * time.Hour
+)
 
-// lockMode is for files that are locks.
-const lockMode fs.FileMode = 0o600
+// File is a file to change. Its folder does not need to exist.
+type File struct {
+	Path string
+	// Mode is the file's mode.
+	Mode fs.FileMode
+	// KeepMode keeps the mode of a file that exists.
+	KeepMode bool
+}
 
-// Lock waits until no other process, and nobody else in this one, holds the lock on the folder of the file that path leads
-// to, or until ctx has ended. The folder is made, with mode 0700, where there is none. What is locked is the folder itself,
-// so no lock file is left behind, and a file that is replaced does not take its lock along.
-func Lock(ctx context.Context, path string) (unlock func(), err error) {
-	// How long another process holds the lock is milliseconds: it reads a file, and writes one.
-	const poll = 5 * time.Millisecond
+// Edit returns the new content of a file, given the current one, which is nil if there is no file. It may run more than once.
+type Edit func(content []byte) ([]byte, error)
 
-	target, err := Resolve(path)
+// Change is the new version of a file, not yet in its place. Call Discard when done with it, committed or not.
+type Change struct {
+	file   File
+	target string
+	edit   Edit
+	// before is what edit saw, after what it returned.
+	before, after []byte
+	// temporary is the file that holds after; empty if there is nothing to change.
+	temporary string
+	// folders were created for the temporary file, the innermost first.
+	folders []string
+}
+
+// Prepare writes the new version of a file next to it and leaves the file alone.
+func (f File) Prepare(edit Edit) (*Change, error) {
+	target, err := resolve(f.Path)
 	if err != nil {
 		return nil, err
 	}
-	folder := filepath.Dir(target)
-	if err := os.MkdirAll(folder, folderMode); err != nil {
+	c := &Change{file: f, target: target, edit: edit}
+	content, err := Read(target)
+	if err == nil {
+		err = c.apply(content)
+	}
+	if err != nil {
+		c.Discard()
 		return nil, err
 	}
-	// Whoever may read the folder may lock it. Nobody is to keep a Step waiting to its end.
-	ctx, cancel := context.WithTimeoutCause(ctx, folderPatience, ErrLocked)
-	defer cancel()
-	return acquire(ctx, flock.New(folder, flock.SetFlag(os.O_RDONLY)), poll)
+	return c, nil
 }
 
-// LockFile is like Lock for what has a lock of its own: path is the lock's file, which is made with mode 0600 and stays, since
-// somebody else may be waiting at it.
-func LockFile(ctx context.Context, path string) (unlock func(), err error) {
-	// How long another process holds the lock may be the time of a few calls over the network.
-	const poll = 20 * time.Millisecond
-
-	if err := os.MkdirAll(filepath.Dir(path), folderMode); err != nil {
-		return nil, err
+// apply edits the content and writes the result to a temporary file.
+func (c *Change) apply(content []byte) error {
+	after, err := c.edit(content)
+	if err != nil {
+		return err
 	}
-	return acquire(ctx, flock.New(path, flock.SetPermissions(lockMode)), poll)
+	c.removeTemporary()
+	c.before, c.after = content, after
+	if content != nil && bytes.Equal(content, after) {
+		return nil
+	}
+	folders, err := makeFolders(filepath.Dir(c.target))
+	c.folders = append(folders, c.folders...)
+	if err != nil {
+		return err
+	}
+	c.temporary, err = writeTemporary(c.target, after, c.file.mode(c.target))
+	return err
 }
 
-// ErrLocked is a lock that somebody holds for longer than writing a file takes.
-var ErrLocked = errors.New("somebody else holds it")
+// mode returns the mode of the new file.
+func (f File) mode(target string) fs.FileMode {
+	if info, err := os.Stat(target); err == nil && f.KeepMode {
+		return info.Mode().Perm()
+	}
+	return f.Mode
+}
 
-func acquire(ctx context.Context, lock *flock.Flock, poll time.Duration) (unlock func(), err error) {
-	if _, err := lock.TryLockContext(ctx, poll); err != nil {
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("wait for the lock on %s: %w", lock.Path(), context.Cause(ctx))
+// Discard removes what Prepare left beside the file. After [Commit] it does nothing.
+func (c *Change) Discard() {
+	c.removeTemporary()
+	for _, folder := range c.folders {
+		_ = os.Remove(folder) // fails, as it should, if the folder is in use
+	}
+	c.folders = nil
+}
+
+func (c *Change) removeTemporary() {
+	if c.temporary != "" {
+		_ = os.Remove(c.temporary)
+	}
+	c.temporary = ""
+}
+
+// Commit puts all changes into place, or none if it fails before the first rename: it takes the locks of all folders, edits
+// again what another program has changed since Prepare, and renames.
+func Commit(ctx context.Context, changes ...*Change) error {
+	var targets []string
+	for _, c := range changes {
+		targets = append(targets, c.target)
+	}
+	unlock, err := lockFolders(ctx, targets)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for _, c := range changes {
+		if err := c.refresh(); err != nil {
+			return err
 		}
-		return nil, fmt.Errorf("lock %s: %w", lock.Path(), err)
 	}
-	return func() { _ = lock.Unlock() }, nil
-}
-
-// Sweep removes what processes that were killed in the midst of Replace have left beside the file. The caller holds the
-// file's lock, and so knows that none of it is in use. It is for folders of the Step's own: elsewhere a file of such a name
-// may be somebody's.
-func Sweep(path string) {
-	target, err := Resolve(path)
-	if err != nil {
-		return
-	}
-	folder := filepath.Dir(target)
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return
-	}
-	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), temporaryPrefix(target)) {
-			_ = os.Remove(filepath.Join(folder, entry.Name()))
+	for _, c := range changes {
+		if err := c.rename(); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-func temporaryPrefix(target string) string { return "." + filepath.Base(target) + "-" }
+// refresh edits again if the file has changed.
+func (c *Change) refresh() error {
+	content, err := Read(c.target)
+	if err != nil {
+		return err
+	}
+	if (content == nil) == (c.before == nil) && bytes.Equal(content, c.before) {
+		return nil
+	}
+	return c.apply(content)
+}
 
-// Read returns what the file holds; nil, and no error, where there is none. What is no regular file is an error, because
-// reading it, a named pipe for example, might never end.
+// rename puts the file into place. Programs that do not know the lock, such as docker login, may write at any time, so the
+// file is compared once more right before it is replaced.
+func (c *Change) rename() error {
+	if err := c.refresh(); err != nil {
+		return err
+	}
+	if c.temporary == "" {
+		return nil
+	}
+	if err := os.Rename(c.temporary, c.target); err != nil {
+		return advise(err)
+	}
+	c.temporary, c.folders = "", nil
+	return nil
+}
+
+// Replace writes a new file in one step. It is for files that only the Step uses, whose lock the caller holds. Missing
+// folders are created.
+func Replace(path string, content []byte, mode fs.FileMode) error {
+	target, err := resolve(path)
+	if err != nil {
+		return err
+	}
+	if _, err := makeFolders(filepath.Dir(target)); err != nil {
+		return err
+	}
+	temporary, err := writeTemporary(target, content, mode)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, target); err != nil {
+		_ = os.Remove(temporary)
+		return advise(err)
+	}
+	return nil
+}
+
+// Read returns a file's content; nil, and no error, if there is no file. A file that is not regular, which might never end,
+// or is larger than [MaxSize] is an error.
 func Read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
+	case err != nil:
+		return nil, advise(err)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	case info.Size() > MaxSize:
+		return nil, fmt.Errorf("%s must be at most %d MiB, got %d MiB", path, MaxSize>>20, info.Size()>>20)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, advise(err)
+	}
+	defer func() { _ = file.Close() }()
+	content, err := io.ReadAll(io.LimitReader(file, MaxSize+1))
+	if err == nil && len(content) > MaxSize {
+		err = fmt.Errorf("%s must be at most %d MiB", path, MaxSize>>20)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
-	}
-	return os.ReadFile(path)
+	return content, nil
 }
 
-// Replace writes a new file beside the old one and renames it. Where path is a link, what it leads to is replaced and the
-// link stays. Folders that are missing are made, with mode 0700.
-func Replace(path string, content []byte, mode fs.FileMode) (err error) {
-	target, err := Resolve(path)
+// writeTemporary writes a file next to the target, with the target's owner, and removes what a killed run has left there.
+func writeTemporary(target string, content []byte, mode fs.FileMode) (path string, err error) {
+	prefix := "." + filepath.Base(target) + ".authenticate-with-aws-"
+	sweep(filepath.Dir(target), prefix)
+	file, err := os.CreateTemp(filepath.Dir(target), prefix+"*")
 	if err != nil {
-		return err
+		return "", advise(err)
 	}
-	if err := os.MkdirAll(filepath.Dir(target), folderMode); err != nil {
-		return err
+	if err := errors.Join(fill(file, content, mode, target), file.Close()); err != nil {
+		_ = os.Remove(file.Name())
+		return "", advise(err)
 	}
-	temporary, err := os.CreateTemp(filepath.Dir(target), temporaryPrefix(target)+"*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(temporary.Name())
-		}
-	}()
-	// CreateTemp made the file with mode 0600: at no moment can more people read it than are meant to.
-	if err := errors.Join(fill(temporary, content, mode), temporary.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temporary.Name(), target)
+	return file.Name(), nil
 }
 
-// fill writes the content to the disk before a name points at it: after a crash an empty file would be neither the old nor
-// the new one.
-func fill(file *os.File, content []byte, mode fs.FileMode) error {
+// fill writes the content to the disk before a name points to it: after a crash, an empty file would be neither version.
+// CreateTemp creates files with mode 0600, so that nobody can read more than they should at any moment.
+func fill(file *os.File, content []byte, mode fs.FileMode, target string) error {
 	if _, err := file.Write(content); err != nil {
 		return err
+	}
+	if info, err := os.Stat(target); err == nil {
+		if owner, ok := info.Sys().(*syscall.Stat_t); ok {
+			// Only root can keep another user's file that user's.
+			if err := file.Chown(int(owner.Uid), int(owner.Gid)); err != nil && !errors.Is(err, fs.ErrPermission) {
+				return err
+			}
+		}
 	}
 	if err := file.Chmod(mode); err != nil {
 		return err
@@ -149,8 +254,35 @@ func fill(file *os.File, content []byte, mode fs.FileMode) error {
 	return file.Sync()
 }
 
-// Resolve follows links to the file that is to be written, which does not need to exist.
-func Resolve(path string) (string, error) {
+// sweep removes temporary files that killed runs have left.
+func sweep(folder, prefix string) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), prefix) {
+			continue
+		}
+		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > leftoverAge {
+			_ = os.Remove(filepath.Join(folder, entry.Name()))
+		}
+	}
+}
+
+// makeFolders creates a folder and those above it, and returns the ones that it created, the innermost first.
+func makeFolders(folder string) (created []string, err error) {
+	for path := folder; ; path = filepath.Dir(path) {
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		created = append(created, path)
+	}
+	return created, advise(os.MkdirAll(folder, folderMode))
+}
+
+// resolve follows links to the file that is to be written, which does not need to exist.
+func resolve(path string) (string, error) {
 	const mostLinks = 40
 	for range mostLinks {
 		next, err := os.Readlink(path)

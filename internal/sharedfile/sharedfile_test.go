@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
 
@@ -25,162 +26,372 @@ func read(t *testing.T, path string) string {
 	return string(content)
 }
 
-func TestReplaceMakesFoldersAndSetsModes(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "a", "b")
-	file := filepath.Join(folder, "config")
-	for mode, content := range map[fs.FileMode]string{0o600: "one", 0o640: "two"} {
-		if err := sharedfile.Replace(file, []byte(content), mode); err != nil {
-			t.Fatal(err)
-		}
-		info, err := os.Stat(file)
-		if err != nil || info.Mode().Perm() != mode || read(t, file) != content {
-			t.Errorf("%v, %v; mode %o and %q wanted", info, err, mode, content)
-		}
-	}
-	if info, err := os.Stat(folder); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("the folder is %v, %v", info, err)
-	}
-	entries, err := os.ReadDir(folder)
-	if err != nil || len(entries) != 1 {
-		t.Errorf("%v is left in the folder, %v", entries, err)
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
-func TestReplaceKeepsLinks(t *testing.T) {
+// wantEntries checks the names in a folder.
+func wantEntries(t *testing.T, folder string, want ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	if strings.Join(names, " ") != strings.Join(want, " ") {
+		t.Errorf("%s contains %q, want %q", folder, names, want)
+	}
+}
+
+func wantMode(t *testing.T, path string, want fs.FileMode) {
+	t.Helper()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+		t.Errorf("%s: %v, %v; want mode %o", path, info, err, want)
+	}
+}
+
+func appending(text string) sharedfile.Edit {
+	return func(content []byte) ([]byte, error) { return append(append([]byte{}, content...), text...), nil }
+}
+
+func prepare(t *testing.T, file sharedfile.File, edit sharedfile.Edit) *sharedfile.Change {
+	t.Helper()
+	change, err := file.Prepare(edit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(change.Discard)
+	return change
+}
+
+func TestCommitCreatesFileAndFolders(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "a", "b")
+	path := filepath.Join(folder, "config")
+	change := prepare(t, sharedfile.File{Path: path, Mode: 0o640}, appending("one"))
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Prepare created the file: %v", err)
+	}
+	if err := sharedfile.Commit(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	change.Discard()
+	if got := read(t, path); got != "one" {
+		t.Errorf("got %q", got)
+	}
+	wantMode(t, path, 0o640)
+	wantMode(t, folder, 0o700)
+	wantEntries(t, folder, "config")
+}
+
+func TestDiscardLeavesNothing(t *testing.T) {
+	home := t.TempDir()
+	change := prepare(t, sharedfile.File{Path: filepath.Join(home, "a", "b", "config"), Mode: 0o600}, appending("one"))
+	change.Discard()
+	wantEntries(t, home)
+
+	path := filepath.Join(home, "config")
+	write(t, path, "old")
+	change = prepare(t, sharedfile.File{Path: path, Mode: 0o600}, appending("new"))
+	change.Discard()
+	wantEntries(t, home, "config")
+	if got := read(t, path); got != "old" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestDiscardKeepsFoldersInUse(t *testing.T) {
+	home := t.TempDir()
+	change := prepare(t, sharedfile.File{Path: filepath.Join(home, "a", "b", "config"), Mode: 0o600}, appending("one"))
+	write(t, filepath.Join(home, "a", "other"), "")
+	change.Discard()
+	wantEntries(t, filepath.Join(home, "a"), "other")
+}
+
+func TestModes(t *testing.T) {
+	for name, row := range map[string]struct {
+		keep bool
+		want fs.FileMode
+	}{
+		"kept":      {true, 0o644},
+		"tightened": {false, 0o600},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "config")
+			write(t, path, "old")
+			if err := os.Chmod(path, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			change := prepare(t, sharedfile.File{Path: path, Mode: 0o600, KeepMode: row.keep}, appending("new"))
+			if err := sharedfile.Commit(t.Context(), change); err != nil {
+				t.Fatal(err)
+			}
+			wantMode(t, path, row.want)
+		})
+	}
+}
+
+// As root, a file of another user stays that user's (16.9).
+func TestOwnerIsKept(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can write another user's file and keep its owner")
+	}
+	const user, group = 4321, 5432
+	path := filepath.Join(t.TempDir(), "config")
+	write(t, path, "old")
+	if err := os.Chown(path, user, group); err != nil {
+		t.Fatal(err)
+	}
+	if err := sharedfile.Commit(t.Context(), prepare(t, sharedfile.File{Path: path, Mode: 0o600}, appending("new"))); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner := info.Sys().(*syscall.Stat_t); owner.Uid != user || owner.Gid != group {
+		t.Errorf("the file belongs to %d:%d, want %d:%d", owner.Uid, owner.Gid, user, group)
+	}
+}
+
+func TestUnchangedContentIsNotWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	write(t, path, "old")
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sharedfile.Commit(t.Context(), prepare(t, sharedfile.File{Path: path, Mode: 0o600}, appending(""))); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.Stat(path)
+	if err != nil || !os.SameFile(before, after) {
+		t.Errorf("the file was replaced: %v", err)
+	}
+}
+
+// What another program writes between Prepare and Commit is kept (16.6).
+func TestCommitEditsAgain(t *testing.T) {
+	for name, row := range map[string]struct{ before, meanwhile, want string }{
+		"changed": {"one ", "one two ", "one two three"},
+		"created": {"", "two ", "two three"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "config")
+			if row.before != "" {
+				write(t, path, row.before)
+			}
+			change := prepare(t, sharedfile.File{Path: path, Mode: 0o600}, appending("three"))
+			write(t, path, row.meanwhile)
+			if err := sharedfile.Commit(t.Context(), change); err != nil {
+				t.Fatal(err)
+			}
+			if got := read(t, path); got != row.want {
+				t.Errorf("got %q, want %q", got, row.want)
+			}
+			wantEntries(t, filepath.Dir(path), "config")
+		})
+	}
+}
+
+// A program without the lock that writes while Commit edits again does not lose its change either (16.6).
+func TestCommitComparesRightBeforeTheRename(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	write(t, path, "one ")
+	edits := 0
+	change := prepare(t, sharedfile.File{Path: path, Mode: 0o600}, func(content []byte) ([]byte, error) {
+		if edits++; edits == 2 {
+			write(t, path, "one two three ")
+		}
+		return append(append([]byte{}, content...), "four"...), nil
+	})
+	write(t, path, "one two ")
+	if err := sharedfile.Commit(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, path); got != "one two three four" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// If one file cannot be edited anymore, none is changed.
+func TestCommitIsAllOrNothing(t *testing.T) {
 	folder := t.TempDir()
-	there := filepath.Join(folder, "elsewhere", "real")
-	for name, target := range map[string]string{"absolute": there, "relative": filepath.Join("elsewhere", "real"), "twice": "absolute"} {
-		if err := os.Symlink(target, filepath.Join(folder, name)); err != nil {
+	good, bad := filepath.Join(folder, "good"), filepath.Join(folder, "sub", "bad")
+	first := prepare(t, sharedfile.File{Path: good, Mode: 0o600}, appending("x"))
+	broken := errors.New("broken")
+	second := prepare(t, sharedfile.File{Path: bad, Mode: 0o600}, func(content []byte) ([]byte, error) {
+		if string(content) == "unreadable" {
+			return nil, broken
+		}
+		return []byte("y"), nil
+	})
+	write(t, bad, "unreadable")
+	if err := sharedfile.Commit(t.Context(), first, second); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+	first.Discard()
+	second.Discard()
+	wantEntries(t, folder, "sub")
+	wantEntries(t, filepath.Join(folder, "sub"), "bad")
+	if got := read(t, bad); got != "unreadable" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestLinksAreKept(t *testing.T) {
+	folder := t.TempDir()
+	target := filepath.Join(folder, "elsewhere", "real")
+	for name, to := range map[string]string{"absolute": target, "relative": filepath.Join("elsewhere", "real"), "twice": "absolute"} {
+		if err := os.Symlink(to, filepath.Join(folder, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, name := range []string{"absolute", "relative", "twice"} {
-		link := filepath.Join(folder, name)
-		if err := sharedfile.Replace(link, []byte(name), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
-			t.Errorf("%s is no link any more: %v, %v", name, info, err)
-		}
-		if got := read(t, there); got != name {
-			t.Errorf("%s leads to %q", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			link := filepath.Join(folder, name)
+			change := prepare(t, sharedfile.File{Path: link, Mode: 0o600}, func([]byte) ([]byte, error) { return []byte(name), nil })
+			if err := sharedfile.Commit(t.Context(), change); err != nil {
+				t.Fatal(err)
+			}
+			if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+				t.Errorf("not a link anymore: %v, %v", info, err)
+			}
+			if got := read(t, target); got != name {
+				t.Errorf("the target contains %q", got)
+			}
+		})
 	}
 }
 
-func TestLinksInACircle(t *testing.T) {
+func TestFilesThatCannotBeChanged(t *testing.T) {
 	folder := t.TempDir()
 	one, other := filepath.Join(folder, "one"), filepath.Join(folder, "other")
 	if err := errors.Join(os.Symlink(one, other), os.Symlink(other, one)); err != nil {
 		t.Fatal(err)
 	}
-	if err := sharedfile.Replace(one, nil, 0o600); err == nil {
-		t.Error("a circle of links was written")
+	file := filepath.Join(folder, "file")
+	write(t, file, "")
+	full := filepath.Join(folder, "full")
+	if err := os.MkdirAll(filepath.Join(full, "more"), 0o700); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := sharedfile.Lock(t.Context(), one); err == nil {
-		t.Error("a circle of links was locked")
+	for name, path := range map[string]string{"links in a circle": one, "a file as a folder": filepath.Join(file, "sub", "config"), "a folder": full} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := (sharedfile.File{Path: path, Mode: 0o600}).Prepare(appending("x")); err == nil {
+				t.Error("the change was prepared")
+			}
+			if err := sharedfile.Replace(path, []byte("x"), 0o600); err == nil {
+				t.Error("the file was replaced")
+			}
+		})
+	}
+	wantEntries(t, folder, "file", "full", "one", "other")
+	if _, err := sharedfile.LockFile(t.Context(), filepath.Join(file, "sub", "lock")); err == nil {
+		t.Error("a lock was created below a file")
 	}
 }
 
-func TestReplaceThatFailsLeavesNothing(t *testing.T) {
-	folder := t.TempDir()
-	// A folder cannot be replaced by a file.
-	target := filepath.Join(folder, "target")
-	if err := os.MkdirAll(filepath.Join(target, "full"), 0o700); err != nil {
-		t.Fatal(err)
+func TestReplace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a", "b", "cache")
+	for _, content := range []string{"one", "two"} {
+		if err := sharedfile.Replace(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, path); got != content {
+			t.Errorf("got %q, want %q", got, content)
+		}
 	}
-	if err := sharedfile.Replace(target, []byte("x"), 0o600); err == nil {
-		t.Error("a folder was replaced")
-	}
-	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 1 {
-		t.Errorf("%v is left, %v", entries, err)
-	}
+	wantMode(t, path, 0o600)
+	wantEntries(t, filepath.Dir(path), "cache")
 }
 
 func TestRead(t *testing.T) {
-	if content, err := sharedfile.Read(filepath.Join(t.TempDir(), "none")); content != nil || err != nil {
-		t.Errorf("a file that is not there: %q, %v", content, err)
-	}
-	if _, err := sharedfile.Read(t.TempDir()); err == nil {
-		t.Error("a folder was read")
-	}
-	pipe := filepath.Join(t.TempDir(), "pipe")
+	folder := t.TempDir()
+	pipe, large, limit := filepath.Join(folder, "pipe"), filepath.Join(folder, "large"), filepath.Join(folder, "limit")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := sharedfile.Read(pipe); err == nil || !strings.Contains(err.Error(), "no regular file") {
-		t.Errorf("a pipe: %v", err)
+	write(t, large, "")
+	write(t, limit, "")
+	if err := errors.Join(os.Truncate(large, sharedfile.MaxSize+1), os.Truncate(limit, sharedfile.MaxSize)); err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct{ path, want string }{
+		"a folder":       {folder, "is not a regular file"},
+		"a pipe":         {pipe, "is not a regular file"},
+		"over the limit": {large, "must be at most 16 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := sharedfile.Read(row.path); err == nil || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("got %v, want %q", err, row.want)
+			}
+		})
+	}
+	if content, err := sharedfile.Read(limit); err != nil || len(content) != sharedfile.MaxSize {
+		t.Errorf("at the limit: %d bytes, %v", len(content), err)
+	}
+	if content, err := sharedfile.Read(filepath.Join(folder, "none")); content != nil || err != nil {
+		t.Errorf("no file: %q, %v", content, err)
+	}
+	empty := filepath.Join(folder, "empty")
+	write(t, empty, "")
+	if content, err := sharedfile.Read(empty); content == nil || err != nil {
+		t.Errorf("an empty file: %v, %v; want not nil", content, err)
 	}
 }
 
-// Twenty who add to one file, one after another, lose nothing. A link to the file has the file's own lock.
-func TestLockIsExclusive(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "new", "counter")
+// Twenty writers at once lose nothing; a link to a file shares the file's lock.
+func TestCommitsDoNotLoseEachOther(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new", "counter")
 	link := filepath.Join(t.TempDir(), "link")
-	if err := os.Symlink(file, link); err != nil {
+	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
+	}
+	count := func(content []byte) ([]byte, error) {
+		n, _ := strconv.Atoi(string(content))
+		return []byte(strconv.Itoa(n + 1)), nil
 	}
 	var group sync.WaitGroup
 	for i := range 20 {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			path := []string{file, link}[i%2]
-			unlock, err := sharedfile.Lock(t.Context(), path)
-			if err != nil {
-				t.Error(err)
-				return
+			change, err := sharedfile.File{Path: []string{path, link}[i%2], Mode: 0o600}.Prepare(count)
+			if err == nil {
+				defer change.Discard()
+				err = sharedfile.Commit(t.Context(), change)
 			}
-			defer unlock()
-			old, err := sharedfile.Read(path)
 			if err != nil {
-				t.Error(err)
-			}
-			n, _ := strconv.Atoi(string(old))
-			if err := sharedfile.Replace(path, []byte(strconv.Itoa(n+1)), 0o600); err != nil {
 				t.Error(err)
 			}
 		}()
 	}
 	group.Wait()
-	if got := read(t, file); got != "20" {
-		t.Errorf("20 additions make %s", got)
+	if got := read(t, path); got != "20" {
+		t.Errorf("20 increments make %s", got)
 	}
-	if entries, err := os.ReadDir(filepath.Dir(file)); err != nil || len(entries) != 1 {
-		t.Errorf("%v is left, %v", entries, err)
-	}
+	wantEntries(t, filepath.Dir(path), "counter")
 }
 
-func TestLockEndsWithItsContext(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file")
-	unlock, err := sharedfile.Lock(t.Context(), file)
-	if err != nil {
-		t.Fatal(err)
+func TestCommitEndsWithItsContext(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	change := prepare(t, sharedfile.File{Path: path, Mode: 0o600}, appending("x"))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	reason := errors.New("the build was aborted")
+	cancel(reason)
+	if err := sharedfile.Commit(ctx, change); !errors.Is(err, reason) {
+		t.Errorf("got %v, want %v", err, reason)
 	}
-	defer unlock()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if _, err := sharedfile.Lock(ctx, file); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v", err)
-	}
+	change.Discard()
+	wantEntries(t, filepath.Dir(path))
 }
 
-// Where a file stands in the place of the folder, nothing can be locked or written.
-func TestFolderThatCannotBeMade(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(file, "folder", "config")
-	if _, err := sharedfile.Lock(t.Context(), path); err == nil {
-		t.Error("it was locked")
-	}
-	if err := sharedfile.Replace(path, nil, 0o600); err == nil {
-		t.Error("it was written")
-	}
-}
-
-// A lock of its own is held by one at a time, and its file stays, with mode 0600.
 func TestLockFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "lock")
 	unlock, err := sharedfile.LockFile(t.Context(), path)
@@ -190,12 +401,10 @@ func TestLockFile(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := sharedfile.LockFile(ctx, path); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v", err)
+		t.Errorf("locked twice: %v", err)
 	}
 	unlock()
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info, err)
-	}
+	wantMode(t, path, 0o600)
 	unlock, err = sharedfile.LockFile(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
@@ -203,18 +412,35 @@ func TestLockFile(t *testing.T) {
 	unlock()
 }
 
-// Sweep removes what Replace would have renamed, and nothing else.
-func TestSweep(t *testing.T) {
+// Old temporary files of killed runs are removed; new ones, and those of others, are not (16.7).
+func TestLeftoversAreSwept(t *testing.T) {
 	folder := t.TempDir()
-	for _, name := range []string{"file", ".file-123", ".file-4", ".other-1", ".file", "file-1"} {
-		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o600); err != nil {
+	old := time.Now().Add(-3 * time.Hour)
+	for name, modified := range map[string]time.Time{
+		".config.authenticate-with-aws-1": old, ".config.authenticate-with-aws-2": time.Now(),
+		".other.authenticate-with-aws-3": old, ".config.tmp": old, "config": old,
+	} {
+		path := filepath.Join(folder, name)
+		write(t, path, "")
+		if err := os.Chtimes(path, modified, modified); err != nil {
 			t.Fatal(err)
 		}
 	}
-	sharedfile.Sweep(filepath.Join(folder, "file"))
-	entries, err := os.ReadDir(folder)
-	if err != nil || len(entries) != 4 {
-		t.Errorf("%v are left, %v", entries, err)
+	if err := sharedfile.Commit(t.Context(), prepare(t, sharedfile.File{Path: filepath.Join(folder, "config"), Mode: 0o600}, appending("x"))); err != nil {
+		t.Fatal(err)
 	}
-	sharedfile.Sweep(filepath.Join(folder, "none", "file"))
+	wantEntries(t, folder, ".config.authenticate-with-aws-2", ".config.tmp", ".other.authenticate-with-aws-3", "config")
+}
+
+// What the file system refuses comes with advice (16.23).
+func TestAdvice(t *testing.T) {
+	if os.Geteuid() == 0 {
+		if _, err := os.Stat("/proc/self/status"); err != nil {
+			t.Skip("needs /proc")
+		}
+	}
+	_, err := sharedfile.File{Path: "/proc/self/none/config", Mode: 0o600}.Prepare(appending("x"))
+	if x := explain.Of(err); err == nil || len(x.Do) < 2 || !strings.Contains(x.Do[1], "DOCKER_CONFIG") {
+		t.Errorf("%v: %q", err, x.Do)
+	}
 }

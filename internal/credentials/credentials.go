@@ -1,0 +1,21 @@
+// Package credentials holds the type of AWS credentials, which every package of the Step passes on.
+package credentials
+
+import (
+	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+)
+
+// Credentials are an AWS access key and, if they are temporary, the session token that belongs to it. The access key ID is
+// treated as a secret too: it grants nothing alone, but it names a key whose other half is worth looking for.
+type Credentials struct {
+	AccessKeyID, SecretAccessKey, SessionToken secret.Text
+	// Expires is when the credentials expire; zero for long-lived keys, and where that is unknown.
+	Expires time.Time
+}
+
+// Secrets returns all parts that must not appear in a log.
+func (c Credentials) Secrets() []secret.Text {
+	return []secret.Text{c.AccessKeyID, c.SecretAccessKey, c.SessionToken}
+}

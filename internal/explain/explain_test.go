@@ -1,0 +1,67 @@
+package explain_test
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
+)
+
+func TestOf(t *testing.T) {
+	refused := errors.New("refused")
+	explained := &explain.Error{Err: refused, Explanation: explain.Explanation{Cause: "the reason", Do: []string{"Act."}}}
+	for name, row := range map[string]struct {
+		err  error
+		want explain.Explanation
+	}{
+		"a plain error":          {errors.Join(refused, errors.New("twice")), explain.Explanation{Cause: "refused; twice"}},
+		"explained":              {explained, explained.Explanation},
+		"explained, and wrapped": {fmt.Errorf("call: %w", explained), explained.Explanation},
+		"advised, and wrapped":   {fmt.Errorf("call: %w", explain.Advise(refused, "Act.")), explain.Explanation{Cause: "call: refused", Do: []string{"Act."}}},
+		"the outermost":          {explain.Advise(explain.Advise(refused, "One."), "Two."), explain.Explanation{Cause: "refused", Do: []string{"Two."}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := explain.Of(row.err); !reflect.DeepEqual(got, row.want) {
+				t.Errorf("got %+v, want %+v", got, row.want)
+			}
+		})
+	}
+	if explain.Advise(nil, "Act.") != nil {
+		t.Error("advice makes an error of nil")
+	}
+	if err := explain.Advise(refused); !errors.Is(err, refused) || err.Error() != "refused" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	table := explain.Table{
+		{Codes: []string{"InvalidIdentityToken"}, Message: "audience", Explanation: explain.Explanation{Cause: "{provider} does not list {audience}"}},
+		{Codes: []string{"InvalidIdentityToken", "Other"}, Explanation: explain.Explanation{
+			Cause: "invalid", Means: []string{"From {provider}."}, Do: []string{"Check {provider}.", "Wait."},
+		}},
+		{Message: "slow down", Explanation: explain.Explanation{Cause: "throttled"}},
+	}
+	// A value that looks like a placeholder is left alone.
+	values := map[string]string{"provider": "{audience}", "audience": "sts.amazonaws.com"}
+	for name, row := range map[string]struct {
+		code, message string
+		want          explain.Explanation
+		found         bool
+	}{
+		"by code and message":     {"InvalidIdentityToken", "Incorrect Audience", explain.Explanation{Cause: "{audience} does not list sts.amazonaws.com"}, true},
+		"by code":                 {"Other", "", explain.Explanation{Cause: "invalid", Means: []string{"From {audience}."}, Do: []string{"Check {audience}.", "Wait."}}, true},
+		"by message":              {"Unknown", "Please Slow Down", explain.Explanation{Cause: "throttled"}, true},
+		"unknown":                 {"Unknown", "", explain.Explanation{}, false},
+		"the message, wrong code": {"Unknown", "audience", explain.Explanation{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, found := table.Find(row.code, row.message, values)
+			if found != row.found || !reflect.DeepEqual(got, row.want) {
+				t.Errorf("got %+v, %t; want %+v, %t", got, found, row.want, row.found)
+			}
+		})
+	}
+}

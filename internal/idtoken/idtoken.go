@@ -1,0 +1,40 @@
+// Package idtoken holds the type of an OpenID Connect identity token: its text and what it claims.
+package idtoken
+
+import (
+	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+)
+
+// Token is an OpenID Connect identity token. Its text is a secret: until it expires, whoever has it can act as the build.
+type Token struct {
+	Text secret.Text
+	// Issuer is the claim iss, a URL, fit for a log; empty if there is none.
+	Issuer string
+	// Audience is the claim aud, which RFC 7519 lets be one string or a list.
+	Audience []string
+	// Expires is when the token expires by this machine's clock; zero if the token does not say.
+	Expires time.Time
+	// Claims are the claims that a trust policy can compare with a value, aud and sub first, then by name.
+	Claims []Claim
+}
+
+// Claim is a claim of a token, as text.
+type Claim struct {
+	Name, Value string
+	// IsList reports whether the claim is a list; Value then joins its items with commas.
+	IsList bool
+	// IsAltered reports whether Value differs from the claim because the claim is not fit for a log.
+	IsAltered bool
+}
+
+// Claim returns the claim of that name.
+func (t Token) Claim(name string) (Claim, bool) {
+	for _, claim := range t.Claims {
+		if claim.Name == name {
+			return claim, true
+		}
+	}
+	return Claim{}, false
+}

@@ -1,0 +1,82 @@
+package sharedfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
+)
+
+// ErrLocked is a lock that another process holds for longer than it takes to write a file.
+var ErrLocked = errors.New("another process holds it")
+
+// lockFolders locks the folders of all files. The lock is on the folder itself: no lock file is left behind, and a file that is
+// replaced does not take its lock along. Sorted, so that two runs never wait for each other.
+func lockFolders(ctx context.Context, paths []string) (unlock func(), err error) {
+	const (
+		poll = 5 * time.Millisecond
+		// patience is how long to wait for a folder. Those who hold the lock need milliseconds, but any process may take it.
+		patience = 15 * time.Second
+	)
+	var folders []string
+	for _, path := range paths {
+		folders = append(folders, filepath.Dir(path))
+	}
+	slices.Sort(folders)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, ErrLocked)
+	defer cancel()
+	var held []func()
+	unlock = func() {
+		for _, release := range held {
+			release()
+		}
+	}
+	for _, folder := range slices.Compact(folders) {
+		if _, err := makeFolders(folder); err != nil {
+			unlock()
+			return nil, err
+		}
+		release, err := acquire(ctx, flock.New(folder, flock.SetFlag(os.O_RDONLY)), poll)
+		if err != nil {
+			unlock()
+			return nil, err
+		}
+		held = append(held, release)
+	}
+	return unlock, nil
+}
+
+// LockFile waits until no other process, and no other goroutine, holds the lock, or until ctx is done. path is a file that serves
+// as a lock and nothing else: it is created with mode 0600, and stays, since others may be waiting for it.
+func LockFile(ctx context.Context, path string) (unlock func(), err error) {
+	// The lock may be held for a few calls over the network.
+	const poll = 20 * time.Millisecond
+
+	if _, err := makeFolders(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	return acquire(ctx, flock.New(path, flock.SetPermissions(0o600)), poll)
+}
+
+func acquire(ctx context.Context, lock *flock.Flock, poll time.Duration) (unlock func(), err error) {
+	if _, err := lock.TryLockContext(ctx, poll); err != nil {
+		if ctx.Err() == nil {
+			return nil, fmt.Errorf("lock %s: %w", lock.Path(), err)
+		}
+		err = fmt.Errorf("wait for the lock on %s: %w", lock.Path(), context.Cause(ctx))
+		if errors.Is(err, ErrLocked) {
+			err = explain.Advise(err,
+				"Find the process that holds the folder's lock (lsof, fuser) and end it.",
+				"If other builds share this machine and its home folder, give each its own DOCKER_CONFIG and AWS_CONFIG_FILE.")
+		}
+		return nil, err
+	}
+	return func() { _ = lock.Unlock() }, nil
+}
