@@ -216,7 +216,7 @@ func TestARefusalDoesNotWaitForSilence(t *testing.T) {
 	}}
 	registries := append(own(t), OwnRegistry(region(t, "us-east-1")))
 	_, err := fake.fetcher(t, 5).Logins(t.Context(), registries)
-	if err == nil || strings.Contains(err.Error(), "within 10 seconds") || !strings.Contains(err.Error(), "get a login to ECR in us-east-1: no answer of ECR") {
+	if err == nil || strings.Contains(err.Error(), "within 10 seconds") || !strings.Contains(err.Error(), "get a login to ECR in us-east-1: no answer from ECR") {
 		t.Errorf("%v", err)
 	}
 }

@@ -1,7 +1,7 @@
-// Package awserr makes short errors of the long ones that AWS's SDK returns: what AWS said, or what kept the call from
-// getting an answer, without URLs, wrappers and secrets.
+// Package awserr turns the errors of AWS's SDK into short ones: what AWS answered, or why there was no answer, without URLs and
+// the SDK's wrappers. It also knows which of them are transient, and explains those that mean the same for every service.
 //
-// It knows the shape of the SDK's errors (smithy's interfaces), but no service, and imports no client.
+// It knows the interfaces of the SDK's errors, but none of its clients.
 package awserr
 
 import (
@@ -10,72 +10,60 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
-// maxMessage is how many characters of AWS's text are repeated.
+// maxMessage is how many characters of AWS's message are repeated.
 const maxMessage = 1000
 
-// Refusal is an error that a service of AWS answered.
+// Refusal is an error that an AWS service answered.
 type Refusal struct {
-	// Service is who refused, such as "STS".
+	// Service is the service's name, such as "STS".
 	Service string
-	// Code is AWS's error code, such as "AccessDenied".
+	// Code is the error code, such as "AccessDenied".
 	Code string
-	// Message is AWS's text, without secrets and control characters.
+	// Message is AWS's message, on one line.
 	Message string
-	// RequestID names the call to AWS's support and in CloudTrail; empty if the answer had none.
+	// RequestID identifies the call to AWS Support and in CloudTrail; empty if the answer had none.
 	RequestID string
-	// StatusCode is the HTTP status; 0 if it is not known.
+	// StatusCode is the HTTP status; 0 if unknown.
 	StatusCode int
 }
 
-// Error says what AWS said.
+// Error returns what AWS answered.
 func (r *Refusal) Error() string {
-	// The SDK's name for an answer that is no error of AWS's, such as a proxy's page. Its status says more.
+	// The SDK's name for an answer that is not an error of AWS's, such as a proxy's page. The status says more.
 	if r.Code == "UnknownError" && r.StatusCode != 0 {
 		return fmt.Sprintf("%s answered %d %s", r.Service, r.StatusCode, http.StatusText(r.StatusCode))
 	}
-	text := r.Service + " answered " + r.Code
+	said := r.Service + " answered " + r.Code
 	if r.Message != "" {
-		text += ": " + r.Message
+		said += ": " + r.Message
 	}
 	if r.RequestID != "" {
-		text += " (request ID " + r.RequestID + ")"
+		said += " (request ID " + r.RequestID + ")"
 	}
-	return text
+	return said
 }
 
-// Shorten returns what is behind an error of the SDK for a call of service: a [*Refusal] where the service answered one,
-// else the cause below the SDK's wrappers. The secrets, which were sent with the call, are taken out of the text. Faults
-// that may pass are marked with [retry.Passing].
-func Shorten(service string, err error, secrets ...secret.Text) error {
+// From returns the core of an error of the SDK for a call of a service: a [*Refusal] if the service answered one, else the
+// cause below the SDK's wrappers. Transient errors are marked with [retry.Transient].
+func From(service string, err error) error {
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		refusal := &Refusal{Service: service, Code: clean(api.ErrorCode(), secrets), Message: clean(api.ErrorMessage(), secrets)}
-		var withID interface{ ServiceRequestID() string }
-		if errors.As(err, &withID) {
-			refusal.RequestID = clean(withID.ServiceRequestID(), secrets)
-		}
-		var withStatus interface{ HTTPStatusCode() int }
-		if errors.As(err, &withStatus) {
-			refusal.StatusCode = withStatus.HTTPStatusCode()
-		}
-		if passes(refusal, err) {
-			return retry.Passing(refusal, retryAfter(err))
-		}
-		return refusal
+		return refusal(service, api, err)
 	}
 	var unreadable *smithy.DeserializationError
 	var answered *smithyhttp.ResponseError
-	// The SDK wraps what kept a call from being answered in a ResponseError too, one without a status.
+	// The SDK also wraps failures to get an answer in a ResponseError, one without a status.
 	if errors.As(err, &unreadable) || (errors.As(err, &answered) && answered.HTTPStatusCode() != 0) {
 		return unreadableAnswer(service, err)
 	}
@@ -85,17 +73,53 @@ func Shorten(service string, err error, secrets ...secret.Text) error {
 		if u, parseErr := url.Parse(failed.URL); parseErr == nil && u.Host != "" {
 			host = u.Host
 		}
-		return fmt.Errorf("no answer of %s at %s: %w", service, host, transport.Fault(failed.Err))
+		return fmt.Errorf("no answer from %s at %s: %w", service, host, transport.Fault(failed.Err))
 	}
 	for _, ended := range []error{context.DeadlineExceeded, context.Canceled} {
 		if errors.Is(err, ended) {
-			return fmt.Errorf("no answer of %s: %w", service, ended)
+			return fmt.Errorf("no answer from %s: %w", service, ended)
 		}
 	}
-	return fmt.Errorf("call %s: %s", service, clean(err.Error(), secrets))
+	if strings.Contains(err.Error(), "endpoint rule error") {
+		// AWS has no such endpoint. The rule's own message is the last part.
+		message := err.Error()[strings.LastIndex(err.Error(), "endpoint rule error"):]
+		return explain.Advise(fmt.Errorf("call %s: %s", service, text.OneLine(message, maxMessage)),
+			"Check region, AWS_USE_FIPS_ENDPOINT, and AWS_USE_DUALSTACK_ENDPOINT. The last two cannot be combined with AWS_ENDPOINT_URL and similar variables.")
+	}
+	return fmt.Errorf("call %s: %s", service, text.OneLine(err.Error(), maxMessage))
 }
 
-// clean makes a server's text fit for a log: no secret that was sent, nothing that moves the cursor, no flood.
-func clean(said string, secrets []secret.Text) string {
-	return text.OneLine(secret.Scrub(said, secrets...), maxMessage)
+func refusal(service string, api smithy.APIError, err error) error {
+	r := &Refusal{Service: service, Code: text.OneLine(api.ErrorCode(), maxMessage), Message: text.OneLine(api.ErrorMessage(), maxMessage)}
+	var withID interface{ ServiceRequestID() string }
+	if errors.As(err, &withID) {
+		r.RequestID = text.OneLine(withID.ServiceRequestID(), maxMessage)
+	}
+	var response *smithyhttp.ResponseError
+	header := http.Header{}
+	if errors.As(err, &response) && response.Response != nil {
+		r.StatusCode, header = response.HTTPStatusCode(), response.Response.Header
+	}
+	if isTransient(r, err) {
+		return retry.Passing(r, transport.RetryAfter(header))
+	}
+	return r
+}
+
+// unreadableAnswer is an answer that the SDK could not parse. After a success, or a balancer's page in place of the service's
+// answer, the next attempt may do better. The cause is left out: it may quote the answer, which may hold credentials.
+func unreadableAnswer(service string, err error) error {
+	var response *smithyhttp.ResponseError
+	if !errors.As(err, &response) || response.Response == nil {
+		return retry.Passing(fmt.Errorf("the answer of %s could not be read", service), 0)
+	}
+	status := response.HTTPStatusCode()
+	unreadable := fmt.Errorf("the answer of %s, %d %s, could not be read", service, status, http.StatusText(status))
+	if errors.Is(err, transport.ErrTooLarge) {
+		return fmt.Errorf("%w: %w", unreadable, transport.ErrTooLarge)
+	}
+	if status < http.StatusBadRequest || transport.PassingStatus(status) {
+		return retry.Passing(unreadable, transport.RetryAfter(response.Response.Header))
+	}
+	return unreadable
 }

@@ -2,6 +2,8 @@ package awserr
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -35,7 +37,7 @@ func FromJSON(service string, response *http.Response, body []byte, readErr erro
 		Service: service, Code: clean(code, secrets), Message: clean(fields.Message, secrets),
 		RequestID: clean(response.Header.Get("X-Amzn-Requestid"), secrets), StatusCode: response.StatusCode,
 	}
-	if passes(refusal, nil) {
+	if isTransient(refusal, nil) {
 		return retry.Passing(refusal, transport.RetryAfter(response.Header))
 	}
 	return refusal
@@ -48,4 +50,29 @@ func shapeName(s string) string {
 		s = name
 	}
 	return strings.TrimSpace(s)
+}
+
+// Skewed is for dockerlogin/service.go.
+func Skewed(err error) (skewed bool, marked error) {
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		return false, err
+	}
+	switch refusal.Code {
+	case "RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture", "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure":
+		return true, retry.Passing(err, 0)
+	default:
+		return false, err
+	}
+}
+
+func unreadable(service string, status int, header http.Header, cause error) error {
+	err := fmt.Errorf("the answer of %s, %d %s, could not be read", service, status, http.StatusText(status))
+	if errors.Is(cause, transport.ErrTooLarge) {
+		return fmt.Errorf("%w: %w", err, transport.ErrTooLarge)
+	}
+	if status < http.StatusBadRequest || transport.PassingStatus(status) {
+		return retry.Passing(err, transport.RetryAfter(header))
+	}
+	return err
 }

@@ -1,0 +1,87 @@
+// Package awsclient configures the AWS SDK for the Step's calls, and checks the variables that configure it.
+//
+// The SDK's loader reads far more variables than the Step honors, and some of them make it fail. So the process removes those
+// from its environment before the SDK reads it (see step), and this package turns off the rest: configuration files,
+// credentials, retries. Retries are up to internal/retry, which can fetch a new identity token between two attempts.
+package awsclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+)
+
+// appID identifies the Step in the User-Agent of its calls.
+const appID = "bitrise-step-authenticate-with-aws"
+
+// LoadConfig returns the SDK's configuration for calls in a Region that are sent with an HTTP client and are unsigned. From the
+// environment, it and the SDK's clients take only where the services are: the variables of [Variables].
+func LoadConfig(ctx context.Context, region awsid.Region, client *http.Client) (aws.Config, error) {
+	return config.LoadDefaultConfig(ctx,
+		config.WithRegion(region.String()),
+		config.WithHTTPClient(client),
+		config.WithCredentialsProvider(aws.AnonymousCredentials{}),
+		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
+		config.WithAppID(appID),
+		// Not nil, which stands for the default files.
+		config.WithSharedConfigFiles([]string{}),
+		config.WithSharedCredentialsFiles([]string{}),
+	)
+}
+
+// Provider gives credentials to the SDK's clients.
+func Provider(c credentials.Credentials) aws.CredentialsProvider {
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{
+			AccessKeyID:     c.AccessKeyID.Reveal(),
+			SecretAccessKey: c.SecretAccessKey.Reveal(),
+			SessionToken:    c.SessionToken.Reveal(),
+			Source:          appID,
+			CanExpire:       !c.Expires.IsZero(),
+			Expires:         c.Expires,
+		}, nil
+	})
+}
+
+// Variables returns the environment variables that the Step honors: they move the endpoints of the services.
+// See https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html.
+func Variables() []string { return append(urlVariables(), switchVariables()...) }
+
+func urlVariables() []string {
+	return []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_ECR_PUBLIC"}
+}
+
+func switchVariables() []string {
+	return []string{"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"}
+}
+
+// Check finds values of [Variables] that the SDK would not accept, or would ignore. It reports all of them. The errors do not
+// repeat a URL, which may contain a password.
+func Check(getenv func(key string) string) error {
+	var problems []error
+	for _, key := range switchVariables() {
+		if value := getenv(key); !slices.Contains([]string{"", "true", "false"}, strings.ToLower(value)) {
+			problems = append(problems, fmt.Errorf("the variable %s must be true or false, got %q", key, value))
+		}
+	}
+	if strings.EqualFold(getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"), "true") {
+		return errors.Join(problems...)
+	}
+	for _, key := range urlVariables() {
+		value := getenv(key)
+		if u, err := url.Parse(value); value != "" && (err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "") {
+			problems = append(problems, fmt.Errorf("the variable %s must be a URL such as https://sts.us-east-1.amazonaws.com", key))
+		}
+	}
+	return errors.Join(problems...)
+}

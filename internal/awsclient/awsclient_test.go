@@ -1,0 +1,129 @@
+package awsclient_test
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+)
+
+func load(t *testing.T, variables map[string]string) aws.Config {
+	t.Helper()
+	region, err := awsid.ParseRegion("eu-west-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As in the Step, which removes every other variable of AWS's from its environment.
+	for _, variable := range os.Environ() {
+		if key, value, _ := strings.Cut(variable, "="); strings.HasPrefix(key, "AWS_") {
+			t.Setenv(key, value) // restores it in the end
+			if err := os.Unsetenv(key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for key, value := range variables {
+		t.Setenv(key, value)
+	}
+	config, err := awsclient.LoadConfig(t.Context(), region, http.DefaultClient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func TestVariablesMoveEndpoints(t *testing.T) {
+	const on, off = aws.FIPSEndpointStateEnabled, aws.FIPSEndpointStateDisabled
+	for name, row := range map[string]struct {
+		variables map[string]string
+		sts, ecr  string
+		fips      aws.FIPSEndpointState
+		dualStack aws.DualStackEndpointState
+	}{
+		"none":         {},
+		"one service":  {variables: map[string]string{"AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1"}, sts: "http://127.0.0.1:1"},
+		"all services": {variables: map[string]string{"AWS_ENDPOINT_URL": "https://x", "AWS_ENDPOINT_URL_ECR": "https://y"}, sts: "https://x", ecr: "https://y"},
+		"ignored":      {variables: map[string]string{"AWS_ENDPOINT_URL": "https://x", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}},
+		"other hosts": {
+			variables: map[string]string{"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "TRUE"},
+			fips:      on, dualStack: aws.DualStackEndpointStateEnabled,
+		},
+		"said to be off": {variables: map[string]string{"AWS_USE_FIPS_ENDPOINT": "false"}, fips: off},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := load(t, row.variables)
+			if got := aws.ToString(ecr.NewFromConfig(config).Options().BaseEndpoint); got != row.ecr {
+				t.Errorf("ECR is called at %q, want %q", got, row.ecr)
+			}
+			options := sts.NewFromConfig(config).Options()
+			if got := aws.ToString(options.BaseEndpoint); got != row.sts {
+				t.Errorf("STS is called at %q, want %q", got, row.sts)
+			}
+			if got := options.EndpointOptions; got.UseFIPSEndpoint != row.fips || got.UseDualStackEndpoint != row.dualStack {
+				t.Errorf("got %+v", got)
+			}
+			if options.Region != "eu-west-1" {
+				t.Errorf("the Region is %s", options.Region)
+			}
+		})
+	}
+}
+
+func TestCallsAreMadeOnce(t *testing.T) {
+	if attempts := sts.NewFromConfig(load(t, nil)).Options().Retryer.MaxAttempts(); attempts != 1 {
+		t.Errorf("%d attempts, want 1", attempts)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	for name, row := range map[string]struct {
+		variables map[string]string
+		want      []string
+	}{
+		"nothing set":        {nil, nil},
+		"right":              {map[string]string{"AWS_ENDPOINT_URL": "https://x", "AWS_USE_FIPS_ENDPOINT": "False", "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1"}, nil},
+		"ignored":            {map[string]string{"AWS_ENDPOINT_URL": "nonsense", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, nil},
+		"no host":            {map[string]string{"AWS_ENDPOINT_URL_ECR": "https://"}, []string{"AWS_ENDPOINT_URL_ECR must be a URL"}},
+		"another scheme":     {map[string]string{"AWS_ENDPOINT_URL_STS": "ftp://x"}, []string{"AWS_ENDPOINT_URL_STS must be a URL"}},
+		"not a URL":          {map[string]string{"AWS_ENDPOINT_URL": "http://u:canary@x:port"}, []string{"AWS_ENDPOINT_URL must be a URL"}},
+		"not a switch":       {map[string]string{"AWS_USE_FIPS_ENDPOINT": "maybe"}, []string{`AWS_USE_FIPS_ENDPOINT must be true or false, got "maybe"`}},
+		"several are listed": {map[string]string{"AWS_USE_DUALSTACK_ENDPOINT": "1", "AWS_ENDPOINT_URL": "x"}, []string{"AWS_USE_DUALSTACK_ENDPOINT", "AWS_ENDPOINT_URL must"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := awsclient.Check(func(key string) string { return row.variables[key] })
+			if (err == nil) != (row.want == nil) {
+				t.Fatalf("got %v, want %q", err, row.want)
+			}
+			for _, want := range row.want {
+				if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {
+					t.Errorf("got %v, want %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestProvider(t *testing.T) {
+	expires := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	given := credentials.Credentials{
+		AccessKeyID: secret.New("id"), SecretAccessKey: secret.New("key"), SessionToken: secret.New("token"), Expires: expires,
+	}
+	got, err := awsclient.Provider(given).Retrieve(t.Context())
+	if err != nil || got.AccessKeyID != "id" || got.SecretAccessKey != "key" || got.SessionToken != "token" || !got.CanExpire || !got.Expires.Equal(expires) {
+		t.Errorf("%t %v %v", got.CanExpire, got.Expires, err)
+	}
+	given.Expires = time.Time{}
+	if got, err := awsclient.Provider(given).Retrieve(t.Context()); err != nil || got.CanExpire {
+		t.Errorf("long-lived keys expire: %v", err)
+	}
+}

@@ -1,0 +1,75 @@
+package awserr
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
+)
+
+// Explain explains a refusal: by the table, else by what its code means for every service. {service} stands for the service in
+// both; values has the table's other placeholders. Errors that are not refusals are returned as they are.
+func Explain(err error, table explain.Table, values map[string]string) error {
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	filled := map[string]string{"service": refusal.Service, "message": refusal.Message}
+	for key, value := range values {
+		filled[key] = value
+	}
+	x, found := table.Find(refusal.Code, refusal.Message, filled)
+	if !found {
+		x, found = common().Find(refusal.Code, refusal.Message, filled)
+	}
+	switch {
+	case found:
+		x.Said = err.Error()
+	case refusal.StatusCode >= http.StatusInternalServerError:
+		x.Do = []string{"Run the build again later, and check https://health.aws.amazon.com."}
+	default:
+		x.Do = []string{"Look up the code in AWS's documentation of " + refusal.Service + ". AWS Support can find the call by its request ID."}
+	}
+	return &explain.Error{Err: err, Explanation: x}
+}
+
+// common explains the codes that mean the same for every service.
+// See https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html.
+func common() explain.Table {
+	return explain.Table{
+		{
+			Codes: []string{"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"},
+			Explanation: explain.Explanation{
+				Cause: "{service} was still throttling requests when the Step's timeout expired",
+				Means: []string{"AWS limits how often an account can call {service}. Other builds and programs in the account count too."},
+				Do: []string{
+					"Raise timeout. The Step spreads its attempts, so more time lets more builds through.",
+					"Start fewer builds at the same time.",
+				},
+			},
+		},
+		{
+			Codes: []string{"ExpiredToken", "ExpiredTokenException"},
+			Explanation: explain.Explanation{
+				Cause: "the credentials had expired when {service} received them",
+				Do:    []string{"Use a longer session_duration, or newer temporary access keys.", "Check this machine's clock."},
+			},
+		},
+		{
+			Codes: []string{"InvalidSignatureException", "SignatureDoesNotMatch"},
+			Explanation: explain.Explanation{
+				Cause: "{service} rejected the request's signature, most likely because this machine's clock is wrong",
+				Means: []string{"AWS accepts a signature for five minutes."},
+				Do:    []string{"Check this machine's clock."},
+			},
+		},
+		{
+			Codes: []string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"},
+			Explanation: explain.Explanation{
+				Cause: "{service} does not recognize the credentials",
+				Means: []string{"AWS issued them a moment ago. New credentials can take seconds to be known everywhere; the Step waited for that."},
+				Do:    []string{"Run the build again. If it fails again, check that the role still exists and that its sessions were not revoked."},
+			},
+		},
+	}
+}
