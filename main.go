@@ -1,17 +1,21 @@
-// Authenticate with AWS is a Bitrise Step: it exchanges a build's identity token for temporary AWS credentials and
-// exports them for the Steps that follow. This file only wires it to the machine.
+// Authenticate with AWS is a Bitrise Step: it exchanges a build's identity token for temporary AWS credentials and exports them
+// for the Steps that follow. This file only connects it to the machine.
 package main
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/bitrise-io/go-utils/v2/env"
-	"github.com/bitrise-io/go-utils/v2/log"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/step"
 )
 
@@ -19,28 +23,37 @@ func main() {
 	os.Exit(run())
 }
 
-// run returns the exit code: 0 if everything that was asked for is done, else 1, with the reason in the log. As a profile's
-// credential process, for which the Step keeps a copy of this program under another name, it prints credentials.
+// run returns the exit code: 0 if everything that was asked for is done, else 1, with the reason in the log. With the subcommand
+// credential-process, it prints the credentials of a profile instead.
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	// When the reader of the log goes away, writing fails, and the run goes on. Ignoring the signal would do the same, but also in the
+	// programs that the Step starts.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
-	environment := env.NewRepository()
+	// net/http quotes unexpected answers in the standard log, past the redaction of ours.
+	log.SetOutput(io.Discard)
+
+	inputs := env.NewRepository()
+	environment, err := step.TakeEnvironment(inputs)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	program, err := os.Executable()
 	if err != nil {
 		program = os.Args[0]
 	}
-	if step.IsCredentialProcess(os.Args[0]) {
-		process := step.CredentialProcess{Environment: environment, Program: program, Stdout: os.Stdout, Stderr: os.Stderr, Now: time.Now}
-		return process.Run(ctx, os.Args[1:])
+	if len(os.Args) > 1 && os.Args[1] == profile.Subcommand {
+		process := step.CredentialProcess{
+			Inputs: inputs, Environment: environment, Program: program, Stdout: os.Stdout, Stderr: os.Stderr, Now: time.Now, Exit: os.Exit,
+		}
+		return process.Run(ctx, os.Args[2:])
 	}
 	run := step.Step{
-		Environment: environment,
-		Log:         log.NewLogger(),
-		Envman:      step.EnvmanProgram{},
-		Annotations: step.BitriseAnnotations{Home: environment.Get("HOME")},
-		Program:     program,
-		Now:         time.Now,
+		Inputs: inputs, Environment: environment, Log: report.NewLog(os.Stdout), Envman: step.EnvmanProgram{},
+		Program: program, Now: time.Now, Exit: os.Exit,
 	}
 	if err := run.Run(ctx); err != nil {
 		return 1

@@ -2,8 +2,10 @@ package awsauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -14,137 +16,90 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
-// Chain is roles that are assumed one after another, each with the credentials of the one before.
+// Chain is a list of roles to assume in sequence, each with the credentials of the one before.
 // See https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining.
 type Chain struct {
-	// Roles are the roles to assume, in this order.
 	Roles []RoleARN
-	// SessionName names every session.
+	// SessionName, ExternalID, and Tags are sent with every role.
 	SessionName SessionName
-	// ExternalID and Tags go with every hop.
-	ExternalID ExternalID
-	Tags       []Tag
+	ExternalID  ExternalID
+	Tags        []Tag
 	// Settings shape the last role's session.
 	Settings SessionSettings
-	// Retry is how a call is tried again if its fault may pass.
+	// Retry repeats transient failures of a call.
 	Retry retry.Policy
-	// Assumed is told of every session; nil: nobody is.
+	// Now returns the time, for the sessions' expiry.
+	Now func() time.Time
+	// Assumed is called after every hop, which counts from 1.
 	Assumed func(hop int, session Session)
 }
 
-// Session walks the chain from credentials that work, and returns the last role's session. All hops share config's
-// connections.
-func (c Chain) Session(ctx context.Context, config aws.Config, from Session) (Session, error) {
+// AssumeRoles assumes the roles of a chain, starting from working credentials, and returns the last role's session.
+func (c *Client) AssumeRoles(ctx context.Context, chain Chain, from Session) (Session, error) {
 	session := from
-	for i, role := range c.Roles {
-		next, err := c.hop(ctx, config, session, role, i == len(c.Roles)-1)
+	for i, role := range chain.Roles {
+		next, err := c.assumeRole(ctx, chain, i, session)
 		if err != nil {
-			return Session{}, &HopError{Hop: i + 1, Hops: len(c.Roles), Caller: session.CallerARN, Role: role, ExternalID: c.ExternalID.text != "", Tags: len(c.Tags) > 0, Settings: c.Settings, Err: err}
+			return Session{}, chain.explain(err, i+1, session.CallerARN, role)
 		}
 		session = next
-		if c.Assumed != nil {
-			c.Assumed(i+1, session)
-		}
+		chain.Assumed(i+1, session)
 	}
 	return session, nil
 }
 
-func (c Chain) hop(ctx context.Context, config aws.Config, caller Session, role RoleARN, last bool) (Session, error) {
-	input := &sts.AssumeRoleInput{RoleArn: aws.String(role.text), RoleSessionName: aws.String(c.SessionName.name)}
-	if c.ExternalID.text != "" {
-		input.ExternalId = aws.String(c.ExternalID.text)
+func (c *Client) assumeRole(ctx context.Context, chain Chain, i int, caller Session) (Session, error) {
+	input := &sts.AssumeRoleInput{RoleArn: aws.String(chain.Roles[i].text), RoleSessionName: aws.String(chain.SessionName.name)}
+	if chain.ExternalID.text != "" {
+		input.ExternalId = aws.String(chain.ExternalID.text)
 	}
-	for _, tag := range c.Tags {
+	for _, tag := range chain.Tags {
 		input.Tags = append(input.Tags, types.Tag{Key: aws.String(tag.key), Value: aws.String(tag.value)})
 	}
-	if last {
-		input.DurationSeconds, input.Policy, input.PolicyArns = c.Settings.seconds(), c.Settings.policy(), c.Settings.managed()
+	if i == len(chain.Roles)-1 {
+		input.DurationSeconds, input.Policy, input.PolicyArns = chain.Settings.seconds(), chain.Settings.policy(), chain.Settings.managed()
 	}
-	client := sts.NewFromConfig(config, func(o *sts.Options) { o.Credentials = caller })
 	var session Session
-	fresh := awserr.Fresh{Credentials: !caller.Expires.IsZero()} // a session that STS has handed out a moment ago
-	err := c.Retry.Do(ctx, func(ctx context.Context) error {
-		answer, err := client.AssumeRole(ctx, input)
+	var newCredentials awserr.NewCredentials
+	err := chain.Retry.Do(ctx, func(ctx context.Context) error {
+		answer, err := c.sts.AssumeRole(ctx, input, as(caller.Credentials))
 		if err != nil {
-			return fresh.Mark(awserr.Shorten("STS", err, caller.SecretAccessKey, caller.SessionToken))
+			err = awserr.From(service, err)
+			if !caller.Expires.IsZero() { // STS issued the caller's credentials a moment ago
+				err = newCredentials.Mark(err)
+			}
+			return err
 		}
-		session, err = newSession(answer.Credentials, answer.AssumedRoleUser)
+		session, err = newSession(answer.Credentials, answer.AssumedRoleUser, answer.ResultMetadata, chain.Now())
 		return err
 	})
 	return session, err
 }
 
-// HopError is a role of a chain that could not be assumed.
-type HopError struct {
-	// Hop is its place in the chain of Hops roles, from 1.
-	Hop, Hops int
-	// Caller is who asked.
-	Caller string
-	Role   RoleARN
-	// ExternalID and Tags tell whether they were sent.
-	ExternalID, Tags bool
-	// Settings are those of the last hop.
-	Settings SessionSettings
-	Err      error
-}
-
-// Error says which hop, who asked, for which role, and why not.
-func (e *HopError) Error() string {
-	return fmt.Sprintf("role_chain, hop %d of %d, %s asking for %s: %s", e.Hop, e.Hops, e.Caller, e.Role, e.Err)
-}
-
-// Unwrap returns the cause.
-func (e *HopError) Unwrap() error { return e.Err }
-
-// Explain tells what STS's refusal means.
-func (e *HopError) Explain() (explain.Explanation, bool) {
-	x, found := explained(e.Err, e.meaning)
-	if found {
-		x.Means = append([]string{fmt.Sprintf("Hop %d of %d of role_chain: %s asked for %s.", e.Hop, e.Hops, e.Caller, e.Role)}, x.Means...)
+// explain explains why a hop failed.
+func (chain Chain) explain(err error, hop int, caller string, role RoleARN) error {
+	err = fmt.Errorf("role_chain, hop %d of %d, %s assumes %s: %w", hop, len(chain.Roles), caller, role, err)
+	values := placeholders(role, chain.Settings)
+	values["hop"] = fmt.Sprint(hop)
+	err = awserr.Explain(err, chainTable(), values)
+	var refusal *awserr.Refusal
+	var explained *explain.Error
+	if !errors.As(err, &refusal) || !errors.As(err, &explained) {
+		return err
 	}
-	return x, found
-}
-
-func (e *HopError) meaning(refusal *awserr.Refusal) explain.Explanation {
-	switch refusal.Code {
-	case "AccessDenied":
-		return e.accessDenied(refusal.Message)
-	case "ValidationError":
-		return validation(e.Role, e.Settings, refusal.Message)
-	case "RegionDisabledException":
-		return regionDisabled(e.Role)
-	case "InvalidClientTokenId", "UnrecognizedClientException":
-		return explain.Explanation{
-			Cause: "STS does not know the credentials of the hop before",
-			Means: []string{"They were good a moment ago, and new ones can take seconds to be known everywhere; the Step has waited for that."},
-			Do:    []string{"Run the build again. If it stays so, check that the role of the hop before was not deleted or its sessions revoked."},
+	if explained.Said != "" {
+		which := fmt.Sprintf("Hop %d of %d of role_chain: %s assumes %s.", hop, len(chain.Roles), caller, role)
+		explained.Means = append([]string{which}, explained.Means...)
+	}
+	if refusal.Code == "AccessDenied" {
+		if len(chain.Tags) > 0 && !strings.Contains(refusal.Message, "sts:TagSession") {
+			explained.Do = append(explained.Do, tagSessionAdvice)
 		}
-	case "ExpiredToken", "ExpiredTokenException":
-		return explain.Explanation{Cause: "the credentials of the hop before have expired", Do: []string{"Give role_chain fewer hops, or give the session before a longer duration."}}
-	default:
-		return common(refusal)
+		if chain.ExternalID.text != "" {
+			explained.Do = append(explained.Do, "external_id is sent: a condition on sts:ExternalId must name exactly this value.")
+		} else {
+			explained.Do = append(explained.Do, "If the trust policy has a condition on sts:ExternalId, set external_id to its value.")
+		}
 	}
-}
-
-func (e *HopError) accessDenied(message string) explain.Explanation {
-	x := explain.Explanation{
-		Cause: fmt.Sprintf("hop %d of role_chain: the caller may not assume role %s", e.Hop, e.Role.name),
-		Means: []string{"Both sides have to allow it: the caller's policies, and the trust policy of the role. Within one account the trust policy alone can do. AWS does not say which of them it was, nor whether the role is there at all."},
-		Do: []string{
-			fmt.Sprintf("Check that the trust policy of %s has a statement with the action sts:AssumeRole whose principal is the caller's role or user, or its account.", e.Role),
-			fmt.Sprintf("Check that the caller's policies allow sts:AssumeRole on %s.", e.Role),
-		},
-	}
-	if strings.Contains(message, "explicit deny") || strings.Contains(message, "because no ") {
-		x.Means = []string{"AWS said above which kind of policy it was. Both sides have to allow it, the caller's policies and the trust policy of the role, and nothing may deny it."}
-	}
-	if strings.Contains(message, "sts:TagSession") || e.Tags {
-		x.Do = append(x.Do, "session_tags are sent: both sides have to allow sts:TagSession too, and conditions on aws:RequestTag have to hold.")
-	}
-	if e.ExternalID {
-		x.Do = append(x.Do, "external_id is sent: a condition on sts:ExternalId has to name the same one, to the letter.")
-	} else {
-		x.Do = append(x.Do, "If the trust policy has a condition on sts:ExternalId, set external_id to what it names.")
-	}
-	return x
+	return err
 }

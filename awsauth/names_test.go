@@ -19,26 +19,26 @@ func TestParseRoleARN(t *testing.T) {
 		}
 	}
 	for arn, want := range map[string]string{
-		"arn:aws:iam::123456789012:oidc-provider/token.builds.bitrise.io": "this is the ARN of the OIDC provider; the ARN of a role that trusts this provider is wanted, arn:aws:iam::123456789012:role/NAME",
+		"arn:aws:iam::123456789012:oidc-provider/token.builds.bitrise.io": "must be the ARN of a role that trusts the OIDC provider, such as arn:aws:iam::123456789012:role/NAME, got the ARN of the OIDC provider itself",
 		"arn:aws:iam::123456789012:saml-provider/x":                       "SAML provider",
-		"arn:aws:iam::123456789012:user/ci":                               "this is the ARN of an IAM user",
-		"arn:aws-cn:sts::123456789012:assumed-role/deploy/session":        "this is the ARN of an assumed role, a session; the ARN of the role itself is wanted, arn:aws-cn:iam::123456789012:role/deploy",
+		"arn:aws:iam::123456789012:user/ci":                               "got the ARN of an IAM user",
+		"arn:aws-cn:sts::123456789012:assumed-role/deploy/session":        "must be the ARN of the role itself, arn:aws-cn:iam::123456789012:role/deploy",
 		"arn:aws:iam::123456789012:instance-profile/x":                    "instance profile",
 		"arn:aws:iam::aws:policy/AdministratorAccess":                     "ARN of a policy",
 		"arn:aws:iam::123456789012:root":                                  "ARN of an account",
-		"arn:aws:iam::12345678901:role/x":                                 "the ARN of an IAM role wanted",
-		"arn:aws:iam::1234567890123:role/x":                               "the ARN of an IAM role wanted",
-		"arn:aws:iam:::role/x-with-no-account":                            "with an account of 12 digits wanted",
-		"arn:aws-cn:iam:::role/x-with-no-account":                         "with an account of 12 digits wanted",
-		"arn:aws:iam::123456789012:role/":                                 "the ARN of an IAM role wanted",
-		"arn:aws:iam::123456789012:role/a/b/":                             "the ARN of an IAM role wanted",
-		"arn:aws:iam::123456789012:role/" + strings.Repeat("n", 65):       "the ARN of an IAM role wanted",
-		"arn:aws:iam:us-east-1:123456789012:role/x":                       "the ARN of an IAM role wanted",
-		"arn:aws:s3:::bucket":                                             "the ARN of an IAM role wanted",
-		"arn:minio:iam:::role/":                                           "the ARN of an IAM role wanted",
-		"arn:m:iam:::role/x":                                              "20 to 2048 characters",
-		"bitrise-deploy":                                                  "the ARN of an IAM role wanted",
-		"arn:aws:iam::123456789012:role/x\nrole/y":                        "the ARN of an IAM role wanted",
+		"arn:aws:iam::12345678901:role/x":                                 "must be the ARN of an IAM role",
+		"arn:aws:iam::1234567890123:role/x":                               "must be the ARN of an IAM role",
+		"arn:aws:iam:::role/x-with-no-account":                            "must include the 12-digit account ID",
+		"arn:aws-cn:iam:::role/x-with-no-account":                         "must include the 12-digit account ID",
+		"arn:aws:iam::123456789012:role/":                                 "must be the ARN of an IAM role",
+		"arn:aws:iam::123456789012:role/a/b/":                             "must be the ARN of an IAM role",
+		"arn:aws:iam::123456789012:role/" + strings.Repeat("n", 65):       "must be the ARN of an IAM role",
+		"arn:aws:iam:us-east-1:123456789012:role/x":                       "must be the ARN of an IAM role",
+		"arn:aws:s3:::bucket":                                             "must be the ARN of an IAM role",
+		"arn:minio:iam:::role/":                                           "must be the ARN of an IAM role",
+		"arn:m:iam:::role/x":                                              "must have 20 to 2048 characters",
+		"bitrise-deploy":                                                  "must be the ARN of an IAM role",
+		"arn:aws:iam::123456789012:role/x\nrole/y":                        "must be the ARN of an IAM role",
 		strings.Repeat("x", 5000):                                         "…",
 	} {
 		_, err := awsauth.ParseRoleARN(arn)
@@ -56,9 +56,9 @@ func FuzzParseRoleARN(f *testing.F) {
 		role, err := awsauth.ParseRoleARN(in)
 		switch {
 		case err == nil && role.String() != in:
-			t.Errorf("%q became %q", in, role)
+			t.Errorf("%q was parsed as %q", in, role)
 		case err != nil && len(err.Error()) > 600+2*len(in):
-			t.Errorf("an error of %d bytes for an input of %d", len(err.Error()), len(in))
+			t.Errorf("got an error of %d bytes for an input of %d", len(err.Error()), len(in))
 		}
 	})
 }
@@ -72,7 +72,7 @@ func TestParseSessionName(t *testing.T) {
 			t.Errorf("%q: got %q, %v", in, got, err)
 		}
 	}
-	for in, want := range map[string]string{"x": "2 to 64 characters wanted, 1 found", strings.Repeat("x", 65): "65 found"} {
+	for in, want := range map[string]string{"x": "must have 2 to 64 characters, got 1", strings.Repeat("x", 65): "got 65"} {
 		if _, err := awsauth.ParseSessionName(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v", in, err)
 		}
@@ -86,10 +86,10 @@ func FuzzParseTag(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in string) {
 		tag, err := awsauth.ParseTag(in)
 		if err == nil && (tag.Key() == "" || len([]rune(tag.Key())) > 128 || strings.HasPrefix(strings.ToLower(tag.Key()), "aws:") || strings.TrimSpace(tag.Key()) != tag.Key()) {
-			t.Errorf("%q is a tag with the key %q", in, tag.Key())
+			t.Errorf("%q was parsed as a tag with the key %q", in, tag.Key())
 		}
 		if err != nil && len(err.Error()) > 1000 {
-			t.Errorf("an error of %d characters", len(err.Error()))
+			t.Errorf("got an error of %d bytes", len(err.Error()))
 		}
 	})
 }
@@ -103,7 +103,7 @@ func FuzzParseSessionName(f *testing.F) {
 			return
 		}
 		if again, err := awsauth.ParseSessionName(name.String()); err != nil || again != name || len(name.String()) < 2 || len(name.String()) > 64 {
-			t.Errorf("%q became %q, which becomes %q, %v", in, name, again, err)
+			t.Errorf("%q was parsed as %q, which is parsed as %q, %v", in, name, again, err)
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package awsauth
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -15,68 +14,71 @@ type RoleARN struct {
 	text, partition, account, path, name string
 }
 
-// ParseRoleARN takes the ARN of a role. Accounts of AWS's own partitions have 12 digits; services that speak STS's
-// protocol use partitions of their own and an empty account (arn:minio:iam:::role/x), which pass. What people paste
-// instead of a role's ARN (that of the OIDC provider before all) is told apart in the error.
+// rolePattern: a role's path has up to 512 characters from ! to ~ between slashes, and its name up to 64 of [\w+=,.@-], by
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html.
+var rolePattern = regexp.MustCompile(`^arn:([a-z][a-z0-9-]*):iam::(\d{12})?:role(/(?:[!-~]{1,510}/)?)([\w+=,.@-]{1,64})$`)
+
+// ParseRoleARN parses the ARN of a role. In AWS's partitions, the account has 12 digits. STS-compatible services use other
+// partitions and no account (arn:minio:iam:::role/x); they are accepted. The error for another kind of ARN says which kind it
+// is and what to use instead.
 func ParseRoleARN(s string) (RoleARN, error) {
-	// STS: RoleArn has 20 to 2048 characters, https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html.
+	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html.
 	const shortest, longest = 20, 2048
 
-	if strings.HasPrefix(s, "arn:") {
-		if err := otherARN(s); err != nil {
-			return RoleARN{}, err
-		}
+	if err := otherARN(s); err != nil {
+		return RoleARN{}, err
 	}
-	// A role's path has up to 512 characters from ! to ~ between slashes and its name up to 64 of [\w+=,.@-]:
-	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html.
-	match := regexp.MustCompile(`^arn:([a-z][a-z0-9-]*):iam::(\d{12})?:role(/(?:[!-~]{1,510}/)?)([\w+=,.@-]{1,64})$`).FindStringSubmatch(s)
+	match := rolePattern.FindStringSubmatch(s)
 	if match == nil {
-		return RoleARN{}, fmt.Errorf("the ARN of an IAM role wanted, such as arn:aws:iam::123456789012:role/my-role, %q found", text.Shorten(s))
+		return RoleARN{}, fmt.Errorf("must be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/my-role, got %q", text.Shorten(s))
 	}
 	role := RoleARN{text: s, partition: match[1], account: match[2], path: match[3], name: match[4]}
-	if role.account == "" && IsAWSPartition(role.partition) {
-		return RoleARN{}, fmt.Errorf("the ARN of an IAM role with an account of 12 digits wanted, such as arn:%s:iam::123456789012:role/%s, %q found", role.partition, role.name, text.Shorten(s))
-	}
-	// A path may hold almost anything, also what is meant to be a list.
-	if strings.Contains(s, ",arn:") {
-		return RoleARN{}, fmt.Errorf("one ARN wanted, several with commas between them found: %q; where a list is taken, it is one a line", text.Shorten(s))
-	}
-	if len(s) < shortest || len(s) > longest {
-		return RoleARN{}, fmt.Errorf("an ARN has %d to %d characters, this one %d", shortest, longest, len(s))
+	switch {
+	case role.account == "" && IsAWSPartition(role.partition):
+		return RoleARN{}, fmt.Errorf("must include the 12-digit account ID, as in arn:%s:iam::123456789012:role/%s, got %q",
+			role.partition, role.name, text.Shorten(s))
+	case strings.Contains(s, ",arn:"): // a path may contain almost anything, a list too
+		return RoleARN{}, fmt.Errorf("must be one ARN, got several separated by commas: %q; role_chain takes one per line", text.Shorten(s))
+	case len(s) < shortest || len(s) > longest:
+		return RoleARN{}, fmt.Errorf("must have %d to %d characters, got %d", shortest, longest, len(s))
 	}
 	return role, nil
 }
 
-// IsAWSPartition tells AWS's own partitions (aws, aws-cn, aws-us-gov, aws-eusc, aws-iso, …) from other services'.
+// IsAWSPartition reports whether a partition is one of AWS's (aws, aws-cn, aws-us-gov, aws-eusc, aws-iso, …), not that of an
+// STS-compatible service.
 func IsAWSPartition(partition string) bool {
 	return partition == "aws" || strings.HasPrefix(partition, "aws-")
 }
 
-// otherARN recognises the ARNs that are often taken for a role's; nil if it is none of them.
-func otherARN(arn string) error {
-	fields := strings.SplitN(arn, ":", 6)
-	if len(fields) < 6 {
+// otherARN recognizes the ARNs that are often taken for a role's; it returns nil for all others.
+func otherARN(s string) error {
+	fields := strings.SplitN(s, ":", 6)
+	if len(fields) < 6 || fields[0] != "arn" {
 		return nil
 	}
-	service, resource := fields[2], fields[5]
-	kind, rest, _ := strings.Cut(resource, "/")
-	role := fmt.Sprintf("arn:%s:iam::%s:role/NAME", fields[1], fields[4])
-	switch {
-	case service == "iam" && kind == "oidc-provider":
-		return fmt.Errorf("this is the ARN of the OIDC provider; the ARN of a role that trusts this provider is wanted, %s: IAM console, Roles, the role, ARN", role)
-	case service == "iam" && kind == "saml-provider":
-		return fmt.Errorf("this is the ARN of a SAML provider; the ARN of a role that trusts Bitrise's OIDC provider is wanted, %s", role)
-	case service == "iam" && kind == "user":
-		return fmt.Errorf("this is the ARN of an IAM user; the ARN of a role is wanted, %s (to use a user's keys, give access_key_id and secret_access_key in place of role_arn)", role)
-	case service == "sts" && kind == "assumed-role":
+	partition, service, account := fields[1], fields[2], fields[4]
+	kind, rest, _ := strings.Cut(fields[5], "/")
+	role := fmt.Sprintf("arn:%s:iam::%s:role/NAME", partition, account)
+	switch service + ":" + kind {
+	case "iam:oidc-provider":
+		return fmt.Errorf("must be the ARN of a role that trusts the OIDC provider, such as %s, got the ARN of the OIDC provider "+
+			"itself (IAM console, Roles, the role, ARN)", role)
+	case "iam:saml-provider":
+		return fmt.Errorf("must be the ARN of a role that trusts Bitrise's OIDC provider, such as %s, got the ARN of a SAML provider", role)
+	case "iam:user":
+		return fmt.Errorf("must be the ARN of a role, such as %s, got the ARN of an IAM user (to use a user's access key, set "+
+			"access_key_id and secret_access_key instead)", role)
+	case "sts:assumed-role":
 		name, _, _ := strings.Cut(rest, "/")
-		return fmt.Errorf("this is the ARN of an assumed role, a session; the ARN of the role itself is wanted, arn:%s:iam::%s:role/%s, with the role's path before its name if it has one", fields[1], fields[4], name)
-	case service == "iam" && kind == "instance-profile":
-		return fmt.Errorf("this is the ARN of an instance profile; the ARN of a role is wanted, %s", role)
-	case service == "iam" && kind == "policy":
-		return fmt.Errorf("this is the ARN of a policy; the ARN of a role is wanted, %s", role)
-	case service == "iam" && kind == "root":
-		return errors.New("this is the ARN of an account; the ARN of a role is wanted, " + role)
+		return fmt.Errorf("must be the ARN of the role itself, arn:%s:iam::%s:role/%s (with the role's path before its name, if it "+
+			"has one), got the ARN of an assumed role, which is a session", partition, account, name)
+	case "iam:instance-profile":
+		return fmt.Errorf("must be the ARN of a role, such as %s, got the ARN of an instance profile", role)
+	case "iam:policy":
+		return fmt.Errorf("must be the ARN of a role, such as %s, got the ARN of a policy", role)
+	case "iam:root":
+		return fmt.Errorf("must be the ARN of a role, such as %s, got the ARN of an account", role)
 	}
 	return nil
 }
@@ -84,10 +86,10 @@ func otherARN(arn string) error {
 // String returns the ARN.
 func (r RoleARN) String() string { return r.text }
 
-// Partition returns the ARN's partition; services that only speak STS's protocol have their own.
+// Partition returns the ARN's partition; STS-compatible services have their own.
 func (r RoleARN) Partition() string { return r.partition }
 
-// owner names the role's account in a sentence. Services that speak STS's protocol have none.
+// owner names the role's account in a sentence; STS-compatible services have none.
 func (r RoleARN) owner() string {
 	if r.account == "" {
 		return "the service"

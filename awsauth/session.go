@@ -1,15 +1,6 @@
-// Package awsauth gets AWS credentials, a web identity's from STS or access keys that exist already, and who they are.
-//
-// [WebIdentity] and [AccessKeys] both end in a [Session], which is credentials that were shown to work, and to whom they
-// belong; a [Chain] goes from there to other roles. [NewConfig] makes the SDK's configuration that the calls are sent with,
-// from nothing but what it is given.
-//
-// The package may import AWS's SDK and internal packages. It knows neither where an identity token comes from (it takes a
-// function that yields one), nor the Step's inputs, nor what becomes of the credentials.
 package awsauth
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -17,92 +8,107 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+	"github.com/aws/smithy-go/middleware"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
-// Keys are an AWS access key and, for temporary ones, the session token that belongs to it. The key's ID is kept as a
-// secret too: it opens nothing by itself, but it names one whose other half is looked for.
-type Keys struct {
-	AccessKeyID, SecretAccessKey, SessionToken secret.Text
-}
-
-// Session is credentials and who they are. It is an aws.CredentialsProvider.
+// Session is credentials and whose they are.
 type Session struct {
-	Keys
-	// Expires is when the credentials end; zero for long-lived keys.
-	Expires time.Time
-	// CallerARN is who the credentials are, as sts:GetCallerIdentity says it; STS-compatible services may leave it empty.
+	credentials.Credentials
+	// CallerARN is the ARN that sts:GetCallerIdentity returns for the credentials; STS-compatible services may leave it empty.
 	CallerARN string
-	// AccountID is the account that the credentials belong to, 12 digits; STS-compatible services may leave it empty.
+	// AccountID is the account of the credentials, 12 digits; STS-compatible services may leave it empty.
 	AccountID string
 }
 
-// Retrieve gives the credentials to the SDK.
-func (s Session) Retrieve(context.Context) (aws.Credentials, error) {
-	return aws.Credentials{
-		AccessKeyID:     s.AccessKeyID.Reveal(),
-		SecretAccessKey: s.SecretAccessKey.Reveal(),
-		SessionToken:    s.SessionToken.Reveal(),
-		Source:          "Authenticate with AWS",
-		CanExpire:       !s.Expires.IsZero(),
-		Expires:         s.Expires,
-		AccountID:       s.AccountID,
-	}, nil
-}
-
-// newSession makes a session of what STS answers to the calls that assume a role. An answer that lacks what it has to
-// have came from something in between, or was cut, which may pass.
-func newSession(credentials *types.Credentials, user *types.AssumedRoleUser) (Session, error) {
-	if credentials == nil || aws.ToString(credentials.AccessKeyId) == "" || aws.ToString(credentials.SecretAccessKey) == "" ||
-		aws.ToString(credentials.SessionToken) == "" {
-		return Session{}, retry.Passing(errors.New("STS answered without credentials"), 0)
+// newSession checks what STS answers to a call that assumes a role. An answer that is not what STS would send was garbled on the
+// way, so another attempt may succeed.
+func newSession(c *types.Credentials, user *types.AssumedRoleUser, metadata middleware.Metadata, now time.Time) (Session, error) {
+	if c == nil {
+		c = &types.Credentials{}
 	}
-	if credentials.Expiration == nil {
-		return Session{}, retry.Passing(errors.New("STS answered credentials without an expiration"), 0)
-	}
-	session := Session{
-		Keys: Keys{
-			AccessKeyID:     secret.New(*credentials.AccessKeyId),
-			SecretAccessKey: secret.New(*credentials.SecretAccessKey),
-			SessionToken:    secret.New(*credentials.SessionToken),
-		},
-		Expires: *credentials.Expiration,
-	}
-	if user != nil {
-		arn, err := callerARN(aws.ToString(user.Arn), session.Keys)
-		if err != nil {
-			return Session{}, err
+	for _, part := range []struct {
+		name string
+		text *string
+	}{{"access key ID", c.AccessKeyId}, {"secret access key", c.SecretAccessKey}, {"session token", c.SessionToken}} {
+		if !isKeyPart(aws.ToString(part.text)) {
+			return Session{}, retry.Transient(fmt.Errorf("STS answered without a valid %s", part.name), 0)
 		}
-		session.CallerARN, session.AccountID = arn, accountOf(arn)
 	}
-	return session, nil
+	// By the service's own clock where it says the time, because this machine's may be wrong.
+	if date, ok := awsmiddleware.GetServerTime(metadata); ok {
+		now = date
+	}
+	if c.Expiration == nil || !c.Expiration.After(now) {
+		return Session{}, retry.Transient(errors.New("STS answered with credentials that have expired, or without an expiration"), 0)
+	}
+	session := Session{Credentials: credentials.Credentials{
+		AccessKeyID:     secret.New(*c.AccessKeyId),
+		SecretAccessKey: secret.New(*c.SecretAccessKey),
+		SessionToken:    secret.New(*c.SessionToken),
+		Expires:         *c.Expiration,
+	}}
+	var arn string
+	if user != nil {
+		arn = aws.ToString(user.Arn)
+	}
+	return session, session.identify(arn, "")
 }
 
-// callerARN takes the ARN that STS gives the caller; STS-compatible services may give none. It is shown and exported, so it
-// has to be an ARN and nothing else, least of all one of the secrets beside it.
-func callerARN(text string, keys Keys) (string, error) {
-	if text == "" {
-		return "", nil
-	}
-	const longest = 2048 // as https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumedRoleUser.html has it
-
-	if len(text) > longest || !regexp.MustCompile(`^arn:[!-~]+$`).MatchString(text) || secret.Scrub(text, keys.SecretAccessKey, keys.SessionToken) != text {
-		return "", retry.Passing(errors.New("STS answered a caller that is no ARN"), 0)
-	}
-	return text, nil
+// isKeyPart reports whether a text can be a part of an access key: printable ASCII without spaces.
+func isKeyPart(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// accountOf takes the account out of an ARN, arn:partition:service:region:account:resource; empty if there is none.
+var arnPattern = regexp.MustCompile(`^arn:[!-~]+$`)
+
+// identify sets whose the credentials are. The ARN is logged and exported, so it must be an ARN, and must not contain any of
+// the secrets that came with it. The account must be the ARN's.
+func (s *Session) identify(arn, account string) error {
+	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumedRoleUser.html.
+	const longest = 2048
+
+	if arn != "" && (len(arn) > longest || !arnPattern.MatchString(arn) || overlaps(arn, s.SecretAccessKey) || overlaps(arn, s.SessionToken)) {
+		return retry.Transient(errors.New("STS answered with a caller ARN that is not an ARN"), 0)
+	}
+	owner := accountOf(arn)
+	if account == "" {
+		account = owner
+	} else if _, err := awsid.ParseAccountID(account); err != nil || (owner != "" && owner != account) {
+		return retry.Transient(errors.New("STS answered with an account that is not the account of the caller ARN"), 0)
+	}
+	s.CallerARN, s.AccountID = arn, account
+	return nil
+}
+
+// overlaps reports whether a text contains a part of a secret that is too long to be a coincidence.
+func overlaps(text string, s secret.Text) bool {
+	const long = 12
+
+	revealed := s.Reveal()
+	for i := 0; i+long <= len(revealed); i++ {
+		if strings.Contains(text, revealed[i:i+long]) {
+			return true
+		}
+	}
+	return false
+}
+
+// accountOf returns the account in an ARN, arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE; empty if it has none of AWS's form.
 func accountOf(arn string) string {
 	const account, fields = 4, 6
-	if parts := strings.SplitN(arn, ":", fields); len(parts) == fields {
-		return parts[account]
+	parts := strings.SplitN(arn, ":", fields)
+	if len(parts) < fields {
+		return ""
 	}
-	return ""
+	if _, err := awsid.ParseAccountID(parts[account]); err != nil {
+		return ""
+	}
+	return parts[account]
 }
-
-// String says whose session it is.
-func (s Session) String() string { return fmt.Sprintf("session of %s", s.CallerARN) }

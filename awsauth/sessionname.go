@@ -2,34 +2,27 @@ package awsauth
 
 import (
 	"fmt"
-	"strings"
+	"regexp"
 )
 
-// SessionName is a role session name: 2 to 64 characters of [A-Za-z0-9_+=,.@-]. It stands in the caller's ARN and in
-// CloudTrail. See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
+// SessionName is a role session name: 2 to 64 characters of [\w+=,.@-]. It is part of the caller ARN, and CloudTrail shows it.
+// See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
 type SessionName struct{ name string }
 
-// localSession names the sessions of runs that are no build on Bitrise and so have no build number.
-const localSession = "bitrise-local"
+var notInSessionName = regexp.MustCompile(`[^\w+=,.@-]`)
 
-// ParseSessionName makes a session name of s. Characters that STS refuses become hyphens. Empty, or a "bitrise-" whose
-// build number is missing, becomes bitrise-local. Nothing is cut: two names that differ at the end only would become one.
+// ParseSessionName makes a session name of s. Characters that STS rejects become hyphens. Empty, or a bare "bitrise-" (there is no
+// build number in a local run), becomes bitrise-local. A long name is an error and is not truncated: two names that differ only
+// at the end would become one.
 func ParseSessionName(s string) (SessionName, error) {
 	const shortest, longest = 2, 64
 
-	name := strings.Map(func(r rune) rune {
-		switch {
-		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', strings.ContainsRune("_+=,.@-", r):
-			return r
-		default:
-			return '-'
-		}
-	}, s)
+	name := notInSessionName.ReplaceAllString(s, "-")
 	if name == "" || name == "bitrise-" {
-		name = localSession
+		name = "bitrise-local"
 	}
 	if n := len(name); n < shortest || n > longest {
-		return SessionName{}, fmt.Errorf("%d to %d characters wanted, %d found", shortest, longest, n)
+		return SessionName{}, fmt.Errorf("must have %d to %d characters, got %d", shortest, longest, n)
 	}
 	return SessionName{name: name}, nil
 }

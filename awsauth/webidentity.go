@@ -2,112 +2,99 @@ package awsauth
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
-// freshness is how long an identity token has to live yet when it is sent: about what one attempt may take.
-const freshness = 15 * time.Second
-
-// IdentityToken is an OpenID Connect token for STS.
-type IdentityToken struct {
-	Text secret.Text
-	// Expires is when it ends, by this machine's clock; zero if that is not known.
-	Expires time.Time
-	// Single tells that there is no other one to be had.
-	Single bool
-	// Issuer and Claims are what it says, for the explanation of a refusal. The claims are those that a trust policy can
-	// test, in the order in which they are to be shown.
-	Issuer string
-	Claims []Claim
-}
-
-// Claim is a claim of an identity token.
-type Claim struct {
-	Name, Text string
-	// List tells whether the claim is a list; Text then joins its items with commas.
-	List bool
-	// Altered tells whether Text is not quite what the claim says, because that does not fit a log.
-	Altered bool
-}
-
-// WebIdentity is a role that is assumed with an identity token.
-// See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
+// WebIdentity is a role to assume with an identity token.
 type WebIdentity struct {
-	// Role is the role to assume.
-	Role RoleARN
-	// SessionName names the session.
+	Role        RoleARN
 	SessionName SessionName
-	// Settings shape the session.
-	Settings SessionSettings
-	// Token yields an identity token. It is called again when the last one has ended before it was exchanged, or, if another
-	// can be had, is about to; it may then return an error.
-	Token func(context.Context) (IdentityToken, error)
-	// Retry is how the call is tried again if its fault may pass.
+	Settings    SessionSettings
+	// Token returns an identity token. It is called again when the last one has expired, or is about to, before it could be
+	// exchanged. If it has no other token, it returns an error.
+	Token func(context.Context) (idtoken.Token, error)
+	// IsOnlyToken reports that Token has one token only, which is then used until it expires.
+	IsOnlyToken bool
+	// Retry repeats transient failures of the call.
 	Retry retry.Policy
-	// Now tells the time, for the token's expiry.
+	// Now returns the time, for the token's expiry.
 	Now func() time.Time
 }
 
-// Session exchanges a token for a session's credentials. The call is not signed: config's credentials, if it has any, are
-// not asked for. Whose the session is comes from the same answer.
-func (w WebIdentity) Session(ctx context.Context, config aws.Config) (Session, error) {
-	client := sts.NewFromConfig(config, func(o *sts.Options) { o.Credentials = aws.AnonymousCredentials{} })
-	var token IdentityToken
+// AssumeRoleWithWebIdentity exchanges an identity token for a role's credentials. The call is not signed, and its answer says
+// whose the credentials are.
+// See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
+func (c *Client) AssumeRoleWithWebIdentity(ctx context.Context, w WebIdentity) (Session, error) {
 	var session Session
+	var token idtoken.Token
 	var tokenErr error
 	policy := w.Retry
-	// The first attempt is made with whatever token there is: whether one that is about to end still counts is for STS to
-	// say, and another one would end as soon.
+	// The first attempt is made with whatever token there is: STS decides whether it is still valid.
 	policy.Prepare = func(ctx context.Context) error {
-		if token.Text.IsEmpty() || w.stale(token) {
+		if token.Text.IsEmpty() || w.isStale(token) {
 			token, tokenErr = w.Token(ctx)
 		}
 		return tokenErr
 	}
-	err := policy.Do(ctx, func(ctx context.Context) (err error) {
-		session, err = w.exchange(ctx, client, token)
+	err := policy.Do(ctx, func(ctx context.Context) error {
+		answer, err := c.sts.AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
+			RoleArn:          aws.String(w.Role.String()),
+			RoleSessionName:  aws.String(w.SessionName.String()),
+			WebIdentityToken: aws.String(token.Text.Reveal()),
+			DurationSeconds:  w.Settings.seconds(),
+			Policy:           w.Settings.policy(),
+			PolicyArns:       w.Settings.managed(),
+		})
+		if err != nil {
+			return awserr.From(service, err)
+		}
+		session, err = newSession(answer.Credentials, answer.AssumedRoleUser, answer.ResultMetadata, w.Now())
 		return err
 	})
 	switch {
 	case tokenErr != nil:
 		return Session{}, tokenErr
 	case err != nil:
-		return Session{}, &RoleError{Role: w.Role, Token: token, Settings: w.Settings, Err: err}
+		return Session{}, w.explain(err, token)
 	default:
 		return session, nil
 	}
 }
 
-// stale tells whether a token is not to be sent again.
-func (w WebIdentity) stale(token IdentityToken) bool {
+// isStale reports whether another token is needed for the next attempt.
+func (w WebIdentity) isStale(token idtoken.Token) bool {
+	// attempt is about how long a token must still be valid when it is sent.
+	const attempt = 15 * time.Second
+
 	if token.Expires.IsZero() {
 		return false
 	}
-	if token.Single {
+	if w.IsOnlyToken {
 		return !w.Now().Before(token.Expires)
 	}
-	return w.Now().Add(freshness).After(token.Expires)
+	return w.Now().Add(attempt).After(token.Expires)
 }
 
-// exchange makes one attempt.
-func (w WebIdentity) exchange(ctx context.Context, client *sts.Client, token IdentityToken) (Session, error) {
-	answer, err := client.AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
-		RoleArn:          aws.String(w.Role.String()),
-		RoleSessionName:  aws.String(w.SessionName.String()),
-		WebIdentityToken: aws.String(token.Text.Reveal()),
-		DurationSeconds:  w.Settings.seconds(),
-		Policy:           w.Settings.policy(),
-		PolicyArns:       w.Settings.managed(),
-	})
-	if err != nil {
-		return Session{}, awserr.Shorten("STS", err, token.Text)
+// explain explains why the role could not be assumed.
+func (w WebIdentity) explain(err error, token idtoken.Token) error {
+	values := placeholders(w.Role, w.Settings)
+	audience, _ := token.Claim("aud")
+	values["issuer"], values["provider"], values["audience"] = token.Issuer, providerHost(token.Issuer), audience.Value
+	err = awserr.Explain(fmt.Errorf("assume role %s: %w", w.Role, err), webIdentityTable(), values)
+	var refusal *awserr.Refusal
+	var explained *explain.Error
+	if errors.As(err, &refusal) && refusal.Code == "AccessDenied" && errors.As(err, &explained) {
+		explainDenial(&explained.Explanation, w.Role, token)
 	}
-	return newSession(answer.Credentials, answer.AssumedRoleUser)
+	return err
 }

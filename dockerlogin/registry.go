@@ -1,19 +1,15 @@
-// Package dockerlogin logs Docker in to Amazon ECR without Docker: it asks ECR for passwords and puts them into Docker's
-// configuration file, where docker, and all other tools that read that file, find them. No docker program, no daemon, no
-// keychain and no credential helper takes part.
+// Package dockerlogin logs Docker in to Amazon ECR without running Docker: it gets passwords from ECR and writes them to
+// Docker's configuration file, where docker and every other tool that reads this file find them. It uses no docker program,
+// daemon, keychain, or credential helper.
 //
-// [ParseRegistry] names a [Registry], [Fetcher] gets a [Login] for each and stores nothing, [File.Store] stores them. What
-// lies between is the caller's business.
+// [ParseRegistry] makes a [Registry] from its name, [Client.Logins] gets a [Login] for each one, and [File.PrepareLogins]
+// prepares the new version of the file, which the caller commits. [File.PrepareLogout] prepares the opposite.
 //
-// The package may import AWS's SDK (its signer, not the client of ECR: see CONTRIBUTING.md), Docker's configuration
-// library and internal packages. It takes credentials as an aws.CredentialsProvider in the SDK's configuration, and knows
-// neither where they come from nor the Step's inputs.
+// The package does not know where the credentials come from, nor the Step's inputs.
 package dockerlogin
 
 import (
-	"errors"
 	"fmt"
-	"net/url"
 	"regexp"
 	"strings"
 
@@ -21,101 +17,117 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
-// Registry is a registry of Amazon ECR. Its name is a host, with its port if that is not the usual one, as images are
-// tagged with it: Docker looks logins up by this very text, so a registry that has several names is one Registry for each.
+var (
+	// registryHost matches the hosts of private registries: ACCOUNT.dkr.ecr.REGION.SUFFIX, with dkr.ecr-fips for the FIPS
+	// endpoint, and dkr-ecr or dkr-ecr-fips with other suffixes for the dual-stack endpoints.
+	registryHost = regexp.MustCompile(`^\d{12}\.dkr([.-])ecr(?:-fips)?\.([a-z0-9-]+)\.(.+)$`)
+
+	// registryURL matches a URL with nothing but a host, which is a name or an address, and possibly a port.
+	registryURL = regexp.MustCompile(`^https?://((?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?)/?$`)
+)
+
+// Registry is a registry of Amazon ECR under one of its hosts. Docker looks up logins by the host in an image's name, so a
+// registry with several hosts is several Registries.
 type Registry struct {
-	// host is empty for the registry of the credentials' own account until ECR has told it.
+	// host includes the port, if any. It is empty for the credentials' own registry until ECR has returned it.
 	host string
-	// region is where the login is issued.
-	region awsid.Region
-	public bool
-	// account is set where the registry was named by nothing else.
+	// account is set if the registry was given by its account ID.
 	account awsid.AccountID
+	issuer  issuer
 }
 
-// OwnRegistry is the private registry of the credentials' own account in a Region.
-func OwnRegistry(region awsid.Region) Registry { return Registry{region: region} }
+// issuer is where an authorization token comes from. A token is valid for all registries of its issuer that the credentials
+// have access to.
+type issuer struct {
+	region   awsid.Region
+	isPublic bool
+}
 
-// ParseRegistry takes the name of a registry in any of three forms: an account's ID, which stands for the account's
-// registry in the Region home; a registry's host, perhaps with https:// before it and a repository behind it; or one of the
-// names of ECR Public. All names of ECR's are in AWS's guides,
-// https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html and
-// https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-requests.html. A registry has to be in home's partition, since
-// the credentials of one partition are worth nothing in another.
+// service returns the name of the service that issues the tokens.
+func (i issuer) service() string {
+	if i.isPublic {
+		return "ECR Public"
+	}
+	return "ECR"
+}
+
+// OwnRegistry returns the private registry of the credentials' own account in a Region.
+func OwnRegistry(region awsid.Region) Registry { return Registry{issuer: issuer{region: region}} }
+
+// ParseRegistry parses one of the forms in which users name a registry: an account ID, for the account's private registry in
+// the Region home; a registry's host, which https:// may precede and a repository may follow; or a host of ECR Public. It
+// accepts every host that AWS documents (https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html,
+// https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-requests.html), if it is in the partition of home: credentials
+// are not valid in other partitions.
 func ParseRegistry(item string, home awsid.Region) (Registry, error) {
+	partition := home.Partition()
 	if account, err := awsid.ParseAccountID(item); err == nil {
-		partition := home.Partition()
-		return Registry{host: fmt.Sprintf("%s.dkr.ecr.%s.%s", account, home, partition.DNSSuffix), region: home, account: account}, nil
+		host := fmt.Sprintf("%s.dkr.ecr.%s.%s", account, home, partition.DNSSuffix)
+		return Registry{host: host, account: account, issuer: issuer{region: home}}, nil
 	}
 	host, _, _ := strings.Cut(strings.TrimPrefix(item, "https://"), "/")
 	if host == "public.ecr.aws" || host == "ecr-public.aws.com" {
-		return parsePublic(host, home)
+		return parsePublic(host, partition)
 	}
 	region, ok := regionOfHost(host)
 	if !ok {
-		return Registry{}, fmt.Errorf("an account ID of 12 digits, a registry's host such as 123456789012.dkr.ecr.%s.%s, or public.ecr.aws wanted, %q found", home, home.Partition().DNSSuffix, text.Shorten(item))
+		return Registry{}, fmt.Errorf(
+			"must be an account ID (12 digits), a registry's host such as 123456789012.dkr.ecr.%s.%s, or public.ecr.aws, got %q",
+			home, partition.DNSSuffix, text.Shorten(item))
 	}
-	if partition := region.Partition(); partition.Name != home.Partition().Name {
-		return Registry{}, fmt.Errorf("%s is in the partition %s, and the Region %s (input region) in %s; the credentials of one are not valid in the other", host, partition.Name, home, home.Partition().Name)
+	if other := region.Partition(); other.Name != partition.Name {
+		return Registry{}, fmt.Errorf(
+			"%s is in the partition %s, but the Region %s (input region) is in %s; credentials are not valid in other partitions",
+			host, other.Name, home, partition.Name)
 	}
-	return Registry{host: host, region: region}, nil
+	return Registry{host: host, issuer: issuer{region: region}}, nil
 }
 
-// publicRegion is where ECR Public issues its logins:
-// https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html.
-const publicRegion = "us-east-1"
-
-func parsePublic(host string, home awsid.Region) (Registry, error) {
-	region, err := awsid.ParseRegion(publicRegion)
+func parsePublic(host string, partition awsid.Partition) (Registry, error) {
+	// ECR Public issues its authorization tokens here only:
+	// https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html.
+	region, err := awsid.ParseRegion("us-east-1")
 	if err != nil {
 		return Registry{}, err
 	}
-	if home.Partition() != region.Partition() {
-		return Registry{}, fmt.Errorf("%s: there is no ECR Public in the partition %s, which the Region %s (input region) is in", host, home.Partition().Name, home)
+	if partition != region.Partition() {
+		return Registry{}, fmt.Errorf("%s is not available in the partition %s, which the input region selects", host, partition.Name)
 	}
-	return Registry{host: host, region: region, public: true}, nil
+	return Registry{host: host, issuer: issuer{region: region, isPublic: true}}, nil
 }
 
-// regionOfHost reads the Region out of the host of a private registry: ACCOUNT.dkr.ecr.REGION.SUFFIX, dkr.ecr-fips for the
-// FIPS endpoint, and dkr-ecr or dkr-ecr-fips with a suffix of their own for the dual-stack ones.
+// regionOfHost returns the Region in the host of a private registry. It reports whether the host is one.
 func regionOfHost(host string) (awsid.Region, bool) {
-	match := regexp.MustCompile(`^\d{12}\.dkr([.-])ecr(?:-fips)?\.([a-z0-9-]+)\.(.+)$`).FindStringSubmatch(host)
+	match := registryHost.FindStringSubmatch(host)
 	if match == nil {
 		return awsid.Region{}, false
 	}
-	dualStack, suffix := match[1] == "-", match[3]
+	isDualStack, suffix := match[1] == "-", match[3]
 	region, err := awsid.ParseRegion(match[2])
 	if err != nil {
 		return awsid.Region{}, false
 	}
 	partition := region.Partition()
-	if dualStack {
-		// The suffix of the dual-stack endpoints, with "on" in place of "api": 123456789012.dkr-ecr.us-east-1.on.aws.
-		rest, _ := strings.CutPrefix(partition.DualStackSuffix, "api.")
-		return region, suffix == "on."+rest
+	if isDualStack {
+		// Such as 123456789012.dkr-ecr.us-east-1.on.aws, where the suffix of dual-stack endpoints is api.aws.
+		return region, suffix == "on."+strings.TrimPrefix(partition.DualStackSuffix, "api.")
 	}
 	return region, suffix == partition.DNSSuffix
 }
 
-// parseEndpoint takes the host out of the proxyEndpoint of ECR's answer, https://HOST.
-// See https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_AuthorizationData.html.
-func parseEndpoint(s string) (host string, err error) {
-	u, err := url.Parse(s)
-	// A host's name, or an address, and perhaps a port. Percent signs among others can stand in a URL's host too, but not in
-	// the name of an image.
-	if err == nil && !regexp.MustCompile(`^([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?$`).MatchString(u.Host) {
-		err = errors.New("not the name of a host")
+// hostOfURL returns the host in a registry's URL. It reports whether the URL has one, and neither user nor path.
+func hostOfURL(url string) (host string, ok bool) {
+	match := registryURL.FindStringSubmatch(url)
+	if match == nil {
+		return "", false
 	}
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" {
-		return "", fmt.Errorf("a registry's URL such as https://123456789012.dkr.ecr.us-east-1.amazonaws.com wanted, %q found", text.Shorten(s))
-	}
-	return u.Host, nil
+	return match[1], true
 }
 
-// String returns the registry's host, or says whose registry it is where the host is not known yet.
+// String returns the registry's host, or a description if it is not known yet.
 func (r Registry) String() string {
 	if r.host == "" {
-		return "the account's own registry in " + r.region.String()
+		return "the account's own registry in " + r.issuer.region.String()
 	}
 	return r.host
 }

@@ -1,3 +1,6 @@
+// Package oidc fetches the identity token of a Bitrise build, and parses OpenID Connect tokens of any issuer.
+//
+// It knows neither AWS nor the Step's inputs.
 package oidc
 
 import (
@@ -12,69 +15,64 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
-// maxMessage is how many characters of an endpoint's refusal are repeated in an error.
-const maxMessage = 300
-
-// Client asks a build's token endpoint for identity tokens. The fields above Retry are needed.
+// Client requests identity tokens from a build's token endpoint.
 type Client struct {
-	// HTTP sends the requests. It must refuse redirects to other hosts, which would be handed the API token.
-	HTTP *http.Client
-	// BuildURL is the build that the token speaks of.
+	// HTTP sends the requests. It must not follow redirects to other hosts, which would receive the API token.
+	HTTP     *http.Client
 	BuildURL BuildURL
-	// BuildAPIToken proves to Bitrise that the caller is the build.
+	// BuildAPIToken authenticates the request to Bitrise.
 	BuildAPIToken secret.Text
-	// Now tells the time, for the token's expiry.
+	// Now returns the time, for the token's expiry.
 	Now func() time.Time
-	// Retry is how a request is tried again whose fault may pass.
+	// Retry repeats transient failures of a request.
 	Retry retry.Policy
-	// Skew is told how far the server's clock is ahead of this machine's, with a precision of a second and the answer's
-	// way; nil: nobody is.
+	// Skew, if not nil, is called with how far the server's clock is ahead of this machine's, to the second.
 	Skew func(time.Duration)
 }
 
-// Refusal is an answer of the token endpoint other than 2xx.
+// Refusal is an answer of the token endpoint with a status other than 2xx.
 type Refusal struct {
-	// StatusCode is the HTTP status.
 	StatusCode int
-	// Message is the endpoint's error_msg, cut and without secrets; empty if it gave none.
+	// Message is the endpoint's error_msg, on one line; empty if there is none.
 	Message string
 }
 
-// Error says what the endpoint said.
+// Error returns what the endpoint answered.
 func (r *Refusal) Error() string {
-	text := fmt.Sprintf("the token endpoint answered %d %s", r.StatusCode, http.StatusText(r.StatusCode))
+	answer := strings.TrimSpace(fmt.Sprintf("the token endpoint answered %d %s", r.StatusCode, http.StatusText(r.StatusCode)))
 	if r.Message != "" {
-		text += ": " + r.Message
+		answer += ": " + r.Message
 	}
-	return strings.TrimRight(text, " ")
+	return answer
 }
 
-// Token fetches an identity token whose aud is audience. The token is checked as far as that goes without keys: it is a
-// JWT, for that audience, and has not expired. A refusal is a [*Refusal].
-func (c Client) Token(ctx context.Context, audience string) (Token, error) {
-	var token Token
+// Token fetches an identity token for an audience. As far as that is possible without the issuer's keys, it checks the token: it
+// is a JSON Web Token for that audience, and has not expired.
+func (c Client) Token(ctx context.Context, audience string) (idtoken.Token, error) {
+	var token idtoken.Token
 	err := c.Retry.Do(ctx, func(ctx context.Context) error {
 		var err error
 		token, err = c.fetch(ctx, audience)
 		return err
 	})
 	if err != nil {
-		return Token{}, &TokenError{BuildURL: c.BuildURL, Audience: audience, Err: err}
+		return idtoken.Token{}, explainRefusal(fmt.Errorf("fetch an identity token from %s: %w", c.BuildURL, err), c.BuildURL, audience)
 	}
 	return token, nil
 }
 
 // fetch makes one attempt.
-func (c Client) fetch(ctx context.Context, audience string) (Token, error) {
+func (c Client) fetch(ctx context.Context, audience string) (idtoken.Token, error) {
 	request, err := c.request(ctx, audience)
 	if err != nil {
-		return Token{}, err
+		return idtoken.Token{}, err
 	}
 	response, err := c.HTTP.Do(request)
 	if err != nil {
@@ -83,20 +81,20 @@ func (c Client) fetch(ctx context.Context, audience string) (Token, error) {
 		if errors.As(err, &urlError) {
 			err = urlError.Err
 		}
-		return Token{}, transport.Fault(err)
+		return idtoken.Token{}, transport.Transient(err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(response.Body)
 	if err != nil {
-		return Token{}, transport.Fault(fmt.Errorf("read the answer: %w", err))
+		return idtoken.Token{}, transport.Transient(fmt.Errorf("read the answer: %w", err))
 	}
 	now := c.serverTime(response.Header)
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		refusal := &Refusal{StatusCode: response.StatusCode, Message: c.refusalMessage(answer)}
-		if transport.PassingStatus(response.StatusCode) {
-			return Token{}, retry.Passing(refusal, transport.RetryAfter(response.Header))
+		refusal := &Refusal{StatusCode: response.StatusCode, Message: refusalMessage(answer)}
+		if transport.IsTransientStatus(response.StatusCode) {
+			return idtoken.Token{}, retry.Transient(refusal, transport.RetryAfter(response.Header))
 		}
-		return Token{}, refusal
+		return idtoken.Token{}, refusal
 	}
 	return c.parseAnswer(answer, audience, now)
 }
@@ -116,8 +114,7 @@ func (c Client) request(ctx context.Context, audience string) (*http.Request, er
 	return request, nil
 }
 
-// serverTime returns the time by the server's clock, which issued the token, where the answer tells it; else by this
-// machine's, which may be wrong.
+// serverTime returns the time by the server's clock if the answer says it, else by this machine's, which may be wrong.
 func (c Client) serverTime(header http.Header) time.Time {
 	now := c.Now()
 	date, err := http.ParseTime(header.Get("Date"))
@@ -130,46 +127,46 @@ func (c Client) serverTime(header http.Header) time.Time {
 	return date
 }
 
-// parseAnswer reads an answer of 2xx. That it is cut short, or is something else altogether, may pass: a balancer or a
-// deployment in between. That the token is for another audience will not.
-func (c Client) parseAnswer(answer []byte, audience string, now time.Time) (Token, error) {
+// parseAnswer parses an answer with status 2xx. If it is truncated, or something else entirely, another attempt may succeed. If
+// the token is for another audience, none will.
+func (c Client) parseAnswer(answer []byte, audience string, now time.Time) (idtoken.Token, error) {
 	var fields struct {
 		IDToken secret.Text `json:"id_token"`
 	}
-	// The cause is left out: it may quote the answer, and the answer holds the token.
+	// The cause is left out: it may quote the answer, and the answer contains the token.
 	if err := json.Unmarshal(answer, &fields); err != nil {
-		return Token{}, retry.Passing(fmt.Errorf("the answer, of %d bytes, is not the JSON object that was expected", len(answer)), 0)
+		return idtoken.Token{}, retry.Transient(fmt.Errorf("the answer (%d bytes) is not the expected JSON object", len(answer)), 0)
 	}
 	if fields.IDToken.IsEmpty() {
-		return Token{}, retry.Passing(errors.New("the answer has no id_token"), 0)
+		return idtoken.Token{}, retry.Transient(errors.New("the answer has no id_token"), 0)
 	}
 	token, err := ParseToken(fields.IDToken)
 	if err != nil {
-		return Token{}, retry.Passing(fmt.Errorf("the answer's id_token is %w", err), 0)
+		return idtoken.Token{}, retry.Transient(fmt.Errorf("the id_token in the answer %w", err), 0)
 	}
-	if got := token.Audience(); len(got) != 1 || got[0] != audience {
-		return Token{}, fmt.Errorf("the answer's token is for the audience %s, %q was asked for", text.OneLine(fmt.Sprintf("%q", got), maxMessage), audience)
+	if len(token.Audience) != 1 || token.Audience[0] != audience {
+		got := text.Line(fmt.Sprintf("%q", token.Audience))
+		return idtoken.Token{}, fmt.Errorf("the token in the answer must be for the audience %q, got %s", audience, got)
 	}
 	// OpenID Connect Core 1.0, section 2: exp is required.
-	expires, ok := token.ExpiresAt()
-	if !ok {
-		return Token{}, errors.New("the answer's token does not say when it expires (exp)")
+	if token.Expires.IsZero() {
+		return idtoken.Token{}, errors.New("the token in the answer does not say when it expires (exp)")
 	}
-	if !now.Before(expires) {
-		return Token{}, fmt.Errorf("the answer's token has expired at %s, now it is %s", expires.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	if !now.Before(token.Expires) {
+		return idtoken.Token{}, fmt.Errorf("the token in the answer expired at %s; the time is %s",
+			token.Expires.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
-	token.expires = c.Now().Add(expires.Sub(now))
+	token.Expires = c.Now().Add(token.Expires.Sub(now))
 	return token, nil
 }
 
-// refusalMessage takes the endpoint's sentence out of a refusal's body. What a server says goes into a build log, so it
-// must not carry the secret that was sent, nor move the log's cursor, nor fill it.
-func (c Client) refusalMessage(body []byte) string {
+// refusalMessage returns the endpoint's error_msg, if there is one.
+func refusalMessage(body []byte) string {
 	var fields struct {
 		Message string `json:"error_msg"`
 	}
 	if err := json.Unmarshal(body, &fields); err != nil {
 		return ""
 	}
-	return text.OneLine(secret.Scrub(fields.Message, c.BuildAPIToken), maxMessage)
+	return text.Line(fields.Message)
 }

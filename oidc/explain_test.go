@@ -3,65 +3,58 @@ package oidc_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
 )
 
-func TestRefusalsOfTheEndpointAreExplained(t *testing.T) {
-	address, err := oidc.ParseBuildURL("https://app.bitrise.io/build/1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for status, row := range map[int]struct{ cause, text string }{
-		400: {"does not accept the request", `audience "my-audience"`},
-		401: {"does not accept the build's API token", "BITRISE_BUILD_API_TOKEN"},
-		403: {"does not accept the build's API token", "BITRISE_BUILD_API_TOKEN"},
-		404: {"no token endpoint at the address", "https://app.bitrise.io/build/1"},
-		405: {"no token endpoint at the address", "BITRISE_BUILD_URL"},
-		422: {"does not accept the request", "audience"},
-		429: {"turned the call away", "Raise timeout"},
-		500: {"the token endpoint failed", "status.bitrise.io"},
-		503: {"the token endpoint failed", "status.bitrise.io"},
+func TestRefusalsAreExplained(t *testing.T) {
+	const reason = `{"error_msg":"their words"}`
+	for name, row := range map[string]struct {
+		status            int
+		body, cause, text string
+	}{
+		"400":                   {400, reason, "rejected the request", "The audience my-audience"},
+		"400 without a reason":  {400, "", "rejected the request", "The audience my-audience"},
+		"401":                   {401, reason, "does not accept the build's API token", "BITRISE_BUILD_API_TOKEN"},
+		"401 without a reason":  {401, "<html>", "most likely because of build_api_token", "HTTPS_PROXY"},
+		"403":                   {403, reason, "does not accept the build's API token", "BITRISE_BUILD_API_TOKEN"},
+		"403 without a reason":  {403, "", "most likely because of build_api_token", "/build/1."},
+		"404":                   {404, reason, "no token endpoint at the address", "/build/1 does not know this build"},
+		"405":                   {405, reason, "no token endpoint at the address", "BITRISE_BUILD_URL"},
+		"422":                   {422, reason, "rejected the request", "audience"},
+		"429":                   {429, reason, "still throttling requests", "Raise timeout"},
+		"429 without a reason":  {429, "", "still throttling requests", "Raise timeout"},
+		"500":                   {500, reason, "still failing", "status.bitrise.io"},
+		"599 without a reason":  {599, "", "still failing", "status.bitrise.io"},
+		"418, which is unknown": {418, reason, "fetch an identity token from", "Leave build_url at its default"},
 	} {
-		// The way an error comes out of the retries: marked, and with what ended them.
-		cause := fmt.Errorf("%w; %w", retry.Passing(&oidc.Refusal{StatusCode: status, Message: "their words"}, 0), retry.ErrNoTime)
-		failure := &oidc.TokenError{BuildURL: address, Audience: "my-audience", Err: cause}
-		x, found := failure.Explain()
-		if !found || !strings.Contains(x.Cause, row.cause) || !strings.Contains(strings.Join(append(x.Means, x.Do...), " "), row.text) {
-			t.Errorf("%d: %v %+v", status, found, x)
-		}
-		if !strings.Contains(x.Said, "their words") || len(x.Do) == 0 {
-			t.Errorf("%d: the endpoint's own words, or what to do, are missing: %+v", status, x)
-		}
-		if !errors.Is(failure, retry.ErrNoTime) || !strings.HasPrefix(failure.Error(), "get an identity token from https://app.bitrise.io/build/1: ") {
-			t.Errorf("%d: %v", status, failure)
-		}
-	}
-}
-
-// A proxy's page has no reason of Bitrise's; then nothing is said of the token as if it were known.
-func TestRefusalsWithoutAReasonAreOnlyLikely(t *testing.T) {
-	for _, status := range []int{401, 403} {
-		x, found := (&oidc.TokenError{Err: &oidc.Refusal{StatusCode: status}}).Explain()
-		if !found || !strings.Contains(x.Cause, "likely") || !strings.Contains(strings.Join(x.Do, " "), "HTTPS_PROXY") {
-			t.Errorf("%d: %+v", status, x)
-		}
-	}
-}
-
-func TestOtherErrorsOfTheEndpointSpeakForThemselves(t *testing.T) {
-	for _, cause := range []error{errors.New("connection refused"), &oidc.Refusal{StatusCode: 418}, &oidc.Refusal{StatusCode: 304}} {
-		if x, found := (&oidc.TokenError{Err: cause}).Explain(); found {
-			t.Errorf("%v is explained as %+v", cause, x)
-		}
+		t.Run(name, func(t *testing.T) {
+			client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(row.status)
+				_, _ = w.Write([]byte(row.body))
+			})
+			_, err := client.Token(t.Context(), "my-audience")
+			x := explain.Of(err)
+			if !strings.Contains(x.Cause, row.cause) || !strings.Contains(strings.Join(append(x.Means, x.Do...), " "), row.text) {
+				t.Errorf("got %+v", x)
+			}
+			if row.body == reason && !strings.Contains(x.Said+x.Cause, "their words") {
+				t.Errorf("the endpoint's answer is missing: %+v", x)
+			}
+			var refusal *oidc.Refusal
+			if !errors.As(err, &refusal) || refusal.StatusCode != row.status {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 
 func TestRefusalWithoutAKnownStatus(t *testing.T) {
-	if got := (&oidc.Refusal{StatusCode: 599}).Error(); got != "the token endpoint answered 599" {
+	if got := fmt.Sprint(&oidc.Refusal{StatusCode: 599}); got != "the token endpoint answered 599" {
 		t.Errorf("got %q", got)
 	}
 }

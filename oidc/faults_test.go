@@ -12,13 +12,12 @@ import (
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
 )
 
-// hangUp ends the connection without an answer.
+// hangUp closes the connection without an answer.
 func hangUp(_ http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
 
-// cutShort promises more than it sends.
+// cutShort sends fewer bytes than its Content-Length.
 func cutShort(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Length", "1000")
 	_, _ = io.WriteString(w, `{"id_token":"`)
@@ -28,8 +27,8 @@ func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
-// What may pass is asked for again, what cannot is not: the build ends at once.
-func TestClientRetriesWhatMayPass(t *testing.T) {
+// Transient errors are retried; permanent ones fail immediately.
+func TestTransientErrorsAreRetried(t *testing.T) {
 	for name, row := range map[string]struct {
 		first http.HandlerFunc
 		calls int
@@ -58,16 +57,16 @@ func TestClientRetriesWhatMayPass(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(guarded.CloseIdleConnections)
-			client.HTTP = guarded
+			client.HTTP = guarded.Client
 			_, err = client.Token(t.Context(), "sts")
 			if calls != row.calls || (err == nil) != (row.calls == 2) {
-				t.Errorf("%d calls, %v; %d were wanted", calls, err, row.calls)
+				t.Errorf("got %d calls, %v; want %d", calls, err, row.calls)
 			}
 		})
 	}
 }
 
-func TestClientWaitsAsLongAsTheServerAsks(t *testing.T) {
+func TestRetryAfterIsHonored(t *testing.T) {
 	calls := 0
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		if calls++; calls == 1 {
@@ -80,12 +79,12 @@ func TestClientWaitsAsLongAsTheServerAsks(t *testing.T) {
 	var waits []time.Duration
 	client.Retry = retry.Policy{Jitter: func() float64 { return 0 }, Wait: func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }}
 	if _, err := client.Token(t.Context(), "sts"); err != nil || len(waits) != 1 || waits[0] != 7*time.Second {
-		t.Errorf("waited %v, %v", waits, err)
+		t.Errorf("got waits %v, %v", waits, err)
 	}
 }
 
-// Every attempt has the API token in a header that net/http would take along to any host.
-func TestClientSendsTheAPITokenNowhereElse(t *testing.T) {
+// net/http would also send the header with the API token to another host.
+func TestAPITokenIsNotRedirected(t *testing.T) {
 	var reached []string
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		reached = append(reached, r.Header.Get("BUILD_API_TOKEN"))
@@ -100,14 +99,14 @@ func TestClientSendsTheAPITokenNowhereElse(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(guarded.CloseIdleConnections)
-		client.HTTP = guarded
+		client.HTTP = guarded.Client
 		_, err = client.Token(t.Context(), "sts")
 		var redirect *transport.RedirectError
 		if !errors.As(err, &redirect) || redirect.To != elsewhere.URL || !strings.HasPrefix(client.BuildURL.String(), redirect.From) {
-			t.Errorf("%d: %v", code, err)
+			t.Errorf("%d: got %v", code, err)
 		}
 		if err != nil && (strings.Contains(err.Error(), apiToken) || strings.Contains(err.Error(), "secret-query")) {
-			t.Errorf("%d: the error shows too much: %v", code, err)
+			t.Errorf("%d: the error contains a secret: %v", code, err)
 		}
 	}
 	if len(reached) != 0 {
@@ -120,27 +119,23 @@ func TestClientEndsWithItsContext(t *testing.T) {
 	calls := 0
 	client := newClient(t, func(_ http.ResponseWriter, r *http.Request) {
 		calls++
-		// With a body that is unread net/http does not notice that the client is gone.
+		// net/http does not notice that the client disconnects until the body is read.
 		_, _ = io.Copy(io.Discard, r.Body)
 		cancel()
 		<-r.Context().Done()
 	})
 	if _, err := client.Token(ctx, "sts"); !errors.Is(err, context.Canceled) || calls != 1 {
-		t.Errorf("%d calls, %v", calls, err)
+		t.Errorf("got %d calls, %v", calls, err)
 	}
 }
 
-// A token's audience and the endpoint's answer come from outside; nil is what a client without interest in the clock has.
-func TestClientNeedsNobodyForItsSkew(t *testing.T) {
+// Skew is optional, and an invalid Date is ignored.
+func TestServerWithoutADate(t *testing.T) {
 	client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Date", "not a date")
 		_, _ = io.WriteString(w, `{"id_token":"`+token(`{"aud":"sts","exp":1700000001}`)+`"}`)
 	})
-	if got, err := client.Token(t.Context(), "sts"); err != nil || !got.Expires().Equal(now().Add(time.Second)) {
-		t.Errorf("%v, %v", got, err)
-	}
-	var zero oidc.Client
-	if zero.Skew != nil {
-		t.Error("a client has a skew function by itself")
+	if got, err := client.Token(t.Context(), "sts"); err != nil || !got.Expires.Equal(now().Add(time.Second)) {
+		t.Errorf("got %v, %v", got, err)
 	}
 }

@@ -1,9 +1,3 @@
-// Package oidc gets the identity token of a Bitrise build and reads what any OpenID Connect token says.
-//
-// [Client.Token] asks the build's token endpoint; [ParseToken] takes a ready token of any issuer. The signature is not
-// verified here: STS does that, with keys that it fetches itself, and nothing in the Step trusts a claim.
-//
-// The package may import internal packages. It knows neither AWS nor the Step's inputs.
 package oidc
 
 import (
@@ -16,81 +10,68 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
-// maxTokenBytes is STS's limit for WebIdentityToken: 4–20000 characters.
-// See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
-const maxTokenBytes = 20000
+// ParseToken parses a JSON Web Token (RFC 7519) in compact serialization (RFC 7515, section 7.1). It does not verify the
+// signature: STS does, with keys that it fetches itself, and nothing in the Step trusts a claim. Its errors describe the token's
+// form, and never quote it.
+func ParseToken(s secret.Text) (idtoken.Token, error) {
+	// STS: WebIdentityToken has 4 to 20000 characters,
+	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
+	const longest = 20000
 
-// Token is a JSON Web Token (RFC 7519) in compact serialisation (RFC 7515, section 7.1), whose claims can be read. Its
-// text is a secret: for as long as it lives, whoever has it is the build.
-type Token struct {
-	text   secret.Text
-	claims map[string]any
-	// expires is exp by this machine's clock, where the difference to the issuer's is known.
-	expires time.Time
-}
-
-// ParseToken reads a token's claims. Its errors speak of the token's shape, never of its text.
-func ParseToken(text secret.Text) (Token, error) {
-	if n := len(text.Reveal()); n > maxTokenBytes {
-		return Token{}, fmt.Errorf("not a JSON Web Token that STS takes: at most %d characters wanted, %d found", maxTokenBytes, n)
+	revealed := s.Reveal()
+	if n := len(revealed); n > longest {
+		return idtoken.Token{}, fmt.Errorf("must be a JSON Web Token of at most %d characters, got %d", longest, n)
 	}
-	// encoding/base64 passes over line ends, STS does not.
-	if strings.ContainsAny(text.Reveal(), "\r\n") {
-		return Token{}, errors.New("not a JSON Web Token: there is a line end in the midst of it")
+	// encoding/base64 skips line breaks; STS does not.
+	if strings.ContainsAny(revealed, "\r\n") {
+		return idtoken.Token{}, errors.New("must be a JSON Web Token on one line, got a line break in it")
 	}
-	parts := strings.Split(text.Reveal(), ".")
+	parts := strings.Split(revealed, ".")
 	if len(parts) != 3 {
-		return Token{}, fmt.Errorf("not a JSON Web Token: 3 parts between dots wanted, %d found", len(parts))
+		return idtoken.Token{}, fmt.Errorf("must be a JSON Web Token: three parts separated by dots, got %d", len(parts))
 	}
-	for i, name := range []string{"header", "payload", "signature"} {
-		if parts[i] == "" {
-			return Token{}, fmt.Errorf("not a JSON Web Token: its %s is empty", name)
-		}
+	if _, err := decodeObject(parts[0]); err != nil {
+		return idtoken.Token{}, fmt.Errorf("must be a JSON Web Token, but its header %w", err)
 	}
-	if _, err := decodePart(parts[0]); err != nil {
-		return Token{}, fmt.Errorf("not a JSON Web Token: its header %w", err)
-	}
-	claims, err := decodePart(parts[1])
+	claims, err := decodeObject(parts[1])
 	if err != nil {
-		return Token{}, fmt.Errorf("not a JSON Web Token: its payload %w", err)
+		return idtoken.Token{}, fmt.Errorf("must be a JSON Web Token, but its payload %w", err)
 	}
-	if _, err := base64.RawURLEncoding.DecodeString(parts[2]); err != nil {
-		return Token{}, errors.New("not a JSON Web Token: its signature is not base64url")
+	if _, err := base64.RawURLEncoding.DecodeString(parts[2]); err != nil || parts[2] == "" {
+		return idtoken.Token{}, errors.New("must be a JSON Web Token, but its signature is not base64url")
 	}
-	return Token{text: text, claims: claims}, nil
+	return idtoken.Token{
+		Text: s, Issuer: issuer(claims), Audience: audience(claims), Expires: expiry(claims), Claims: policyClaims(claims),
+	}, nil
 }
 
-// decodePart reads a token's header or payload. The causes are left out of its errors, since they may quote.
-func decodePart(part string) (map[string]any, error) {
-	plain, err := base64.RawURLEncoding.DecodeString(part)
+// decodeObject decodes a token's header or payload. The causes are left out of its errors: they may quote the token.
+func decodeObject(part string) (map[string]any, error) {
+	decoded, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
 		return nil, errors.New("is not base64url")
 	}
 	var object map[string]any
-	if err := json.Unmarshal(plain, &object); err != nil || object == nil {
+	if err := json.Unmarshal(decoded, &object); err != nil || object == nil {
 		return nil, errors.New("is not a JSON object")
 	}
 	return object, nil
 }
 
-// Text returns the token itself.
-func (t Token) Text() secret.Text { return t.text }
+func issuer(claims map[string]any) string {
+	const longest = 300 // IAM accepts provider URLs of up to 255 characters
 
-// Issuer returns the claim iss, an URL, fit for a log; empty if there is none.
-func (t Token) Issuer() string {
-	const longest = 300 // IAM takes providers of up to 255 characters
-
-	issuer, _ := t.claims["iss"].(string)
-	return text.OneLine(issuer, longest)
+	iss, _ := claims["iss"].(string)
+	return text.OneLine(iss, longest)
 }
 
-// Audience returns the claim aud, which RFC 7519 lets be a string or a list of strings.
-func (t Token) Audience() []string {
-	switch aud := t.claims["aud"].(type) {
+func audience(claims map[string]any) []string {
+	switch aud := claims["aud"].(type) {
 	case string:
 		return []string{aud}
 	case []any:
@@ -106,80 +87,54 @@ func (t Token) Audience() []string {
 	}
 }
 
-// Expires returns when the token ends by this machine's clock, whose difference to the issuer's has been allowed for where
-// it is known; zero if the token does not say.
-func (t Token) Expires() time.Time {
-	if t.expires.IsZero() {
-		expires, _ := t.ExpiresAt()
-		return expires
+// expiry returns the claim exp; zero if it is not a time.
+func expiry(claims map[string]any) time.Time {
+	const lastOfYear9999 = 253402300799 // keeps the conversion defined
+
+	seconds, ok := claims["exp"].(float64)
+	if !ok || seconds < 0 || seconds > lastOfYear9999 {
+		return time.Time{}
 	}
-	return t.expires
+	return time.Unix(int64(seconds), 0)
 }
 
-// ExpiresAt returns the claim exp; false if there is none, or none that is a time.
-func (t Token) ExpiresAt() (time.Time, bool) {
-	seconds, ok := t.claims["exp"].(float64)
-	// The bound keeps the conversion below defined: it is the last second of the year 9999.
-	if !ok || seconds < 0 || seconds > 253402300799 {
-		return time.Time{}, false
-	}
-	return time.Unix(int64(seconds), 0), true
-}
-
-// Claim is a claim of a token, as text.
-type Claim struct {
-	Name, Text string
-	// List tells whether the claim is a list; Text then joins its items with commas.
-	List bool
-	// Altered tells whether Text is not quite what the claim says, because that does not fit a log.
-	Altered bool
-}
-
-// Testable returns the claims that a trust policy can compare with a text, aud and sub first, then by name. Left out are
-// iss, which the policy's principal stands for, the times, and jti, which is no other token's.
-func (t Token) Testable() []Claim {
-	var claims []Claim
-	for _, name := range slices.Sorted(maps.Keys(t.claims)) {
-		switch name {
-		case "iss", "iat", "nbf", "exp", "jti", "aud", "sub":
-			continue
-		}
-		claims = append(claims, claimOf(name, t.claims[name]))
-	}
-	for _, name := range []string{"sub", "aud"} {
-		if value, found := t.claims[name]; found {
-			claims = append([]Claim{claimOf(name, value)}, claims...)
+// policyClaims returns the claims that a trust policy can compare with a value. Left out are iss, which the policy names as its
+// principal, the times, and jti, which is different in every token.
+func policyClaims(claims map[string]any) []idtoken.Claim {
+	first := []string{"aud", "sub"}
+	var all []idtoken.Claim
+	for _, name := range append(first, slices.Sorted(maps.Keys(claims))...) {
+		value, found := claims[name]
+		isListed := slices.ContainsFunc(all, func(c idtoken.Claim) bool { return c.Name == name })
+		if found && !isListed && !slices.Contains([]string{"iss", "iat", "nbf", "exp", "jti"}, name) {
+			all = append(all, claim(name, value))
 		}
 	}
-	return claims
+	return all
 }
 
-// claimOf makes a claim fit for a log: of one line, and of a length that does not fill it.
-func claimOf(name string, value any) Claim {
+// claim makes a claim fit for a log: on one line, and short.
+func claim(name string, value any) idtoken.Claim {
 	const longest = 200
 
-	claim := Claim{Name: text.OneLine(name, longest)}
+	c := idtoken.Claim{Name: text.OneLine(name, longest)}
+	var full string
 	switch v := value.(type) {
 	case string:
-		claim.Text = v
+		full = v
 	case []any:
-		claim.List = true
-		texts := make([]string, 0, len(v))
+		c.IsList = true
+		items := make([]string, 0, len(v))
 		for _, item := range v {
-			texts = append(texts, fmt.Sprint(item))
+			items = append(items, fmt.Sprint(item))
 		}
-		claim.Text = strings.Join(texts, ",")
+		full = strings.Join(items, ",")
 	case nil:
 	default:
-		text, _ := json.Marshal(v)
-		claim.Text = string(text)
+		encoded, _ := json.Marshal(v) // what was decoded from JSON can be encoded
+		full = string(encoded)
 	}
-	shown := text.OneLine(claim.Text, longest)
-	claim.Text, claim.Altered = shown, shown != claim.Text
-	return claim
-}
-
-// String says what the token is without showing it.
-func (t Token) String() string {
-	return fmt.Sprintf("identity token of %q for %s", t.Issuer(), text.OneLine(fmt.Sprintf("%q", t.Audience()), maxMessage))
+	c.Value = text.OneLine(full, longest)
+	c.IsAltered = c.Value != full
+	return c
 }

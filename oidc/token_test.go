@@ -12,7 +12,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
 )
 
-// token makes a JSON Web Token of a payload, with a signature that nobody made.
+// token returns a JSON Web Token with a payload and a meaningless signature.
 func token(payload string) string {
 	part := base64.RawURLEncoding.EncodeToString
 	return part([]byte(`{"alg":"RS256"}`)) + "." + part([]byte(payload)) + "." + part([]byte("signature"))
@@ -23,17 +23,17 @@ func TestParseToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := parsed.Issuer(); got != "https://token.builds.bitrise.io" {
-		t.Errorf("issuer %s", got)
+	if got := parsed.Issuer; got != "https://token.builds.bitrise.io" {
+		t.Errorf("got issuer %s", got)
 	}
-	if got := parsed.Audience(); !slices.Equal(got, []string{"sts.amazonaws.com"}) {
-		t.Errorf("audience %v", got)
+	if got := parsed.Audience; !slices.Equal(got, []string{"sts.amazonaws.com"}) {
+		t.Errorf("got audience %v", got)
 	}
-	if got, ok := parsed.ExpiresAt(); !ok || !got.Equal(time.Unix(1700000000, 0)) || !parsed.Expires().Equal(got) {
-		t.Errorf("expires %v, %v", got, ok)
+	if !parsed.Expires.Equal(time.Unix(1700000000, 0)) {
+		t.Errorf("got the expiration %v", parsed.Expires)
 	}
 	if got := fmt.Sprintf("%v %+v %#v", parsed, parsed, parsed); strings.Contains(got, "eyJ") {
-		t.Errorf("the token shows: %s", got)
+		t.Errorf("the token is printed: %s", got)
 	}
 }
 
@@ -42,14 +42,14 @@ func TestTokenClaimsOfOtherShapes(t *testing.T) {
 		`{"aud":["a","b"]}`: {"a", "b"}, `{"aud":["a",1]}`: {"a"}, `{"aud":7}`: nil, `{}`: nil,
 	} {
 		parsed, err := oidc.ParseToken(secret.New(token(payload)))
-		if err != nil || !slices.Equal(parsed.Audience(), want) {
-			t.Errorf("%s: audience %v, %v", payload, parsed.Audience(), err)
+		if err != nil || !slices.Equal(parsed.Audience, want) {
+			t.Errorf("%s: got audience %v, %v", payload, parsed.Audience, err)
 		}
 	}
 	for _, payload := range []string{`{}`, `{"exp":"soon"}`, `{"exp":-1}`, `{"exp":1e300}`} {
 		parsed, err := oidc.ParseToken(secret.New(token(payload)))
-		if at, ok := parsed.ExpiresAt(); err != nil || ok {
-			t.Errorf("%s: expires %v, %v", payload, at, err)
+		if err != nil || !parsed.Expires.IsZero() {
+			t.Errorf("%s: got the expiration %v, %v", payload, parsed.Expires, err)
 		}
 	}
 }
@@ -64,8 +64,8 @@ func TestParseTokenRefusals(t *testing.T) {
 		"payload null": parts[0] + ".bnVsbA." + parts[2], "signature not base64url": parts[0] + "." + parts[1] + ".secret+/secret", "too long": valid + strings.Repeat("x", 20000),
 	} {
 		_, err := oidc.ParseToken(secret.New(text))
-		if err == nil || !strings.HasPrefix(err.Error(), "not a JSON Web Token") {
-			t.Errorf("%s: %v", name, err)
+		if err == nil || !strings.HasPrefix(err.Error(), "must be a JSON Web Token") {
+			t.Errorf("%s: got %v", name, err)
 		}
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: the error quotes the token: %v", name, err)
@@ -81,14 +81,13 @@ func FuzzParseToken(f *testing.F) {
 		parsed, err := oidc.ParseToken(secret.New(text))
 		if err != nil {
 			if len(err.Error()) > 200 {
-				t.Errorf("an error of %d bytes", len(err.Error()))
+				t.Errorf("got an error of %d bytes", len(err.Error()))
 			}
 			return
 		}
-		if parsed.Text().Reveal() != text {
-			t.Error("the token is not what was parsed")
+		if parsed.Text.Reveal() != text {
+			t.Error("the token's text differs from the input")
 		}
-		_, _, _ = parsed.Issuer(), parsed.Audience(), parsed.Expires()
 	})
 }
 
@@ -102,17 +101,17 @@ func TestParseBuildURL(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"http://app.bitrise.io/x": "https wanted", "http://127.0.0.1.evil.example/": "https wanted", "http://localhost.evil.example": "https wanted", "http://evillocalhost/": "https wanted",
-		"ftp://x/": "starts with https://", "app.bitrise.io/build/1": "starts with https://", "https:///x": "with a host", "https://": "with a host",
-		"https://user:hunter2hunter2@app.bitrise.io/": "without user and password", "https://x/?q=1": "without query", "https://x/#f": "without query", "https://x/?": "without query",
-		"https://x/%zz": "not a URL", "https://x y/": "not a URL", "://": "not a URL",
+		"http://app.bitrise.io/x": "must use https", "http://127.0.0.1.evil.example/": "must use https", "http://localhost.evil.example": "must use https", "http://evillocalhost/": "must use https",
+		"ftp://x/": "starts with https://", "app.bitrise.io/build/1": "starts with https://", "https:///x": "URL with a host", "https://": "URL with a host",
+		"https://user:hunter2hunter2@app.bitrise.io/": "without a user name and password", "https://x/?q=1": "without a query", "https://x/#f": "without a query", "https://x/?": "without a query",
+		"https://x/%zz": "must be a URL", "https://x y/": "must be a URL", "://": "must be a URL",
 	} {
 		_, err := oidc.ParseBuildURL(in)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", in, err, want)
 		}
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("the error shows a password: %v", err)
+			t.Errorf("the error contains a password: %v", err)
 		}
 	}
 }
@@ -127,11 +126,11 @@ func FuzzParseBuildURL(f *testing.F) {
 			return
 		}
 		if again, err := oidc.ParseBuildURL(parsed.String()); err != nil || again != parsed {
-			t.Errorf("%q became %q, which becomes %q, %v", in, parsed, again, err)
+			t.Errorf("%q was parsed as %q, which is parsed as %q, %v", in, parsed, again, err)
 		}
 		if !strings.HasPrefix(parsed.String(), "https://") && !strings.HasPrefix(parsed.String(), "http://127.") &&
 			!strings.HasPrefix(parsed.String(), "http://[") && !strings.HasPrefix(strings.ToLower(parsed.String()), "http://localhost") {
-			t.Errorf("%q was taken as %q", in, parsed)
+			t.Errorf("%q was parsed as %q", in, parsed)
 		}
 	})
 }

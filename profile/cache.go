@@ -3,10 +3,10 @@ package profile
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"os"
+	"fmt"
 	"time"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
@@ -14,121 +14,108 @@ import (
 // Cache keeps one session's credentials for all processes that use it.
 type Cache struct{ path, lock string }
 
-// cacheVersion is that of the cache's file; what another version wrote is not read.
-const cacheVersion = 1
-
-// entry is what the cache's file holds.
+// entry is the content of the cache.
 type entry struct {
-	Credentials
-	// Obtained is when the credentials were handed out, so that Expires tells how long they live.
+	credentials.Credentials
+	// Obtained is when the credentials were obtained, and so the beginning of their lifetime.
 	Obtained time.Time
 }
 
-// spare is how long before their end credentials are no longer handed out: five minutes, which is more than a clock may be
-// wrong and a call may wait to be sent again. Sessions of AWS live a quarter of an hour at least; of one that lives less,
-// it is a third.
-func (e entry) spare() time.Duration {
-	const most = 5 * time.Minute
-	return min(most, e.Expires.Sub(e.Obtained)/3)
+// refreshWindow is the time before the expiry in which the cache renews credentials: five minutes, which is more than a clock
+// may be wrong and a call may wait for its retries. AWS's sessions last at least 15 minutes; for shorter ones, it is a third.
+func (e entry) refreshWindow() time.Duration {
+	const longest = 5 * time.Minute
+	return min(longest, e.Expires.Sub(e.Obtained)/3)
 }
 
-func (e entry) found() bool { return !e.AccessKeyID.IsEmpty() }
+func (e entry) isEmpty() bool { return e.AccessKeyID.IsEmpty() }
 
-// fresh tells whether the credentials are to be handed out.
-func (e entry) fresh(now time.Time) bool {
-	return e.found() && (e.Expires.IsZero() || now.Before(e.Expires.Add(-e.spare())))
+// needsRefresh reports whether there are no credentials, or the refresh window has begun.
+func (e entry) needsRefresh(now time.Time) bool {
+	return e.isEmpty() || !e.Expires.IsZero() && !now.Before(e.Expires.Add(-e.refreshWindow()))
 }
 
-// living tells whether the credentials still work.
-func (e entry) living(now time.Time) bool {
-	return e.found() && (e.Expires.IsZero() || now.Before(e.Expires))
+// isUsable reports whether AWS still accepts the credentials.
+func (e entry) isUsable(now time.Time) bool {
+	return !e.isEmpty() && (e.Expires.IsZero() || now.Before(e.Expires))
 }
 
-// told is the end that is told to SDKs, which come back then. It lies between the time from which the cache renews and the
-// true end: later than the former, or an SDK would get credentials that it takes for ended already, which botocore does
-// not forgive; earlier than the latter, since AWS's SDK for Go signs with what it has up to the last moment.
-func (e entry) told() time.Time {
+// expiration is the expiry to report to SDKs, which then ask again: in the middle of the refresh window. If it were at its
+// beginning, an SDK could get credentials that have expired already, which botocore takes for an error; at its end, the SDK
+// for Go would sign with credentials that expire on their way.
+func (e entry) expiration() time.Time {
 	if e.Expires.IsZero() {
 		return time.Time{}
 	}
-	return e.Expires.Add(-e.spare() / 2)
+	return e.Expires.Add(-e.refreshWindow() / 2)
 }
 
-// Renewal gets the credentials of a session anew.
-type Renewal func(ctx context.Context) (Credentials, error)
+// answer returns credentials that do not need to be renewed yet.
+func (e entry) answer() Answer {
+	return Answer{Credentials: e.Credentials, Expiration: e.expiration()}
+}
 
-// Answer is what a [Cache] hands out.
+// Renewal obtains new credentials for a session.
+type Renewal func(ctx context.Context) (credentials.Credentials, error)
+
+// Answer is what a [Cache] returns.
 type Answer struct {
-	Credentials
-	// Told is the end to tell to whoever asks; zero: none.
-	Told time.Time
-	// Problem is why these credentials, which still work, could not be replaced by new ones, or new ones could not be kept;
+	credentials.Credentials
+	// Expiration is the expiry to report to the process that asks, before the credentials really expire; zero for long-lived keys.
+	Expiration time.Time
+	// Problem says that the credentials, which are still valid, could not be renewed, or that new ones could not be cached, and why;
 	// nil if all is well.
 	Problem error
 }
 
-// brief is how long a renewal, or the wait for one, may take for somebody who has credentials to go on with.
-const brief = 15 * time.Second
-
-// Get hands out the cached credentials until shortly before their end. From then on one caller of all processes renews
-// them, while the others wait for it, or for the end of ctx. If that fails, or takes long, and the old ones still work, they
-// are handed out.
+// Get returns the cached credentials until their refresh window begins. Then one of the processes renews them, while the others
+// wait for it, or until ctx is done. If that fails or takes too long, credentials that have not expired are returned with the
+// problem.
 func (c Cache) Get(ctx context.Context, now func() time.Time, renew Renewal) (Answer, error) {
+	// optionalRenewalTimeout is how long to wait for a renewal as long as the old credentials are valid.
+	const optionalRenewalTimeout = 15 * time.Second
+
 	cached := c.read()
-	if cached.fresh(now()) {
-		return Answer{Credentials: cached.Credentials, Told: cached.told()}, nil
+	if !cached.needsRefresh(now()) {
+		return cached.answer(), nil
 	}
-	if cached.living(now()) {
+	if cached.isUsable(now()) {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, brief)
+		ctx, cancel = context.WithTimeout(ctx, optionalRenewalTimeout)
 		defer cancel()
 	}
 	unlock, err := sharedfile.LockFile(ctx, c.lock)
 	if err != nil {
-		return cached.orElse(now(), err)
+		return cached.orError(now(), err)
 	}
 	defer unlock()
-	if cached = c.read(); cached.fresh(now()) {
-		return Answer{Credentials: cached.Credentials, Told: cached.told()}, nil
+	if cached = c.read(); !cached.needsRefresh(now()) {
+		return cached.answer(), nil
 	}
-	credentials, err := renew(ctx)
+	renewed, err := renew(ctx)
 	if err != nil {
-		return cached.orElse(now(), err)
+		return cached.orError(now(), err)
 	}
-	renewed := entry{Credentials: credentials, Obtained: now()}
-	return Answer{Credentials: credentials, Told: renewed.told(), Problem: c.write(renewed)}, nil
+	current := entry{Credentials: renewed, Obtained: now()}
+	answer := current.answer()
+	if err := sharedfile.Replace(c.path, current.encode(), secretMode); err != nil {
+		answer.Problem = fmt.Errorf("could not cache the new credentials, so they are renewed each time: %w", err)
+	}
+	return answer, nil
 }
 
-// orElse is the answer where there are no new credentials: the old ones, as long as they work.
-func (e entry) orElse(now time.Time, err error) (Answer, error) {
-	if !e.living(now) {
+// orError returns the old credentials if they have not expired.
+func (e entry) orError(now time.Time, err error) (Answer, error) {
+	if !e.isUsable(now) {
 		return Answer{}, err
 	}
-	return Answer{Credentials: e.Credentials, Told: e.Expires, Problem: err}, nil
-}
-
-// Store puts credentials into the cache that were obtained now.
-func (c Cache) Store(ctx context.Context, credentials Credentials, now time.Time) error {
-	unlock, err := sharedfile.LockFile(ctx, c.lock)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	return c.write(entry{Credentials: credentials, Obtained: now})
-}
-
-// remove empties the cache. The lock's file stays, because somebody may be waiting at it.
-func (c Cache) remove(ctx context.Context) error {
-	unlock, err := lockFileSoon(ctx, c.lock)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	return os.Remove(c.path)
+	return Answer{
+		Credentials: e.Credentials, Expiration: e.Expires,
+		Problem: fmt.Errorf("could not renew the credentials, which expire at %s: %w", e.Expires.UTC().Format(time.RFC3339), err),
+	}, nil
 }
 
 type cacheFile struct {
-	Version         int       `json:"version"`
 	AccessKeyID     string    `json:"access_key_id"`
 	SecretAccessKey string    `json:"secret_access_key"`
 	SessionToken    string    `json:"session_token,omitempty"`
@@ -136,28 +123,23 @@ type cacheFile struct {
 	Expires         time.Time `json:"expires,omitzero"`
 }
 
-// write replaces the file. The caller holds the lock.
-func (c Cache) write(e entry) error {
-	sharedfile.Sweep(c.path)
-	content, err := json.Marshal(cacheFile{
-		Version: cacheVersion, AccessKeyID: e.AccessKeyID.Reveal(), SecretAccessKey: e.SecretAccessKey.Reveal(), SessionToken: e.SessionToken.Reveal(),
+func (e entry) encode() []byte {
+	content, _ := json.Marshal(cacheFile{ // fails only for years of more than four digits, and then nothing is cached
+		AccessKeyID: e.AccessKeyID.Reveal(), SecretAccessKey: e.SecretAccessKey.Reveal(), SessionToken: e.SessionToken.Reveal(),
 		Obtained: e.Obtained.UTC(), Expires: e.Expires.UTC(),
 	})
-	if err != nil {
-		return errors.New("the credentials' times cannot be written")
-	}
-	return sharedfile.Replace(c.path, content, secretMode)
+	return content
 }
 
-// read returns what the file holds; nothing if it is absent, or is not to be read: then the credentials are renewed, and
-// the file with them.
+// read returns the cached credentials; none if the file does not exist or is damaged: then they are renewed, and the file is
+// replaced.
 func (c Cache) read() entry {
 	content, err := sharedfile.Read(c.path)
 	var file cacheFile
-	if err != nil || json.Unmarshal(content, &file) != nil || file.Version != cacheVersion || file.SecretAccessKey == "" {
+	if err != nil || json.Unmarshal(content, &file) != nil || file.SecretAccessKey == "" {
 		return entry{}
 	}
-	return entry{Obtained: file.Obtained, Credentials: Credentials{
+	return entry{Obtained: file.Obtained, Credentials: credentials.Credentials{
 		AccessKeyID: secret.New(file.AccessKeyID), SecretAccessKey: secret.New(file.SecretAccessKey), SessionToken: secret.New(file.SessionToken),
 		Expires: file.Expires,
 	}}

@@ -13,127 +13,127 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
-func noon() time.Time { return time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC) }
-
-func at(d time.Duration) func() time.Time { return func() time.Time { return noon().Add(d) } }
-
-func testCredentials(id string, life time.Duration) Credentials {
-	c := Credentials{AccessKeyID: secret.New(id), SecretAccessKey: secret.New("canary-secret"), SessionToken: secret.New("canary-token")}
-	if life != 0 {
-		c.Expires = noon().Add(life)
-	}
-	return c
-}
-
-func testCache(t *testing.T) Cache {
+// testCache returns a cache that contains credentials obtained at noon.
+func testCache(t *testing.T, c credentials.Credentials) Cache {
 	t.Helper()
-	return Folder{path: t.TempDir()}.Cache(Settings{}.Key())
+	cache := Folder{root: t.TempDir(), version: "v"}.Cache(Settings{}.Key())
+	write(t, cache.path, string(entry{Credentials: c, Obtained: noon()}.encode()))
+	return cache
 }
 
-func never(t *testing.T) Renewal {
-	return func(context.Context) (Credentials, error) {
-		t.Helper()
-		t.Error("good credentials were renewed")
-		return Credentials{}, errors.New("not to be called")
-	}
-}
-
-// Credentials are handed out until five minutes before their end, or a third of a life that is shorter than those of AWS.
-func TestWhenTheCacheRenews(t *testing.T) {
-	for _, row := range []struct {
-		life, last, told time.Duration
+func TestRefreshWindow(t *testing.T) {
+	for name, test := range map[string]struct {
+		lifetime, windowBegins, expiration time.Duration
 	}{
-		{time.Hour, 55 * time.Minute, time.Hour - 150*time.Second},
-		{12 * time.Hour, 12*time.Hour - 5*time.Minute, 12*time.Hour - 150*time.Second},
-		{15 * time.Minute, 10 * time.Minute, 15*time.Minute - 150*time.Second},
-		{3 * time.Second, 2 * time.Second, 2500 * time.Millisecond},
+		"an hour":         {time.Hour, 55 * time.Minute, time.Hour - 150*time.Second},
+		"twelve hours":    {12 * time.Hour, 12*time.Hour - 5*time.Minute, 12*time.Hour - 150*time.Second},
+		"fifteen minutes": {15 * time.Minute, 10 * time.Minute, 15*time.Minute - 150*time.Second},
+		"twelve minutes":  {12 * time.Minute, 8 * time.Minute, 10 * time.Minute},
+		"three seconds":   {3 * time.Second, 2 * time.Second, 2500 * time.Millisecond},
 	} {
-		cache := testCache(t)
-		if err := cache.Store(t.Context(), testCredentials("old", row.life), noon()); err != nil {
-			t.Fatal(err)
-		}
-		answer, err := cache.Get(t.Context(), at(row.last-time.Millisecond), never(t))
-		if err != nil || answer.AccessKeyID.Reveal() != "old" || !answer.Told.Equal(noon().Add(row.told)) {
-			t.Errorf("%s: %s told, %v", row.life, answer.Told, err)
-		}
-		answer, err = cache.Get(t.Context(), at(row.last), func(context.Context) (Credentials, error) { return testCredentials("new", 2*row.life), nil })
-		if err != nil || answer.AccessKeyID.Reveal() != "new" || answer.Problem != nil {
-			t.Errorf("%s: %+v, %v", row.life, answer, err)
-		}
-		// botocore does not forgive an end that has passed already; the true one is later than what is told.
-		if now := at(row.last)(); !answer.Told.After(now) || !answer.Told.Before(answer.Expires) {
-			t.Errorf("%s: %s is told at %s, the end is %s", row.life, answer.Told, now, answer.Expires)
-		}
-		if again, err := cache.Get(t.Context(), at(row.last), never(t)); err != nil || again.AccessKeyID.Reveal() != "new" {
-			t.Errorf("%s: the new ones were not kept: %v", row.life, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			cache := testCache(t, testCredentials("old", test.lifetime))
+			answer, err := cache.Get(t.Context(), at(test.windowBegins-time.Millisecond), never(t))
+			if err != nil || answer.AccessKeyID.Reveal() != "old" || !answer.Expiration.Equal(noon().Add(test.expiration)) {
+				t.Errorf("got %+v, %v", answer, err)
+			}
+			answer, err = cache.Get(t.Context(), at(test.windowBegins), renewed(2*test.lifetime))
+			if err != nil || answer.AccessKeyID.Reveal() != "new" || answer.Problem != nil {
+				t.Errorf("got %+v, %v", answer, err)
+			}
+			// botocore treats expired credentials as an error.
+			if now := at(test.windowBegins)(); !answer.Expiration.After(now) || !answer.Expiration.Before(answer.Expires) {
+				t.Errorf("at %s: got the reported expiration %s; the real one is %s", now, answer.Expiration, answer.Expires)
+			}
+			answer, err = cache.Get(t.Context(), at(test.windowBegins), never(t))
+			if err != nil || answer.AccessKeyID.Reveal() != "new" || answer.SecretAccessKey.Reveal() != "canary-secret" ||
+				answer.SessionToken.Reveal() != "canary-token" {
+				t.Errorf("the new credentials were not cached: %v", err)
+			}
+		})
 	}
 }
 
-// Keys that do not end are handed out without an end.
 func TestLongLivedKeys(t *testing.T) {
-	cache := testCache(t)
-	if err := cache.Store(t.Context(), Credentials{AccessKeyID: secret.New("AKIA"), SecretAccessKey: secret.New("canary")}, noon()); err != nil {
-		t.Fatal(err)
-	}
+	cache := testCache(t, credentials.Credentials{AccessKeyID: secret.New("AKIA"), SecretAccessKey: secret.New("canary")})
 	answer, err := cache.Get(t.Context(), at(10000*time.Hour), never(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var output bytes.Buffer
 	if err := Print(&output, answer); err != nil || output.String() != `{"Version":1,"AccessKeyId":"AKIA","SecretAccessKey":"canary"}`+"\n" {
-		t.Errorf("%s, %v", output.String(), err)
+		t.Errorf("got %s, %v", output.String(), err)
 	}
 }
 
 func TestPrint(t *testing.T) {
 	var output bytes.Buffer
-	if err := Print(&output, Answer{Credentials: testCredentials("ASIA", time.Hour), Told: noon().Add(1500 * time.Millisecond)}); err != nil {
+	answer := Answer{Credentials: testCredentials("ASIA", time.Hour), Expiration: noon().Add(1500*time.Millisecond + time.Microsecond)}
+	if err := Print(&output, answer); err != nil {
 		t.Fatal(err)
 	}
 	var got map[string]any
 	if err := json.Unmarshal(output.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got["Version"] != 1.0 || got["AccessKeyId"] != "ASIA" || got["SecretAccessKey"] != "canary-secret" || got["SessionToken"] != "canary-token" || got["Expiration"] != "2026-07-01T12:00:01.5Z" || len(got) != 5 {
+	want := map[string]any{
+		"Version": 1.0, "AccessKeyId": "ASIA", "SecretAccessKey": "canary-secret", "SessionToken": "canary-token",
+		"Expiration": "2026-07-01T12:00:01.5Z",
+	}
+	for name, value := range want {
+		if got[name] != value {
+			t.Errorf("%s: got %v, want %v", name, got[name], value)
+		}
+	}
+	if len(got) != len(want) {
 		t.Errorf("got %v", got)
 	}
 }
 
-// What fails leaves the old credentials in use as long as they work, and says so; then it is an error.
 func TestRenewalThatFails(t *testing.T) {
-	cache := testCache(t)
 	broken := errors.New("broken")
-	failing := func(context.Context) (Credentials, error) { return Credentials{}, broken }
-	if _, err := cache.Get(t.Context(), at(0), failing); !errors.Is(err, broken) {
-		t.Errorf("without any: %v", err)
+	failing := func(context.Context) (credentials.Credentials, error) { return credentials.Credentials{}, broken }
+	empty := Folder{root: t.TempDir(), version: "v"}.Cache(Settings{}.Key())
+	if _, err := empty.Get(t.Context(), at(0), failing); !errors.Is(err, broken) {
+		t.Errorf("without credentials: got %v", err)
 	}
-	if err := cache.Store(t.Context(), testCredentials("old", time.Hour), noon()); err != nil {
-		t.Fatal(err)
-	}
-	answer, err := cache.Get(t.Context(), at(59*time.Minute), failing)
-	if err != nil || answer.AccessKeyID.Reveal() != "old" || !answer.Told.Equal(answer.Expires) || !errors.Is(answer.Problem, broken) {
-		t.Errorf("%+v, %v", answer, err)
+	cache := testCache(t, testCredentials("old", time.Hour))
+	answer, err := cache.Get(t.Context(), at(time.Hour-time.Millisecond), failing)
+	if err != nil || answer.AccessKeyID.Reveal() != "old" || !answer.Expiration.Equal(answer.Expires) || !errors.Is(answer.Problem, broken) ||
+		answer.Problem.Error() != "could not renew the credentials, which expire at 2026-07-01T13:00:00Z: broken" {
+		t.Errorf("before the expiration: got %+v, %v", answer, err)
 	}
 	if _, err := cache.Get(t.Context(), at(time.Hour), failing); !errors.Is(err, broken) {
-		t.Errorf("after their end: %v", err)
+		t.Errorf("after the expiration: got %v", err)
 	}
 }
 
-// Whoever waits for another one's renewal does so as long as its context, and takes the old credentials if they work.
-func TestWaitingEndsWithItsContext(t *testing.T) {
-	cache := testCache(t)
-	if err := cache.Store(t.Context(), testCredentials("old", time.Hour), noon()); err != nil {
+// New credentials are returned even if they cannot be cached.
+func TestCacheThatCannotBeWritten(t *testing.T) {
+	cache := testCache(t, credentials.Credentials{})
+	if err := errors.Join(os.Remove(cache.path), os.MkdirAll(filepath.Join(cache.path, "folder"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
+	answer, err := cache.Get(t.Context(), at(0), renewed(time.Hour))
+	if err != nil || answer.AccessKeyID.Reveal() != "new" || answer.Problem == nil ||
+		!strings.HasPrefix(answer.Problem.Error(), "could not cache the new credentials") {
+		t.Errorf("got %+v, %v", answer, err)
+	}
+}
+
+// A process stops waiting for another one's renewal when its context is done, and returns the old credentials if they are valid.
+func TestWaitForARenewal(t *testing.T) {
+	cache := testCache(t, testCredentials("old", time.Hour))
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := cache.Get(t.Context(), at(time.Hour), func(context.Context) (Credentials, error) {
-		if answer, err := cache.Get(ended, at(59*time.Minute), never(t)); err != nil || answer.AccessKeyID.Reveal() != "old" {
-			t.Errorf("%+v, %v", answer, err)
+	_, err := cache.Get(t.Context(), at(time.Hour), func(context.Context) (credentials.Credentials, error) {
+		answer, err := cache.Get(ended, at(59*time.Minute), never(t))
+		if err != nil || answer.AccessKeyID.Reveal() != "old" || answer.Problem == nil {
+			t.Errorf("got %+v, %v", answer, err)
 		}
 		if _, err := cache.Get(ended, at(time.Hour), never(t)); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
@@ -145,81 +145,63 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// Whoever has credentials to go on with does not wait for as long as the caller would.
-func TestRenewalIsBriefWhileTheOldOnesWork(t *testing.T) {
-	for _, row := range []struct {
-		at      time.Duration
-		bounded bool
-	}{{59 * time.Minute, true}, {time.Hour, false}} {
-		cache := testCache(t)
-		if err := cache.Store(t.Context(), testCredentials("old", time.Hour), noon()); err != nil {
-			t.Fatal(err)
-		}
-		_, err := cache.Get(t.Context(), at(row.at), func(ctx context.Context) (Credentials, error) {
-			if _, bounded := ctx.Deadline(); bounded != row.bounded {
-				t.Errorf("after %s: bounded %v, want %v", row.at, bounded, row.bounded)
+func TestRenewalHasADeadlineWhileCredentialsAreValid(t *testing.T) {
+	for name, test := range map[string]struct {
+		lifetime, at time.Duration
+		hasDeadline  bool
+	}{
+		"valid":   {time.Hour, 59 * time.Minute, true},
+		"expired": {time.Hour, time.Hour, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cache := testCache(t, testCredentials("old", test.lifetime))
+			_, err := cache.Get(t.Context(), at(test.at), func(ctx context.Context) (credentials.Credentials, error) {
+				deadline, hasDeadline := ctx.Deadline()
+				if hasDeadline != test.hasDeadline || hasDeadline && time.Until(deadline) > 15*time.Second {
+					t.Errorf("got %s, %v", deadline, hasDeadline)
+				}
+				return testCredentials("new", 2*time.Hour), nil
+			})
+			if err != nil {
+				t.Error(err)
 			}
-			return testCredentials("new", 2*time.Hour), nil
 		})
-		if err != nil {
-			t.Error(err)
-		}
 	}
 }
 
-func TestOneRenewsAndTheRestWait(t *testing.T) {
-	cache := testCache(t)
+func TestOneProcessRenews(t *testing.T) {
+	cache := testCache(t, credentials.Credentials{})
 	var renewals atomic.Int32
 	var group sync.WaitGroup
 	for range 50 {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			answer, err := cache.Get(t.Context(), at(0), func(context.Context) (Credentials, error) {
+			answer, err := cache.Get(t.Context(), at(0), func(context.Context) (credentials.Credentials, error) {
 				renewals.Add(1)
 				return testCredentials("new", time.Hour), nil
 			})
 			if err != nil || answer.AccessKeyID.Reveal() != "new" {
-				t.Errorf("%+v, %v", answer, err)
+				t.Errorf("got %+v, %v", answer, err)
 			}
 		}()
 	}
 	group.Wait()
 	if renewals.Load() != 1 {
-		t.Errorf("%d renewals", renewals.Load())
+		t.Errorf("got %d renewals, want 1", renewals.Load())
 	}
 }
 
-// What is not to be read is replaced.
-func TestBrokenCache(t *testing.T) {
-	for _, content := range []string{"", "{", "null", "[]", `{"version":2,"secret_access_key":"x"}`, `{"version":1}`, strings.Repeat("x", 1<<16)} {
-		cache := testCache(t)
-		if err := os.MkdirAll(filepath.Dir(cache.path), 0o700); err != nil {
-			t.Fatal(err)
-		}
+func TestDamagedCache(t *testing.T) {
+	for _, content := range []string{"", "{", "null", "[]", `{"access_key_id":"x"}`, `{"secret_access_key":"x"}`, strings.Repeat("x", 1<<16)} {
+		cache := testCache(t, credentials.Credentials{})
 		write(t, cache.path, content)
-		answer, err := cache.Get(t.Context(), at(0), func(context.Context) (Credentials, error) { return testCredentials("new", time.Hour), nil })
-		if err != nil || answer.AccessKeyID.Reveal() != "new" {
-			t.Errorf("%q: %v", content, err)
+		if answer, err := cache.Get(t.Context(), at(0), renewed(time.Hour)); err != nil || answer.AccessKeyID.Reveal() != "new" {
+			t.Errorf("%q: got %v", content, err)
 		}
 		if _, err := cache.Get(t.Context(), at(0), never(t)); err != nil {
-			t.Errorf("%q: %v", content, err)
+			t.Errorf("%q: got %v", content, err)
 		}
-	}
-}
-
-// What a process that was killed has left is gone with the next renewal.
-func TestLeftoversOfKilledProcesses(t *testing.T) {
-	cache := testCache(t)
-	if err := os.MkdirAll(filepath.Dir(cache.path), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	left := filepath.Join(filepath.Dir(cache.path), "."+filepath.Base(cache.path)+".authenticate-with-aws-123")
-	write(t, left, `{"version":1,"access`)
-	if err := cache.Store(t.Context(), testCredentials("new", time.Hour), noon()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(left); err == nil {
-		t.Error("it is still there")
+		checkMode(t, cache.path, 0o600)
 	}
 }

@@ -7,20 +7,32 @@ import (
 	"unicode/utf8"
 )
 
-// Command is a value of credential_process that every reader takes for the same program and argument.
+// Subcommand is the first argument of the program when it runs as a credential process; the session's key is the second.
+const Subcommand = "credential-process"
+
+// Command is a value of credential_process.
 type Command struct{ text string }
 
-// newCommand makes a command line. Readers split it in two ways: botocore like Python's shlex, most others by handing it to
-// sh -c. In double quotes both leave everything as it is but for " \ $ and `, so a path with one of those is an error. AWS's
-// SDK for Go takes the quotes off a value that begins and ends with one, hence the argument has none: a [Key] needs none.
+// newCommand returns a command line that all readers split into the same program and arguments. botocore splits it as
+// Python's shlex does; most others run it with sh -c. Readers that know nothing about quotes, or drop what follows them, need a
+// path without: it gets quotes only where it must. Only a single quote ends single quotes, and the SDKs for Go start a
+// comment at # or ; after a space, even in quotes.
 func newCommand(program string, key Key) (Command, error) {
-	bad := func(r rune) bool { return strings.ContainsRune("\"\\$`", r) || unicode.IsControl(r) }
-	if !utf8.ValidString(program) || strings.ContainsFunc(program, bad) {
-		return Command{}, fmt.Errorf("the path %q has a quote, a backslash, $, ` or a control character in it, which credential_process cannot carry; set HOME to a folder without", program)
+	const safePunctuation = "/._-+@%,:="
+
+	cannotQuote := func(r rune) bool { return r == '\'' || unicode.IsControl(r) }
+	if !utf8.ValidString(program) || strings.ContainsFunc(program, cannotQuote) ||
+		strings.Contains(program, " #") || strings.Contains(program, " ;") {
+		return Command{}, fmt.Errorf("the path %q must not contain a single quote, a control character, or # or ; after a space", program)
 	}
-	// AWS's SDK for Go takes the rest for a comment, quotes or not.
-	if strings.Contains(program, " #") || strings.Contains(program, " ;") {
-		return Command{}, fmt.Errorf("the path %q has a blank before # or ; in it, where a comment would begin; set HOME to a folder without", program)
+	needsQuotes := func(r rune) bool { return !isWordRune(r) && !strings.ContainsRune(safePunctuation, r) }
+	if strings.ContainsFunc(program, needsQuotes) {
+		program = "'" + program + "'"
 	}
-	return Command{text: `"` + program + `" ` + key.digest}, nil
+	return Command{text: program + " " + Subcommand + " " + key.digest}, nil
+}
+
+// runs reports whether the command runs the session of that key with the program of that version.
+func (c Command) runs(version string, key Key) bool {
+	return strings.Contains(c.text, version) && strings.Contains(c.text, key.digest)
 }

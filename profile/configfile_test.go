@@ -1,7 +1,7 @@
 package profile
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
 
 func testProfile(t *testing.T, name string) Profile {
@@ -24,11 +25,11 @@ func testProfile(t *testing.T, name string) Profile {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Profile{Name: parsed, Region: region, Command: Command{text: `"/p" KEY`}}
+	return Profile{Name: parsed, Region: region, Command: Command{text: "/p credential-process KEY"}}
 }
 
-// section is what is written for the profile bitrise.
-const section = beginMark + "\n[profile bitrise]\nregion = eu-west-1\ncredential_process = \"/p\" KEY\n" + endMark + "\n"
+// section is the text of the profile bitrise.
+const section = beginMark + "\n[profile bitrise]\nregion = eu-west-1\ncredential_process = /p credential-process KEY\n" + endMark + "\n"
 
 func testFile(t *testing.T, content string) ConfigFile {
 	t.Helper()
@@ -40,341 +41,442 @@ func testFile(t *testing.T, content string) ConfigFile {
 	return file
 }
 
-func write(t *testing.T, path, content string) {
+// add writes a profile to the file.
+func (f ConfigFile) add(t *testing.T, p Profile) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func read(t *testing.T, path string) string {
-	t.Helper()
-	content, err := os.ReadFile(path)
+	change, err := f.PrepareProfile(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(content)
+	commit(t, change)
 }
 
-func checkMode(t *testing.T, path string, want fs.FileMode) {
-	t.Helper()
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
-		t.Errorf("%s: mode %v wanted, got %v, %v", path, want, info, err)
+// The markers must stay the same, so that profiles of earlier versions are recognized.
+func TestMarks(t *testing.T) {
+	const old = "# Written by Authenticate with AWS, a Bitrise Step, which replaces the lines from here on:\n" +
+		"[profile bitrise]\nregion = x\ncredential_process = \"/p\" KEY\n# End of what Authenticate with AWS wrote.\n"
+	file := testFile(t, old)
+	file.add(t, testProfile(t, "bitrise"))
+	if got := read(t, file.path); got != section {
+		t.Errorf("got\n%s", got)
 	}
 }
 
-// All that stands in the file already stays where it is, byte for byte.
-func TestWriteKeepsEverythingElse(t *testing.T) {
-	crlf := func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
+func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
+
+func TestPrepareProfileKeepsEverythingElse(t *testing.T) {
 	other := strings.ReplaceAll(section, "bitrise", "another")
 	old := strings.ReplaceAll(section, "eu-west-1", "us-east-2")
-	for name, row := range map[string]struct{ before, after string }{
-		"no file":            {"", section},
-		"other profiles":     {"# mine\n[default]\nregion=x\n\n  [profile a]  ; odd\nkey = [profile bitrise]\n", "# mine\n[default]\nregion=x\n\n  [profile a]  ; odd\nkey = [profile bitrise]\n\n" + section},
-		"no line end":        {"[default]\nregion=x", "[default]\nregion=x\n\n" + section},
-		"CRLF":               {crlf("[default]\nregion=x\n"), crlf("[default]\nregion=x\n\n" + section)},
-		"CRLF, no line end":  {"[a]\r\nregion=x", crlf("[a]\nregion=x\n\n" + section)},
-		"its own, replaced":  {"# a\n" + old + "\n[default]\nregion=x", "# a\n" + section + "\n[default]\nregion=x"},
-		"its own, CRLF":      {crlf("# a\n" + old + "[default]\n"), crlf("# a\n" + section + "[default]\n")},
-		"its own, the same":  {section, section},
-		"another of its own": {other + "\n" + old, other + "\n" + section},
-		"no UTF-8":           {"# \xff\n[x\xff]\n", "# \xff\n[x\xff]\n\n" + section},
-		"similar names":      {"[bitrise]\n[profile bitrise2]\n[profile a bitrise]\n[sso-session bitrise]\n[services bitrise]\n[profile Bitrise]\n", "[bitrise]\n[profile bitrise2]\n[profile a bitrise]\n[sso-session bitrise]\n[services bitrise]\n[profile Bitrise]\n\n" + section},
+	odd := "# mine\n[default]\nregion=x\n\n  [profile a]  ; odd\nkey = [profile bitrise]\n"
+	similar := "[bitrise]\n[profile bitrise2]\n[profile a bitrise]\n[sso-session bitrise]\n[services bitrise]\n[profile Bitrise]\n"
+	for name, test := range map[string]struct{ before, after string }{
+		"no file":                {"", section},
+		"other profiles":         {odd, odd + "\n" + section},
+		"no line end":            {"[default]\nregion=x", "[default]\nregion=x\n\n" + section},
+		"only a line end":        {"\n", "\n\n" + section},
+		"CRLF":                   {crlf("[default]\nregion=x\n"), crlf("[default]\nregion=x\n\n" + section)},
+		"CRLF, no line end":      {"[a]\r\nregion=x", crlf("[a]\nregion=x\n\n" + section)},
+		"replaced":               {"# a\n" + old + "\n[default]\nregion=x", "# a\n" + section + "\n[default]\nregion=x"},
+		"replaced, CRLF":         {crlf("# a\n" + old + "[default]\n"), crlf("# a\n" + section + "[default]\n")},
+		"replaced, indented":     {"\t" + old, section},
+		"replaced, no line end":  {strings.TrimSuffix(old, "\n"), section},
+		"unchanged":              {section, section},
+		"after another profile":  {other + "\n" + old, other + "\n" + section},
+		"before another profile": {old + other, section + other},
+		"comments below":         {old + "\n# mine\n[a]\n", section + "\n# mine\n[a]\n"},
+		"comments above":         {"# mine\n\n" + old, "# mine\n\n" + section},
+		"similar names":          {similar, similar + "\n" + section},
+		"begin without an end":   {beginMark + "\n", beginMark + "\n\n" + section},
+		"end without a begin":    {endMark + "\n", endMark + "\n\n" + section},
+		"other end is missing":   {beginMark + "\n[profile other]\n" + old, beginMark + "\n[profile other]\n" + section},
+		"begin, no end, section": {"[a]\n" + beginMark + "\nb = c\n" + old, "[a]\n" + beginMark + "\nb = c\n" + section},
+		"settings of the user":   {beginMark + "\n[profile bitrise]\n# mine\noutput = json\n" + endMark + "\n", section},
 	} {
 		t.Run(name, func(t *testing.T) {
-			file := testFile(t, row.before)
-			undo, err := file.Write(t.Context(), testProfile(t, "bitrise"))
+			file := testFile(t, test.before)
+			change, err := file.PrepareProfile(testProfile(t, "bitrise"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := read(t, file.path); got != row.after {
-				t.Errorf("got:\n%q\nwant:\n%q", got, row.after)
+			if got, err := os.ReadFile(file.path); string(got) != test.before || (err != nil) != (test.before == "") {
+				t.Errorf("before the commit: got %q, %v", got, err)
 			}
-			if err := undo(); err != nil {
-				t.Fatal(err)
+			commit(t, change)
+			if got := read(t, file.path); got != test.after {
+				t.Errorf("got:\n%q\nwant:\n%q", got, test.after)
 			}
-			if got, err := os.ReadFile(file.path); string(got) != row.before || (err != nil) != (row.before == "") {
-				t.Errorf("after undo: %q, %v", got, err)
-			}
-			if entries, _ := os.ReadDir(filepath.Dir(file.path)); len(entries) > 1 {
-				t.Errorf("%v is left", entries)
+			if got := tree(t, filepath.Dir(file.path)); len(got) > 1 {
+				t.Errorf("left behind: %q", got)
 			}
 		})
 	}
 }
 
-// Each kind of reader finds its own section where a name has blanks; the default profile has none with the word profile.
 func TestHeaders(t *testing.T) {
+	const settings = "\nregion = eu-west-1\ncredential_process = /p credential-process KEY\n"
 	for name, want := range map[string]string{
-		"bitrise": "[profile bitrise]", "default": "[default]", "döner": "[profile döner]",
-		"my döner": "[profile \"my döner\"]\nregion = eu-west-1\ncredential_process = \"/p\" KEY\n[profile my döner]",
+		"bitrise": "[profile bitrise]" + settings, "default": "[default]" + settings, "döner": "[profile döner]" + settings,
+		"my döner": "[profile \"my döner\"]" + settings + "[profile my döner]" + settings,
 	} {
-		file := testFile(t, "")
-		for range 2 {
-			if _, err := file.Write(t.Context(), testProfile(t, name)); err != nil {
-				t.Fatal(err)
+		t.Run(name, func(t *testing.T) {
+			file := testFile(t, "")
+			for range 2 {
+				file.add(t, testProfile(t, name))
 			}
-		}
-		if got := read(t, file.path); !strings.Contains(got, "\n"+want+"\n") || strings.Count(got, beginMark) != 1 {
-			t.Errorf("%s: got\n%s", name, got)
-		}
+			if got := read(t, file.path); got != beginMark+"\n"+want+endMark+"\n" {
+				t.Errorf("got\n%s", got)
+			}
+		})
 	}
 }
 
-// Where the Step did not write the section, or a reader might take another one, the file stays as it is.
-func TestWriteLeavesWhatIsNotItsOwn(t *testing.T) {
+// forbiddenFiles returns configuration files in which the Step must not write or remove a profile, with the reason.
+func forbiddenFiles() map[string]struct{ profile, content, want, advice string } {
+	const correct = "Correct the file, or set AWS_CONFIG_FILE to another one for this workflow."
+	const rename = "Choose another name in aws_profile, or remove that profile from the file."
+	const exists = `, line 1: the profile "bitrise" exists, and this Step did not write it`
 	begin, end := beginMark+"\n", endMark+"\n"
-	for name, row := range map[string]struct{ profile, content, says string }{
-		"somebody's":         {"bitrise", "[profile bitrise]\n", `line 1: there is a profile "bitrise" already, which this Step did not write`},
-		"quoted":             {"bitrise", "a=b\n[profile \"bitrise\"]\n", `line 2: there is a profile "bitrise" already`},
-		"single quotes":      {"bitrise", "[profile 'bitrise']\n", "already"},
-		"indented":           {"bitrise", "[a]\n\t[ profile\tbitrise ]\n", "already"},
-		"with a comment":     {"bitrise", "[profile bitrise] # of [mine]\n", "already"},
-		"with another one":   {"bitrise", "[profile bitrise];x\n", "already"},
-		"blanks, quoted":     {"my profile", "[profile 'my profile']\n", "already"},
-		"blanks, unquoted":   {"my profile", "[profile my  profile]\n", "already"},
-		"blanks, escaped":    {"my profile", "[profile my\\ profile]\n", "already"},
-		"default":            {"default", "[default]\n", `profile "default" already`},
-		"profile default":    {"default", "[profile default]\n", `profile "default" already`},
-		"twice":              {"bitrise", section + section, `line 7: the profile "bitrise" stands there twice`},
-		"also somebody's":    {"bitrise", section + "[profile bitrise]\n", "line 6: there is a profile"},
-		"another within":     {"bitrise", strings.Replace(section, "region", "[profile other]\nregion", 1), "line 3: another section stands within"},
-		"no end":             {"bitrise", begin + "[profile x]\n", "line 1: what this Step wrote has no end"},
-		"two beginnings":     {"bitrise", begin + begin + end, "line 1: what this Step wrote has no end"},
-		"no beginning":       {"bitrise", "\n" + end, "line 2: what this Step wrote has an end and no beginning"},
-		"a broken file":      {"bitrise", "[default]\n[profile unclosed\n", "line 2: a section that is opened by [ and not closed"},
-		"CRLF of somebody's": {"bitrise", "[profile bitrise]\r\n", "already"},
-	} {
+	return map[string]struct{ profile, content, want, advice string }{
+		"foreign":            {"bitrise", "[profile bitrise]\n", exists, rename},
+		"foreign, CRLF":      {"bitrise", "[profile bitrise]\r\n", exists, rename},
+		"foreign, quoted":    {"bitrise", "[profile \"bitrise\"]\n", exists, rename},
+		"foreign, indented":  {"bitrise", "[a]\n\t[ profile\tbitrise ]\n", strings.Replace(exists, "1", "2", 1), rename},
+		"foreign, continued": {"bitrise", "[a]\nb = c\n\t[profile bitrise]\n", strings.Replace(exists, "1", "3", 1), rename},
+		"foreign, commented": {"bitrise", "[profile bitrise] # of [mine]\n", exists, rename},
+		"foreign, semicolon": {"bitrise", "[profile bitrise];x\n", exists, rename},
+		"spaces, unquoted":   {"my profile", "[profile my  profile]\n", `the profile "my profile" exists`, rename},
+		"spaces, escaped":    {"my profile", "[profile my\\ profile]\n", `the profile "my profile" exists`, rename},
+		"default":            {"default", "[default]\n", `the profile "default" exists`, rename},
+		"profile default":    {"default", "[profile default]\n", `the profile "default" exists`, rename},
+		"also foreign":       {"bitrise", section + "[profile  bitrise]\n", strings.Replace(exists, "1", "6", 1), rename},
+		"foreign above":      {"bitrise", "[profile  bitrise]\n" + section, exists, rename},
+		"no end":             {"bitrise", begin + "[profile bitrise]\n", strings.Replace(exists, "1", "2", 1), rename},
+		"no begin":           {"bitrise", "[profile bitrise]\n" + end, exists, rename},
+		"no begin, lower":    {"bitrise", "# mine\n[profile bitrise]\n" + end, strings.Replace(exists, "1", "2", 1), rename},
+		"two ends":           {"bitrise", section + "[profile  bitrise]\n" + end, strings.Replace(exists, "1", "6", 1), rename},
+		"twice": {"bitrise", section + strings.Replace(section, "[profile ", "[profile  ", 1),
+			`, line 7: the profile "bitrise" appears twice`, correct},
+		"repeated": {"bitrise", section + section, ", line 7: repeats the section of line 2" + cannotRead, correct},
+		"another section": {"bitrise", strings.Replace(section, "region", "[profile other]\nregion", 1),
+			", line 3: another section is among the lines of this Step", correct},
+		"another section first": {"bitrise", strings.Replace(section, "[profile", "[profile other]\n[profile", 1),
+			", line 2: another section is among", correct},
+		"a setting below": {"bitrise", section + "# mine\n\noutput = json\n[a]\n",
+			", line 8: a setting below the lines of this Step belongs to their section", correct},
+		"unreadable": {"bitrise", "[default]\n[profile unclosed\n", ", line 2: a section must be [NAME]" + cannotRead, correct},
+	}
+}
+
+func TestForbiddenFiles(t *testing.T) {
+	for name, test := range forbiddenFiles() {
 		t.Run(name, func(t *testing.T) {
-			file := testFile(t, row.content)
-			_, err := file.Write(t.Context(), testProfile(t, row.profile))
-			if err == nil || !strings.Contains(err.Error(), row.says) || !strings.Contains(err.Error(), file.path) || !strings.Contains(err.Error(), "the file was left untouched") {
-				t.Errorf("got %v, want %q", err, row.says)
+			file, p := testFile(t, test.content), testProfile(t, test.profile)
+			check := func(doing string, err error) {
+				t.Helper()
+				prefix := doing + ` the profile "` + test.profile + `" (input aws_profile): ` + file.path
+				if err == nil || !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("got %v, want %s%s", err, prefix, test.want)
+				}
+				checkAdvice(t, err, test.advice)
+				if got := strings.Contains(test.want, "exists"); got != errors.Is(err, ErrForeign) {
+					t.Errorf("ErrForeign: want %v, got the opposite", got)
+				}
 			}
-			if early := file.Check(testProfile(t, row.profile).Name); early == nil || early.Error() != err.Error() {
-				t.Errorf("early it was %v, then %v", early, err)
-			}
-			if got := read(t, file.path); got != row.content {
+			check("write", file.Check(p.Name))
+			_, err := file.PrepareProfile(p)
+			check("write", err)
+			_, _, err = file.PrepareRemoval(p.Name)
+			check("remove", err)
+			if got := read(t, file.path); got != test.content {
 				t.Errorf("the file was changed:\n%s", got)
 			}
 		})
 	}
 }
 
-// Keys of that name in the credentials file would be taken in place of those that renew.
-func TestCredentialsFileOfTheSameName(t *testing.T) {
-	for content, refused := range map[string]bool{
-		"[bitrise]\naws_access_key_id=x\n": true, "[ bitrise ] # x\n": true, "[\"bitrise\"]\n": true,
-		"[other]\naws_access_key_id=x\n": false, "[unclosed\n": true,
-	} {
-		file := testFile(t, "")
-		write(t, file.credentials, content)
-		if err := file.Check(testProfile(t, "bitrise").Name); (err != nil) != refused {
-			t.Errorf("%q, early: %v", content, err)
-		}
-		_, err := file.Write(t.Context(), testProfile(t, "bitrise"))
-		if (err != nil) != refused || (err != nil && !strings.Contains(err.Error(), file.credentials+", line 1")) {
-			t.Errorf("%q: %v", content, err)
-		}
-		if _, err := os.Stat(file.path); (err == nil) == refused {
-			t.Errorf("%q: the configuration file: %v", content, err)
-		}
-	}
-}
-
-// There is nothing in it that could stand before the profile.
-func TestNoCredentialsFile(t *testing.T) {
-	file := testFile(t, "")
-	file.credentials = os.DevNull
-	if _, err := file.Write(t.Context(), testProfile(t, "bitrise")); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestModeAndLinkStay(t *testing.T) {
-	file := testFile(t, "")
-	there := filepath.Join(t.TempDir(), "dotfiles")
-	write(t, there, "[default]\n")
-	if err := os.Chmod(there, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(there, file.path); err != nil {
-		t.Fatal(err)
-	}
-	undo, err := file.Write(t.Context(), testProfile(t, "bitrise"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		checkMode(t, there, 0o644)
-		if info, err := os.Lstat(file.path); err != nil || info.Mode()&fs.ModeSymlink == 0 {
-			t.Errorf("the link is gone: %v, %v", info, err)
-		}
-		if err := undo(); err != nil && !strings.Contains(err.Error(), "has changed") {
-			t.Error(err)
-		}
-	}
-	if got := read(t, there); got != "[default]\n" {
-		t.Errorf("after undo: %q", got)
-	}
-}
-
-// What is not a regular file is not read, which could take forever, nor replaced.
-func TestNoRegularFile(t *testing.T) {
-	for name, create := range map[string]func(string) error{
-		"a pipe": func(path string) error { return syscall.Mkfifo(path, 0o600) }, "a folder": func(path string) error { return os.Mkdir(path, 0o700) },
-	} {
-		file := testFile(t, "")
-		if err := create(file.path); err != nil {
-			t.Fatal(err)
-		}
-		profile := testProfile(t, "bitrise")
-		_, err := file.Write(t.Context(), profile)
-		early := file.Check(profile.Name)
-		if err == nil || early == nil || !strings.Contains(err.Error(), file.path+" is not a regular file") {
-			t.Errorf("%s: %v, early: %v", name, err, early)
-		}
-	}
-}
-
-func TestUndoLeavesWhatOthersWrote(t *testing.T) {
-	ours := testProfile(t, "bitrise").section("\n")
-	for name, row := range map[string]struct {
-		before string
-		change func(string) string
-		after  string
-	}{
-		"they added a section":          {"", func(s string) string { return s + "[profile theirs]\n" }, "[profile theirs]\n"},
-		"behind one of theirs":          {"[default]\nregion = x\n", func(s string) string { return s + "[profile theirs]\n" }, "[default]\nregion = x\n[profile theirs]\n"},
-		"where an earlier one stood":    {strings.Replace(ours, "region = ", "region = x-", 1), func(s string) string { return s + "[profile theirs]\n" }, strings.Replace(ours, "region = ", "region = x-", 1) + "[profile theirs]\n"},
-		"they changed the section":      {"", func(s string) string { return strings.Replace(s, "region = ", "region = y-", 1) }, strings.Replace(ours, "region = ", "region = y-", 1)},
-		"they took it out":              {"", func(string) string { return "[profile theirs]\n" }, "[profile theirs]\n"},
-		"they left something in pieces": {"", func(s string) string { return s + "[profile\n" }, ours + "[profile\n"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			file := testFile(t, row.before)
-			undo, err := file.Write(t.Context(), testProfile(t, "bitrise"))
-			if err != nil {
-				t.Fatal(err)
+// If the AWS CLI cannot read one of the two files, no profile is written.
+func TestUnreadableFiles(t *testing.T) {
+	name := testProfile(t, "bitrise").Name
+	for content, want := range unreadableFiles() {
+		t.Run(fmt.Sprintf("%q", content), func(t *testing.T) {
+			file := testFile(t, content)
+			if err := file.Check(name); err == nil || !strings.HasSuffix(err.Error(), file.path+", "+want+cannotRead) {
+				t.Errorf("the configuration file: got %v", err)
 			}
-			write(t, file.path, row.change(read(t, file.path)))
-			err = undo()
-			if broken := strings.Contains(row.after, "[profile\n"); broken != (err != nil) || (broken && !strings.Contains(err.Error(), "it was left as it is")) {
-				t.Errorf("got %v", err)
+			file = testFile(t, "")
+			write(t, file.credentials, content)
+			if err := file.Check(name); err == nil || !strings.HasSuffix(err.Error(), file.credentials+", "+want+cannotRead) {
+				t.Errorf("the credentials file: got %v", err)
 			}
-			if got := read(t, file.path); got != row.after {
-				t.Errorf("got %q, want %q", got, row.after)
+			if _, err := file.PrepareProfile(testProfile(t, "bitrise")); err == nil {
+				t.Error("got no error from PrepareProfile")
 			}
 		})
 	}
 }
 
-// What the AWS CLI fails at is told, instead of a profile that is of no use.
-func TestFilesThatTheCLIRefuses(t *testing.T) {
-	for content, want := range map[string]string{
-		"\ufeff[profile bitrise]\n":                "byte order mark",
-		"\xff\xfe[\x00p\x00]\x00":                  "byte order mark, or is UTF-16",
-		"region = x\n[default]\n":                  "line 1: there is something before the first section",
-		"# a comment\n\n; another\nx\n[default]\n": "line 4: there is something before the first section",
-		"[default]\n[profile a]\n[default]\n":      "line 3: the section [default] stands there twice, first in line 1",
+// Keys with the same name in the credentials file would take precedence over the profile.
+func TestCredentialsFileWithTheName(t *testing.T) {
+	for content, isRefused := range map[string]bool{
+		"[bitrise]\naws_access_key_id=x\n": true, "[ bitrise ] # x\n": true, "[\"bitrise\"]\n": true,
+		"[other]\naws_access_key_id=x\n": false, "[profile bitrise]\n": false, "# [bitrise]\n": false,
 	} {
-		file := testFile(t, content)
-		if _, err := file.Write(t.Context(), testProfile(t, "bitrise")); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", content, err)
-		}
-		if got := read(t, file.path); got != content {
-			t.Errorf("%q became %q", content, got)
-		}
+		t.Run(content, func(t *testing.T) {
+			file := testFile(t, "")
+			write(t, file.credentials, content)
+			err := file.Check(testProfile(t, "bitrise").Name)
+			if !isRefused {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			want := file.credentials + `, line 1: there are keys for the profile "bitrise", ` +
+				"which AWS's tools would use instead of credentials that renew"
+			if err == nil || !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("got %v", err)
+			}
+			checkAdvice(t, err, "If the profile has keys in it, remove them, or choose another name in aws_profile.")
+		})
+	}
+	file := testFile(t, "")
+	file.credentials = os.DevNull
+	file.add(t, testProfile(t, "bitrise"))
+}
+
+// Changes that another program makes between Prepare and Commit are kept and checked.
+func TestFileChangesBeforeTheCommit(t *testing.T) {
+	for name, test := range map[string]struct{ config, credentials, want, wantErr string }{
+		"another profile": {"[profile theirs]\n", "", "[profile theirs]\n\n" + section, ""},
+		"the same":        {section, "", section, ""},
+		"a foreign one":   {"[profile bitrise]\n", "", "[profile bitrise]\n", "this Step did not write it"},
+		"keys":            {"# changed\n", "[bitrise]\n", "# changed\n", "there are keys"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := testFile(t, "[default]\n")
+			change, err := file.PrepareProfile(testProfile(t, "bitrise"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, file.path, test.config)
+			write(t, file.credentials, test.credentials)
+			err = sharedfile.Commit(t.Context(), change)
+			if (err != nil) != (test.wantErr != "") || err != nil && !strings.Contains(err.Error(), test.wantErr) {
+				t.Errorf("got %v", err)
+			}
+			if got := read(t, file.path); got != test.want {
+				t.Errorf("got\n%s", got)
+			}
+		})
 	}
 }
 
-func TestUses(t *testing.T) {
-	file, profile := testFile(t, "# nothing\n"), testProfile(t, "bitrise")
-	if file.Uses(profile.Command) {
-		t.Error("a command that is not there is used")
-	}
-	if _, err := file.Write(t.Context(), profile); err != nil {
+func TestModeAndLinkStay(t *testing.T) {
+	file := testFile(t, "")
+	target := filepath.Join(t.TempDir(), "dotfiles")
+	write(t, target, "[default]\n")
+	if err := errors.Join(os.Chmod(target, 0o644), os.Symlink(target, file.path)); err != nil {
 		t.Fatal(err)
 	}
-	if !file.Uses(profile.Command) {
-		t.Error("the command is not used")
+	file.add(t, testProfile(t, "bitrise"))
+	checkMode(t, target, 0o644)
+	if info, err := os.Lstat(file.path); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("the link was replaced: %v, %v", info, err)
+	}
+	if got := read(t, target); got != "[default]\n\n"+section {
+		t.Errorf("got %q", got)
 	}
 }
 
-// Undo goes on although the run's context has ended.
-func TestUndoAfterASignal(t *testing.T) {
+func TestModeOfANewFile(t *testing.T) {
 	file := testFile(t, "")
-	ctx, cancel := context.WithCancel(t.Context())
-	undo, err := file.Write(ctx, testProfile(t, "bitrise"))
+	file.add(t, testProfile(t, "bitrise"))
+	checkMode(t, file.path, 0o600)
+}
+
+func TestFileThatIsNotRegular(t *testing.T) {
+	for name, create := range map[string]func(string) error{
+		"a pipe":   func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a folder": func(path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, keys := testFile(t, ""), testFile(t, "")
+			if err := errors.Join(create(config.path), create(keys.credentials)); err != nil {
+				t.Fatal(err)
+			}
+			p := testProfile(t, "bitrise")
+			_, err := config.PrepareProfile(p)
+			_, _, errRemoval := config.PrepareRemoval(p.Name)
+			for _, err := range []error{err, config.Check(p.Name), errRemoval} {
+				if err == nil || !strings.Contains(err.Error(), config.path+" is not a regular file") {
+					t.Errorf("got %v", err)
+				}
+			}
+			if err := keys.Check(p.Name); err == nil || !strings.Contains(err.Error(), keys.credentials+" is not a regular file") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestPrepareRemoval(t *testing.T) {
+	other := strings.ReplaceAll(section, "bitrise", "another")
+	for name, test := range map[string]struct{ before, after string }{
+		"alone":                 {section, ""},
+		"CRLF alone":            {crlf(section), ""},
+		"below another":         {"[default]\nregion = x\n\n" + section, "[default]\nregion = x\n"},
+		"below without a space": {"[default]\n" + section, "[default]\n"},
+		"below two empty lines": {"[default]\n\n\n" + section, "[default]\n\n"},
+		"below an empty line":   {"\n" + section, ""},
+		"above another":         {section + other, other},
+		"between others":        {"[default]\n\n" + section + "\n[a]\n", "[default]\n\n[a]\n"},
+		"CRLF":                  {crlf("[default]\n\n" + section + "[a]\n"), crlf("[default]\n[a]\n")},
+		"CRLF, empty line":      {crlf("\n" + section), ""},
+		"edited":                {strings.Replace(section, "region", "output = json\nregion", 1), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := testFile(t, test.before)
+			change, command, err := file.PrepareRemoval(testProfile(t, "bitrise").Name)
+			if err != nil || command.text != "/p credential-process KEY" {
+				t.Fatalf("got %q, %v", command.text, err)
+			}
+			if got := read(t, file.path); got != test.before {
+				t.Errorf("before the commit: got %q", got)
+			}
+			write(t, file.path, strings.ReplaceAll(test.before, "another", "changed"))
+			commit(t, change)
+			if got := read(t, file.path); got != strings.ReplaceAll(test.after, "another", "changed") {
+				t.Errorf("got %q, want %q", got, test.after)
+			}
+		})
+	}
+}
+
+func TestRemovalOfAMissingProfile(t *testing.T) {
+	for _, content := range []string{"", "[default]\n", strings.ReplaceAll(section, "bitrise", "another")} {
+		file := testFile(t, content)
+		change, command, err := file.PrepareRemoval(testProfile(t, "bitrise").Name)
+		if change != nil || command != (Command{}) || err != nil {
+			t.Errorf("%q: got %v, %v, %v", content, change, command, err)
+		}
+	}
+	// A profile without a command.
+	file := testFile(t, beginMark+"\n[profile bitrise]\n"+endMark+"\n")
+	if change, command, err := file.PrepareRemoval(testProfile(t, "bitrise").Name); change == nil || command != (Command{}) || err != nil {
+		t.Errorf("got %v, %v, %v", change, command, err)
+	}
+	// Another run has removed it in the meantime.
+	file = testFile(t, section)
+	change, _, err := file.PrepareRemoval(testProfile(t, "bitrise").Name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cancel()
-	if err := undo(); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(file.path); err == nil {
-		t.Error("the file is still there")
+	write(t, file.path, "[default]\n")
+	commit(t, change)
+	if got := read(t, file.path); got != "[default]\n" {
+		t.Errorf("got %q", got)
 	}
 }
 
-// Twenty runs that write at once lose nothing of each other's.
-func TestManyWriteAtOnce(t *testing.T) {
+// Concurrent runs do not lose each other's changes.
+func TestManyRunsAtOnce(t *testing.T) {
 	file := testFile(t, "[default]\n")
+	for i := range 10 {
+		file.add(t, testProfile(t, fmt.Sprintf("old%d", i)))
+	}
 	var group sync.WaitGroup
-	for i := range 20 {
-		group.Add(1)
+	for i := range 10 {
+		group.Add(2)
 		go func() {
 			defer group.Done()
-			if _, err := file.Write(t.Context(), testProfile(t, fmt.Sprintf("p%d", i))); err != nil {
+			file.add(t, testProfile(t, fmt.Sprintf("new%d", i)))
+		}()
+		go func() {
+			defer group.Done()
+			change, _, err := file.PrepareRemoval(testProfile(t, fmt.Sprintf("old%d", i)).Name)
+			if err != nil {
 				t.Error(err)
+				return
 			}
+			commit(t, change)
 		}()
 	}
 	group.Wait()
-	if got := read(t, file.path); strings.Count(got, "[profile p") != 20 || !strings.HasPrefix(got, "[default]\n\n") {
+	got := read(t, file.path)
+	if strings.Count(got, "[profile new") != 10 || strings.Contains(got, "[profile old") || !strings.HasPrefix(got, "[default]\n\n") {
 		t.Errorf("got:\n%s", got)
 	}
 }
 
 func TestFindConfigFile(t *testing.T) {
-	for name, row := range map[string]struct {
-		environment map[string]string
-		config      string // empty: an error
+	for name, test := range map[string]struct {
+		environment         map[string]string
+		config, credentials string
+		wantErr             string
 	}{
-		"home":        {map[string]string{"HOME": "/h"}, "/h/.aws/config"},
-		"variables":   {map[string]string{"AWS_CONFIG_FILE": "/c", "AWS_SHARED_CREDENTIALS_FILE": "/d"}, "/c"},
-		"one of two":  {map[string]string{"AWS_CONFIG_FILE": "/c"}, ""},
-		"no home":     {nil, ""},
-		"a tilde":     {map[string]string{"HOME": "/h", "AWS_CONFIG_FILE": "~/c"}, ""},
-		"a variable":  {map[string]string{"HOME": "/h", "AWS_CONFIG_FILE": "$HOME/c"}, ""},
-		"credentials": {map[string]string{"HOME": "/h", "AWS_SHARED_CREDENTIALS_FILE": "~/c"}, ""},
+		"home":      {map[string]string{"HOME": "/h"}, "/h/.aws/config", "/h/.aws/credentials", ""},
+		"variables": {map[string]string{"AWS_CONFIG_FILE": "/c", "AWS_SHARED_CREDENTIALS_FILE": "/d"}, "/c", "/d", ""},
+		"one variable": {map[string]string{"AWS_CONFIG_FILE": "/c"}, "", "",
+			"find AWS's configuration: the variables HOME and AWS_SHARED_CREDENTIALS_FILE are empty"},
+		"nothing": {nil, "", "", "find AWS's configuration: the variables HOME and AWS_CONFIG_FILE are empty"},
+		"a tilde": {map[string]string{"HOME": "/h", "AWS_CONFIG_FILE": "~/c"}, "", "",
+			`the variable AWS_CONFIG_FILE must be a path without ~ and $, which not all SDKs expand, got "~/c"`},
+		"a variable in it": {map[string]string{"HOME": "/h", "AWS_CONFIG_FILE": "$HOME/c"}, "", "", "the variable AWS_CONFIG_FILE must be"},
+		"credentials": {map[string]string{"HOME": "/h", "AWS_SHARED_CREDENTIALS_FILE": "~/c"}, "", "",
+			"the variable AWS_SHARED_CREDENTIALS_FILE must be"},
 	} {
-		file, err := FindConfigFile(func(key string) string { return row.environment[key] })
-		if (err != nil) != (row.config == "") || (err == nil && file.String() != row.config) {
-			t.Errorf("%s: %s, %v", name, file, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			file, err := FindConfigFile(func(key string) string { return test.environment[key] })
+			if test.wantErr != "" {
+				if err == nil || !strings.HasPrefix(err.Error(), test.wantErr) {
+					t.Errorf("got %v", err)
+				}
+			} else if err != nil || file.String() != test.config || file.credentials != test.credentials {
+				t.Errorf("got %+v, %v", file, err)
+			}
+		})
+	}
+	t.Chdir(t.TempDir())
+	file, err := FindConfigFile(func(string) string { return "relative" })
+	if err != nil || !filepath.IsAbs(file.path) || !filepath.IsAbs(file.credentials) {
+		t.Errorf("got %+v, %v", file, err)
 	}
 }
 
-// Whatever stands in the file: it is left alone, or it stays and the section is added once.
+// Any file is either rejected, or kept with the profile added once, and the profile can be removed again.
 func FuzzWithProfile(f *testing.F) {
-	for _, seed := range []string{"", "[default]\nregion=x", section, "# a\r\n" + section + "[x]\n", beginMark, "[", "[]", "[profile \"bitrise\" ; ]\n", "\r", "[#]"} {
+	for _, seed := range []string{
+		"", "[default]\nregion=x", section, "# a\r\n" + section + "[x]\n", beginMark, "[", "[]", "[profile \"bitrise\" ; ]\n",
+		"\r", "[#]", "[a]\nb=\n c=d\n",
+		beginMark + "\n[profile bitrise]\n" + endMark, section + "output = json",
+	} {
 		f.Add(seed)
 	}
-	profile := Profile{Name: Name{text: "bitrise"}, Command: Command{text: `"/p" KEY`}}
+	p := Profile{Name: Name{text: "bitrise"}, Command: Command{text: "/p credential-process KEY"}}
 	f.Fuzz(func(t *testing.T, old string) {
-		content, err := withProfile([]byte(old), profile)
+		file := ConfigFile{credentials: os.DevNull}
+		content, err := file.withProfile([]byte(old), p)
 		if err != nil {
 			return
 		}
-		if again, err := withProfile(content, profile); err != nil || string(again) != string(content) {
-			t.Errorf("a second time:\n%q, %v\nfirst:\n%q", again, err, content)
+		if again, err := file.withProfile(content, p); err != nil || string(again) != string(content) {
+			t.Errorf("the second time: got\n%q, %v\nthe first time:\n%q", again, err, content)
 		}
-		if place, err := find(splitLines(old), profile.Name); err != nil {
-			t.Errorf("%v, after it was no error", err)
+		place, err := find([]byte(old), p.Name)
+		if err != nil {
+			t.Errorf("got %v the second time, but no error the first time", err)
 		} else if place == nil && !strings.HasPrefix(string(content), old) {
-			t.Errorf("%q became %q", old, content)
+			t.Errorf("%q was changed to %q", old, content)
+		}
+		removed, err := file.withoutProfile(content, p.Name)
+		if err != nil {
+			t.Errorf("%q: got %v", content, err)
+		}
+		if place == nil && strings.HasSuffix(old, "\n") && string(removed) != old {
+			t.Errorf("%q: got %q after the removal", old, removed)
+		}
+		if left, err := find(removed, p.Name); left != nil || err != nil {
+			t.Errorf("%q: got %q, %v after the removal", content, removed, err)
 		}
 	})
 }

@@ -5,145 +5,142 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
 
-// ProgramName is the name of the Step's program where it is kept as a credential process, by which it knows itself.
-const ProgramName = "aws-credential-process"
+// ProgramName is the name of the Step's program where it is kept.
+const ProgramName = "authenticate-with-aws"
 
 const (
 	folderMode  fs.FileMode = 0o700
 	programMode fs.FileMode = 0o700
 	secretMode  fs.FileMode = 0o600
+
+	// maxProgramSize is in bytes. A build with debug information, coverage and the race detector has 20 MiB.
+	maxProgramSize = 256 << 20
 )
 
-// Folder is where all that outlives the Step is kept:
+// Folder is where everything that outlives the Step is kept, in ~/.authenticate-with-aws:
 //
-//	VERSION/aws-credential-process   the program, by the digest of what it holds
-//	sessions/KEY.json                the settings of a session
-//	cache/KEY.json                   its credentials
-//	cache/KEY.lock                   the lock of the one who renews them
-type Folder struct{ path string }
+//	VERSION/authenticate-with-aws  the program; the version is a digest of its content
+//	VERSION/KEY/settings.json      the settings of a session
+//	VERSION/KEY/cache.json         its credentials
+//	VERSION/KEY/lock               the lock of the process that renews them
+//
+// Each version of the program has its own sessions: none has to read what another has written, and a version that has no
+// sessions is no longer used.
+type Folder struct{ root, version string }
 
 // FolderIn returns the folder in a user's home. It does not need to exist.
 func FolderIn(home string) (Folder, error) {
 	if home == "" {
-		return Folder{}, errors.New("the variable HOME is empty, so there is no place for the program that renews the credentials")
+		return Folder{}, errors.New("find a folder for the program that renews the profile's credentials: the variable HOME is empty")
 	}
-	path, err := filepath.Abs(filepath.Join(home, ".authenticate-with-aws"))
-	return Folder{path: path}, err
+	root, err := filepath.Abs(filepath.Join(home, ".authenticate-with-aws"))
+	return Folder{root: root}, err
 }
 
-// FolderOf returns the folder that a program was kept in by [Folder.Install].
-func FolderOf(program string) Folder { return Folder{path: filepath.Dir(filepath.Dir(program))} }
+// FolderOf returns the folder of a program that [Folder.Stage] has put there.
+func FolderOf(program string) Folder {
+	folder := filepath.Dir(program)
+	return Folder{root: filepath.Dir(folder), version: filepath.Base(folder)}
+}
 
 // String returns the folder's path.
-func (f Folder) String() string { return f.path }
+func (f Folder) String() string { return f.root }
 
-// Install keeps a session where the Step's own end does not reach it: the program, the settings and the first credentials.
-// The command runs the program for the session. undo takes back what was not there before, but for the program, in which
-// there is nothing of the session.
-func (f Folder) Install(ctx context.Context, program string, settings Settings, credentials Credentials, now time.Time) (command Command, undo func() error, err error) {
-	key := settings.Key()
-	none := func() error { return nil }
-	kept, err := f.keepProgram(program)
-	if err == nil {
-		err = try(ctx, kept)
-	}
+func (f Folder) programFolder() string { return filepath.Join(f.root, f.version) }
+
+func (f Folder) session(key Key) string { return filepath.Join(f.programFolder(), key.digest) }
+
+// Stage prepares to keep what a profile's credential process needs after the Step has ended: the program, the settings and the
+// first credentials, obtained now. The command runs the program for the session. Nothing is in place before the changes are
+// committed; to discard them, do it in this order, so that no empty folder stays.
+func (f Folder) Stage(
+	ctx context.Context, program string, settings Settings, c credentials.Credentials, now time.Time,
+) (Command, []*sharedfile.Change, error) {
+	command, changes, err := f.stage(ctx, program, settings, entry{Credentials: c, Obtained: now})
+	slices.Reverse(changes)
 	if err != nil {
-		return Command{}, none, fmt.Errorf("keep the program that renews the credentials in %s: %w", f.path, err)
-	}
-	if command, err = newCommand(kept, key); err != nil {
-		return Command{}, none, err
-	}
-	cache := f.Cache(key)
-	_, err = os.Stat(f.settingsPath(key))
-	existed := err == nil
-	undo = func() error {
-		if existed {
-			return nil
+		for _, change := range changes {
+			change.Discard()
 		}
-		return errors.Join(os.Remove(f.settingsPath(key)), cache.remove(ctx))
+		return Command{}, nil, explain.Advise(
+			fmt.Errorf("keep the program that renews the profile's credentials in %s: %w", f, err),
+			"Set HOME, for this Step and for all that use the profile, to a folder that this user can write to and run programs from: "+
+				"its file system must not be mounted read-only or noexec.",
+			"Or leave aws_profile empty: the Step then exports credentials, which are not renewed.")
 	}
-	if err := f.keepSession(ctx, key, settings, credentials, now); err != nil {
-		return Command{}, none, errors.Join(fmt.Errorf("keep the session in %s: %w", f.path, err), ignoreAbsent(undo()))
-	}
-	return command, undo, nil
+	return command, changes, nil
 }
 
-func ignoreAbsent(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-func (f Folder) keepSession(ctx context.Context, key Key, settings Settings, credentials Credentials, now time.Time) error {
-	for _, folder := range []string{"sessions", "cache"} {
-		if err := f.mkdir(folder); err != nil {
-			return err
-		}
-	}
-	if err := sharedfile.Replace(f.settingsPath(key), settings.encode(), secretMode); err != nil {
-		return err
-	}
-	return f.Cache(key).Store(ctx, credentials, now)
-}
-
-// keepProgram copies a program, unless the same one is there already.
-func (f Folder) keepProgram(program string) (path string, err error) {
+func (f Folder) stage(
+	ctx context.Context, program string, settings Settings, first entry,
+) (command Command, changes []*sharedfile.Change, err error) {
 	content, err := os.ReadFile(program)
 	if err != nil {
-		return "", err
+		return command, nil, err
 	}
-	// By content and not by release: two builds of one release, or a Step that is under development, have their own.
+	// By content and not by release, since a Step under development has many builds of one release.
 	digest := sha256.Sum256(content)
-	version := hex.EncodeToString(digest[:8])
-	if err := f.mkdir(version); err != nil {
-		return "", err
+	f.version = hex.EncodeToString(digest[:8])
+	key := settings.Key()
+	installed := filepath.Join(f.programFolder(), ProgramName)
+	if command, err = newCommand(installed, key); err != nil {
+		return command, nil, err
 	}
-	path = filepath.Join(f.path, version, ProgramName)
-	if info, err := os.Lstat(path); err == nil && info.Mode() == programMode && holds(path, digest) {
-		return path, nil
+	if err := f.secure(); err != nil {
+		return command, nil, err
 	}
-	return path, sharedfile.Replace(path, content, programMode)
+	for _, file := range []struct {
+		path    string
+		content []byte
+		mode    fs.FileMode
+	}{
+		// The session comes first: as long as it is there, no other run removes the program.
+		{f.settingsPath(key), settings.encode(), secretMode},
+		{f.Cache(key).path, first.encode(), secretMode},
+		// A credential process can take the lock in a folder that it cannot write to, such as a read-only mount in a container.
+		{f.Cache(key).lock, []byte{}, secretMode},
+		{installed, content, programMode},
+	} {
+		change, err := sharedfile.File{Path: file.path, Mode: file.mode, MaxSize: maxProgramSize}.Prepare(
+			func([]byte) ([]byte, error) { return file.content, nil })
+		if err != nil {
+			return command, changes, err
+		}
+		changes = append(changes, change)
+	}
+	return command, changes, checkRuns(ctx, changes[len(changes)-1].Staged())
 }
 
-// holds tells whether a file's content has a digest.
-func holds(path string, digest [sha256.Size]byte) bool {
-	content, err := os.ReadFile(path)
-	return err == nil && sha256.Sum256(content) == digest
-}
-
-// try runs the program, since a file system may be mounted so that nothing on it can be run, and who needs credentials later
-// should not be the first to find out.
-func try(ctx context.Context, program string) error {
-	output, err := exec.CommandContext(ctx, program, "--help").CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("it cannot be run there: %w %s", err, bytes.TrimSpace(output))
-	}
-	return nil
-}
-
-// mkdir makes a folder in the folder, both of them the user's alone, also where they were there before.
-func (f Folder) mkdir(name string) error {
-	inner := filepath.Join(f.path, name)
-	if err := os.MkdirAll(inner, folderMode); err != nil {
-		return err
-	}
-	for _, folder := range []string{f.path, inner} {
-		if err := ownFolder(folder); err != nil {
+// secure closes the folders to other users. It refuses a link and a folder that belongs to another user, who could replace the
+// program.
+func (f Folder) secure() error {
+	for _, folder := range []string{f.root, f.programFolder()} {
+		info, err := os.Lstat(folder)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
 			return err
+		}
+		owner, isKnown := info.Sys().(*syscall.Stat_t)
+		if !info.IsDir() || !isKnown || int(owner.Uid) != os.Geteuid() {
+			return fmt.Errorf("%s must be a folder that belongs to this user", folder)
 		}
 		if err := os.Chmod(folder, folderMode); err != nil {
 			return err
@@ -152,23 +149,19 @@ func (f Folder) mkdir(name string) error {
 	return nil
 }
 
-// ownFolder refuses a folder that is somebody else's, or a link: who has it could put another program in the place of the
-// one that is going to be run.
-func ownFolder(path string) error {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return err
+// checkRuns runs the program, since the first to find out that it cannot run should not be the Step that needs credentials.
+func checkRuns(ctx context.Context, program string) error {
+	output, err := exec.CommandContext(ctx, program, Subcommand, "--help").CombinedOutput()
+	if output = bytes.TrimSpace(output); err != nil && len(output) > 0 {
+		err = fmt.Errorf("%w: %s", err, output)
 	}
-	owner, known := info.Sys().(*syscall.Stat_t)
-	if !info.IsDir() || !known || int(owner.Uid) != os.Geteuid() {
-		return fmt.Errorf("%s is not a folder of this user's", path)
+	if err != nil {
+		return fmt.Errorf("the program cannot run from there: %w", err)
 	}
 	return nil
 }
 
-func (f Folder) settingsPath(key Key) string {
-	return filepath.Join(f.path, "sessions", key.digest+".json")
-}
+func (f Folder) settingsPath(key Key) string { return filepath.Join(f.session(key), "settings.json") }
 
 // Settings reads the settings of a session.
 func (f Folder) Settings(key Key) (Settings, error) {
@@ -177,24 +170,19 @@ func (f Folder) Settings(key Key) (Settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	if content == nil {
-		return nil, fmt.Errorf("%s is not there; run the Step again", path)
+	var settings Settings
+	switch {
+	case content == nil:
+		err = errors.New("does not exist")
+	case json.Unmarshal(content, &settings) != nil, settings == nil:
+		err = errors.New("is damaged")
+	default:
+		return settings, nil
 	}
-	settings, err := decodeSettings(content)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; run the Step again", path, err)
-	}
-	return settings, nil
+	return nil, explain.Advise(fmt.Errorf("the settings of the session: %s %w", path, err), "Run the Step again.")
 }
 
-// Cache returns where a session's credentials are.
+// Cache returns the cache of a session's credentials.
 func (f Folder) Cache(key Key) Cache {
-	return Cache{path: filepath.Join(f.path, "cache", key.digest+".json"), lock: filepath.Join(f.path, "cache", key.digest+".lock")}
-}
-
-// Credentials are an AWS access key, its session token if it is a temporary one, and its end.
-type Credentials struct {
-	AccessKeyID, SecretAccessKey, SessionToken secret.Text
-	// Expires is when they end; zero for long-lived keys.
-	Expires time.Time
+	return Cache{path: filepath.Join(f.session(key), "cache.json"), lock: filepath.Join(f.session(key), "lock")}
 }

@@ -2,18 +2,22 @@ package profile
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
 
-// testProgram stands for the Step's program.
-const testProgram = "#!/bin/sh\n[ \"$1\" = --help ]\n"
+// testProgram is a fake of the Step's program. It fails unless it is called like the Step calls it.
+const testProgram = "#!/bin/sh\n[ \"$*\" = \"credential-process --help\" ]\n"
 
 func testFolder(t *testing.T) (folder Folder, program string) {
 	t.Helper()
@@ -26,165 +30,277 @@ func testFolder(t *testing.T) (folder Folder, program string) {
 	return folder, program
 }
 
-func TestInstall(t *testing.T) {
+// mustStage stages a session whose credentials have the given access key ID.
+func (f Folder) mustStage(t *testing.T, program string, settings Settings, id string) (Command, []*sharedfile.Change) {
+	t.Helper()
+	command, changes, err := f.Stage(t.Context(), program, settings, testCredentials(id, time.Hour), noon())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return command, changes
+}
+
+// folderOf returns the folder of the program that the command runs.
+func folderOf(command Command) Folder {
+	program, _, _ := strings.Cut(command.text, " ")
+	return FolderOf(program)
+}
+
+func TestFolderIn(t *testing.T) {
+	if folder, err := FolderIn("/home/me"); err != nil || folder.String() != "/home/me/.authenticate-with-aws" {
+		t.Errorf("got %s, %v", folder, err)
+	}
+	if _, err := FolderIn(""); err == nil {
+		t.Error("got no error for an empty HOME")
+	}
+}
+
+func TestStage(t *testing.T) {
 	folder, program := testFolder(t)
 	settings := Settings{"role_arn": secret.New("arn"), "secret_access_key": secret.New("canary-key"), "empty": secret.New("")}
-	command, _, err := folder.Install(t.Context(), program, settings, testCredentials("first", time.Hour), noon())
-	if err != nil {
-		t.Fatal(err)
+	key := settings.Key()
+	command, changes := folder.mustStage(t, program, settings, "first")
+	installed := folderOf(command)
+	want := filepath.Join(folder.root, installed.version, ProgramName) + " credential-process " + key.String()
+	if command.text != want {
+		t.Errorf("got %s", command.text)
 	}
-	kept, key, _ := strings.Cut(command.text, `" `)
-	kept = strings.TrimPrefix(kept, `"`)
-	if got := read(t, kept); got != testProgram || filepath.Base(kept) != ProgramName || FolderOf(kept) != folder {
-		t.Errorf("%s is kept as %s", got, kept)
+	if _, err := installed.Settings(key); err == nil || exists(filepath.Join(installed.programFolder(), ProgramName)) {
+		t.Error("the files exist before the commit")
 	}
-	parsed, err := ParseKey(key)
-	if err != nil || parsed != settings.Key() {
-		t.Errorf("%s: %v", key, err)
+	commit(t, changes...)
+	if got := read(t, filepath.Join(installed.programFolder(), ProgramName)); got != testProgram {
+		t.Errorf("got the program %s", got)
 	}
-	if answer, err := folder.Cache(parsed).Get(t.Context(), at(0), never(t)); err != nil || answer.AccessKeyID.Reveal() != "first" {
-		t.Errorf("%+v, %v", answer, err)
+	if answer, err := installed.Cache(key).Get(t.Context(), at(0), never(t)); err != nil || answer.AccessKeyID.Reveal() != "first" {
+		t.Errorf("got %+v, %v", answer, err)
 	}
-	got, err := folder.Settings(parsed)
+	got, err := installed.Settings(key)
 	if err != nil || len(got) != 2 || got.Get("role_arn") != "arn" || got.Get("secret_access_key") != "canary-key" {
-		t.Errorf("%v, %v", got, err)
-	}
-	for path, mode := range map[string]os.FileMode{
-		"": 0o700, "sessions": 0o700, "cache": 0o700, filepath.Base(filepath.Dir(kept)): 0o700, filepath.Base(filepath.Dir(kept)) + "/" + ProgramName: 0o700,
-		"sessions/" + key + ".json": 0o600, "cache/" + key + ".json": 0o600, "cache/" + key + ".lock": 0o600,
-	} {
-		checkMode(t, filepath.Join(folder.path, path), mode)
+		t.Errorf("got %v, %v", got, err)
 	}
 	if text := fmt.Sprintf("%v %+v %#v", got, got, testCredentials("x", 0)); strings.Contains(text, "canary") {
-		t.Errorf("a secret shows in %s", text)
+		t.Errorf("a secret is printed: %s", text)
+	}
+	version := installed.version
+	modes := map[string]fs.FileMode{
+		version: 0o700, version + "/" + ProgramName: 0o700, version + "/" + key.String(): 0o700,
+		version + "/" + key.String() + "/settings.json": 0o600, version + "/" + key.String() + "/cache.json": 0o600,
+		version + "/" + key.String() + "/lock": 0o600,
+	}
+	for path, mode := range modes {
+		checkMode(t, filepath.Join(folder.root, path), mode)
+	}
+	if paths := tree(t, folder.root); len(paths) != len(modes) {
+		t.Errorf("got %q", paths)
+	}
+	checkMode(t, folder.root, 0o700)
+}
+
+func TestDiscardedStage(t *testing.T) {
+	folder, program := testFolder(t)
+	_, changes := folder.mustStage(t, program, Settings{}, "x")
+	for _, change := range changes {
+		change.Discard()
+	}
+	if exists(folder.root) {
+		t.Errorf("left behind: %q", tree(t, folder.root))
 	}
 }
 
-// The program is copied once, and again when it is another one or is damaged. A folder that others may read is closed.
-func TestKeepProgram(t *testing.T) {
-	folder, program := testFolder(t)
-	if err := os.MkdirAll(folder.path, 0o777); err != nil {
-		t.Fatal(err)
+// Two Steps share a session. If one of them fails, the profile of the other still works.
+func TestTwoStepsWithOneSession(t *testing.T) {
+	for name, test := range map[string]struct{ isStagedFirst, isDiscardedFirst bool }{
+		"the failing one is faster":            {true, true},
+		"the failing one begins first":         {true, false},
+		"the failing one begins last":          {false, true},
+		"the failing one begins and ends last": {false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder, program := testFolder(t)
+			settings := Settings{"role_arn": secret.New("arn")}
+			var failing, good []*sharedfile.Change
+			var command Command
+			if test.isStagedFirst {
+				_, failing = folder.mustStage(t, program, settings, "failing")
+			}
+			command, good = folder.mustStage(t, program, settings, "good")
+			if !test.isStagedFirst {
+				_, failing = folder.mustStage(t, program, settings, "failing")
+			}
+			if !test.isDiscardedFirst {
+				commit(t, good...)
+			}
+			for _, change := range failing {
+				change.Discard()
+			}
+			if test.isDiscardedFirst {
+				commit(t, good...)
+			}
+			checkSession(t, command, settings, "good")
+		})
 	}
-	first, err := folder.keepProgram(program)
+}
+
+// checkSession checks that a command finds its program and the session's files.
+func checkSession(t *testing.T, command Command, settings Settings, id string) {
+	t.Helper()
+	folder := folderOf(command)
+	if err := checkRuns(t.Context(), filepath.Join(folder.programFolder(), ProgramName)); err != nil {
+		t.Error(err)
+	}
+	if _, err := folder.Settings(settings.Key()); err != nil {
+		t.Error(err)
+	}
+	if answer, err := folder.Cache(settings.Key()).Get(t.Context(), at(0), never(t)); err != nil || answer.AccessKeyID.Reveal() != id {
+		t.Errorf("got %+v, %v", answer, err)
+	}
+}
+
+// The program is copied only once, and again if it differs or the copy is damaged.
+func TestStageAgain(t *testing.T) {
+	folder, program := testFolder(t)
+	first, changes := folder.mustStage(t, program, Settings{}, "x")
+	commit(t, changes...)
+	installed := filepath.Join(folderOf(first).programFolder(), ProgramName)
+	before, err := os.Stat(installed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkMode(t, folder.path, 0o700)
-	before, _ := os.Stat(first)
-	if again, err := folder.keepProgram(program); err != nil || again != first {
-		t.Errorf("%s, %v", again, err)
+	again, changes := folder.mustStage(t, program, Settings{}, "y")
+	commit(t, changes...)
+	if after, err := os.Stat(installed); err != nil || again != first || !os.SameFile(before, after) {
+		t.Errorf("the same program was copied again: %v", err)
 	}
-	if after, _ := os.Stat(first); !os.SameFile(before, after) {
-		t.Error("the same program was copied again")
-	}
-	if err := os.WriteFile(first, []byte("short"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := folder.keepProgram(program); err != nil || read(t, first) != testProgram {
-		t.Errorf("a damaged program stays: %v", err)
-	}
-	write(t, program, "another program")
-	if second, err := folder.keepProgram(program); err != nil || second == first || read(t, first) != testProgram || read(t, second) != "another program" {
-		t.Errorf("%s, %v", second, err)
-	}
+	checkSession(t, first, Settings{}, "y")
+
+	write(t, installed, "#!/bin/false\n")
+	_, changes = folder.mustStage(t, program, Settings{}, "z")
+	commit(t, changes...)
+	checkSession(t, first, Settings{}, "z")
+
+	write(t, program, testProgram+"# another version\n")
+	second, changes := folder.mustStage(t, program, Settings{}, "of another version")
+	commit(t, changes...)
+	checkSession(t, first, Settings{}, "z")
+	checkSession(t, second, Settings{}, "of another version")
 }
 
-// A program that cannot be run is found out at once, and no session is kept.
-func TestProgramThatCannotBeRun(t *testing.T) {
+// Other users cannot read the folder, even if it existed before.
+func TestOpenFolderIsClosed(t *testing.T) {
 	folder, program := testFolder(t)
-	write(t, program, "#!/bin/sh\necho broken\nexit 1\n")
-	settings := Settings{}
-	_, _, err := folder.Install(t.Context(), program, settings, testCredentials("x", time.Hour), noon())
-	if err == nil || !strings.Contains(err.Error(), "it cannot be run there: exit status 1 broken") {
-		t.Errorf("got %v", err)
-	}
-	if _, err := folder.Settings(settings.Key()); err == nil {
-		t.Error("the session was kept")
-	}
-}
-
-// Undo takes back the session, but not one that was there before.
-func TestUndoInstall(t *testing.T) {
-	folder, program := testFolder(t)
-	settings := Settings{"role_arn": secret.New("arn")}
-	install := func() func() error {
-		_, undo, err := folder.Install(t.Context(), program, settings, testCredentials("x", time.Hour), noon())
-		if err != nil {
+	command, changes := folder.mustStage(t, program, Settings{}, "x")
+	commit(t, changes...)
+	folders := []string{folder.root, folderOf(command).programFolder()}
+	for _, path := range folders {
+		if err := os.Chmod(path, 0o777); err != nil {
 			t.Fatal(err)
 		}
-		return undo
 	}
-	if err := install()(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := folder.Settings(settings.Key()); err == nil || !strings.Contains(err.Error(), "is not there; run the Step again") {
-		t.Errorf("the settings are still there: %v", err)
-	}
-	if _, err := os.Stat(folder.Cache(settings.Key()).path); err == nil {
-		t.Error("the credentials are still there")
-	}
-	install()
-	if err := install()(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := folder.Settings(settings.Key()); err != nil {
-		t.Errorf("an earlier session is gone: %v", err)
+	_, changes = folder.mustStage(t, program, Settings{}, "x")
+	commit(t, changes...)
+	for _, path := range folders {
+		checkMode(t, path, 0o700)
 	}
 }
 
-// All that shapes a session makes its key, and nothing else does.
-func TestKey(t *testing.T) {
-	base := Settings{"a": secret.New("1"), "b": secret.New("2")}
-	for name, other := range map[string]Settings{
-		"a value": {"a": secret.New("1"), "b": secret.New("3")}, "a name": {"a": secret.New("1"), "c": secret.New("2")},
-		"one more": {"a": secret.New("1"), "b": secret.New("2"), "c": secret.New("x")}, "swapped": {"a": secret.New("2"), "b": secret.New("1")},
+// The Step runs a program in the folder, so a folder of another user, or a link to one, is rejected.
+func TestFolderOfAnotherUser(t *testing.T) {
+	const want = "must be a folder that belongs to this user"
+	elsewhere := t.TempDir()
+	for name, create := range map[string]func(string) error{
+		"a link": func(path string) error { return os.Symlink(elsewhere, path) },
+		"a file": func(path string) error { return os.WriteFile(path, nil, 0o600) },
+		"another user's": func(path string) error {
+			if os.Geteuid() != 0 {
+				t.Skip("only root can create a folder of another user")
+			}
+			const user = 65534
+			return errors.Join(os.Mkdir(path, 0o700), os.Chown(path, user, user))
+		},
 	} {
-		if base.Key() == other.Key() {
-			t.Errorf("%s makes no difference", name)
-		}
-	}
-	if base.Key() != (Settings{"b": secret.New("2"), "a": secret.New("1"), "c": secret.New("")}).Key() {
-		t.Error("an empty value makes a difference")
-	}
-	for _, wrong := range []string{"", "abc", strings.Repeat("A", 64), strings.Repeat("a", 65), "../" + strings.Repeat("a", 61)} {
-		if _, err := ParseKey(wrong); err == nil {
-			t.Errorf("%q was taken", wrong)
-		}
+		t.Run(name, func(t *testing.T) {
+			folder, program := testFolder(t)
+			if err := create(folder.root); err != nil {
+				t.Fatal(err)
+			}
+			_, changes, err := folder.Stage(t.Context(), program, Settings{}, testCredentials("x", time.Hour), noon())
+			if changes != nil || err == nil || !strings.Contains(err.Error(), folder.root+" "+want) {
+				t.Errorf("got %v", err)
+			}
+			if left := append(tree(t, folder.root), tree(t, elsewhere)...); len(left) > 0 {
+				t.Errorf("left behind: %q", left)
+			}
+		})
+		t.Run(name+" for the program", func(t *testing.T) {
+			folder, program := testFolder(t)
+			command, changes := folder.mustStage(t, program, Settings{}, "x")
+			for _, change := range changes {
+				change.Discard()
+			}
+			if err := errors.Join(os.Mkdir(folder.root, 0o700), create(folderOf(command).programFolder())); err != nil {
+				t.Fatal(err)
+			}
+			_, _, err := folder.Stage(t.Context(), program, Settings{}, testCredentials("x", time.Hour), noon())
+			if err == nil || !strings.Contains(err.Error(), folderOf(command).programFolder()+" "+want) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 
-func TestSettingsThatCannotBeRead(t *testing.T) {
+// A failed Stage leaves nothing behind and says what to do.
+func TestStageFails(t *testing.T) {
+	for name, test := range map[string]struct {
+		program string
+		prepare func(home string) error
+		want    string
+	}{
+		// The kernel reports a mount with noexec like an interpreter that is not executable.
+		"noexec":             {"#!/dev/null\n", nil, "the program cannot run from there: fork/exec "},
+		"an unknown option":  {"#!/bin/sh\necho broken\nexit 1\n", nil, "the program cannot run from there: exit status 1: broken"},
+		"no program":         {"", nil, "open "},
+		"HOME with a quote":  {testProgram, nil, "must not contain a single quote"},
+		"HOME is not usable": {testProgram, func(home string) error { return os.WriteFile(home, nil, 0o600) }, "not a directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			home := filepath.Join(t.TempDir(), "home")
+			if strings.Contains(name, "quote") {
+				home += "'s"
+			}
+			if test.prepare != nil {
+				if err := test.prepare(home); err != nil {
+					t.Fatal(err)
+				}
+			}
+			folder, err := FolderIn(home)
+			if err != nil {
+				t.Fatal(err)
+			}
+			program := filepath.Join(t.TempDir(), "step")
+			if test.program != "" {
+				write(t, program, test.program)
+			}
+			_, changes, err := folder.Stage(t.Context(), program, Settings{}, testCredentials("x", time.Hour), noon())
+			prefix := "keep the program that renews the profile's credentials in " + folder.root + ": "
+			if changes != nil || err == nil || !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v", err)
+			}
+			checkAdvice(t, err, "Set HOME, for this Step and for all that use the profile, to a folder that this user can write to and run "+
+				"programs from: its file system must not be mounted read-only or noexec.")
+			checkAdvice(t, err, "Or leave aws_profile empty: the Step then exports credentials, which are not renewed.")
+			if test.prepare == nil && exists(home) && !slices.Equal(tree(t, home), nil) {
+				t.Errorf("left behind: %q", tree(t, home))
+			}
+		})
+	}
+}
+
+func TestStageEndsWithItsContext(t *testing.T) {
 	folder, _ := testFolder(t)
-	key := Settings{}.Key()
-	if err := folder.mkdir("sessions"); err != nil {
-		t.Fatal(err)
-	}
-	for _, content := range []string{"canary", "{}", `{"version":2,"values":{"a":"canary"}}`, `{"version":1,"values":{"a":["canary"]}}`} {
-		write(t, folder.settingsPath(key), content)
-		if _, err := folder.Settings(key); err == nil || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "run the Step again") {
-			t.Errorf("%s: %v", content, err)
-		}
-	}
-}
-
-func TestInstallThatFailsLeavesNoSession(t *testing.T) {
-	folder, program := testFolder(t)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	settings := Settings{}
-	unlockCache := folder.Cache(settings.Key())
-	if err := unlockCache.Store(t.Context(), testCredentials("x", time.Hour), noon()); err != nil {
-		t.Fatal(err)
-	}
-	// Somebody holds the cache's lock, and the run ends meanwhile.
-	_, _ = unlockCache.Get(t.Context(), at(time.Hour), func(context.Context) (Credentials, error) {
-		if _, _, err := folder.Install(ended, program, settings, testCredentials("y", time.Hour), noon()); err == nil {
-			t.Error("the lock was not respected")
-		}
-		return testCredentials("z", 2*time.Hour), nil
-	})
-	if _, err := folder.Settings(settings.Key()); err == nil {
-		t.Error("settings were left behind")
+	if err := checkRuns(ended, folder.root); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }

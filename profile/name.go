@@ -1,60 +1,60 @@
 package profile
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// Name is the name of a profile: letters, digits and marks of any script, the punctuation _ . - / % @ : +, and blanks in
-// between.
+// Name is the name of a profile: letters, digits and combining marks of any script, the punctuation _ . - / % @ : +, and
+// spaces in between.
 //
-// AWS's page on the file (https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html) speaks of letters, digits, hyphens
-// and underscores, in ASCII. The AWS CLI, boto3 and the SDK for Go read more, and this is what all three do; see
-// [Name.Portable] for what others read. Left out is what one of the three reads otherwise: quotes, backslashes, # and ; end
-// or change a section's name, brackets close it, and control characters end the line. Blanks need a section of their own for
-// each kind of reader; see headers.
+// AWS's page on the file (https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html) mentions only letters, digits,
+// hyphens and underscores. The AWS CLI, boto3 and the SDK for Go accept more, and Name holds what all three accept; see
+// [Name.IsPortable] for the others. Characters that one of the three reads differently are left out: quotes, backslashes, #
+// and ; end or change a section's name, brackets close it, and control characters end the line.
 type Name struct{ text string }
 
 // defaultName is the profile whose section is [default], without the word profile.
 const defaultName = "default"
 
-// ParseName takes the name of a profile. Blanks around it are not part of it.
+// ParseName parses the name of a profile. Leading and trailing whitespace is trimmed.
 func ParseName(s string) (Name, error) {
-	const punctuation = " _.-/%@:+"
+	const punctuation = "_.-/%@:+"
 
 	s = strings.TrimSpace(s)
-	if s == "" {
-		return Name{}, fmt.Errorf("the name of a profile wanted, such as bitrise")
-	}
-	if !utf8.ValidString(s) {
-		return Name{}, fmt.Errorf("the name of a profile in UTF-8 wanted")
+	switch {
+	case s == "":
+		return Name{}, errors.New("must be the name of a profile, such as bitrise, got an empty text")
+	case !utf8.ValidString(s):
+		return Name{}, errors.New("must be UTF-8")
 	}
 	for _, r := range s {
-		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) && !strings.ContainsRune(punctuation, r) {
-			return Name{}, fmt.Errorf("letters, digits, blanks and _.-/%%@:+ wanted, %q found, which the AWS CLI or an SDK would not read as part of a profile's name", r)
+		if r != ' ' && !isWordRune(r) && !strings.ContainsRune(punctuation, r) {
+			return Name{}, fmt.Errorf("must consist of letters, digits, spaces and %s, got %q; the AWS CLI or an SDK would read another name",
+				punctuation, r)
 		}
 	}
 	return Name{text: s}, nil
 }
 
-// String returns the name; it is empty for the zero value only.
+func isWordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) }
+
+// String returns the name; it is empty only for the zero value.
 func (n Name) String() string { return n.text }
 
-// Portable tells whether every SDK reads the name. Those for Java and Rust pass over sections whose names have other
+// IsPortable reports whether every SDK finds the profile. Those for Java and Rust skip sections whose names have other
 // characters than these: VALID_IDENTIFIER in
-// https://github.com/aws/aws-sdk-java-v2/blob/master/core/profiles/src/main/java/software/amazon/awssdk/profiles/internal/ProfileFileReader.java.
-func (n Name) Portable() bool {
-	return !strings.ContainsFunc(n.text, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("_.-/%@:+", r)
-	})
-}
+// ProfileFileReader.java of https://github.com/aws/aws-sdk-java-v2.
+func (n Name) IsPortable() bool { return portablePattern.MatchString(n.text) }
 
-// headers returns the lines that open the profile's section, so that each reader takes one of them for it. Where the name
-// has a blank, botocore (the AWS CLI, boto3) wants it in quotes and passes over a section without them; AWS's SDK for Go
-// takes quotes for a part of the name. With one section for each, every reader finds one, and the other one is a profile
-// that nobody asks for.
+var portablePattern = regexp.MustCompile(`^[A-Za-z0-9_.\-/%@:+]+$`)
+
+// headers returns the section headers of the profile, such that every reader finds one. For a name with a space, botocore (the
+// AWS CLI, boto3) needs quotes, while the SDK for Go takes quotes for a part of the name: it gets a section for each.
 func (n Name) headers() []string {
 	switch {
 	case n.text == defaultName:
@@ -65,3 +65,20 @@ func (n Name) headers() []string {
 		return []string{"[profile " + n.text + "]"}
 	}
 }
+
+// isSection reports whether a reader of the configuration file takes the section for the profile.
+func (n Name) isSection(section string) bool {
+	section = normalize(section)
+	if rest, found := strings.CutPrefix(section, "profile "); found {
+		return rest == normalize(n.text)
+	}
+	return section == defaultName && n.text == defaultName
+}
+
+// normalize removes what readers treat differently: quotes, backslashes, and repeated spaces. No name has quotes or
+// backslashes.
+func normalize(s string) string {
+	return strings.Join(strings.Fields(quotingPattern.ReplaceAllString(s, "")), " ")
+}
+
+var quotingPattern = regexp.MustCompile(`["'\\]`)

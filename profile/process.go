@@ -6,24 +6,22 @@ import (
 	"time"
 )
 
-// Usage says what the program is to a person who runs it.
-const Usage = `This is the program of the Bitrise Step "Authenticate with AWS", kept as a credential process.
+// Usage explains the program to a person who runs it by hand.
+const Usage = `This is the program of the Bitrise Step "Authenticate with AWS", kept as a
+credential process for a profile in AWS's configuration file:
 
-AWS's CLI and SDKs run it by themselves when they need credentials: a profile in
-AWS's configuration file names it, as
+    credential_process = .../` + ProgramName + ` ` + Subcommand + ` KEY
 
-    credential_process = "…/` + ProgramName + `" KEY
+The AWS CLI and AWS's SDKs run it when they need credentials. It prints those of
+the session KEY, in JSON, on standard output. It takes them from a cache until
+shortly before they expire, and then obtains new ones with the build's API
+token, which it reads from the variable BITRISE_BUILD_API_TOKEN.
 
-KEY stands for the session whose credentials it prints, in JSON, on standard
-output. It takes them from its cache until shortly before they end, and then
-gets new ones, for which it reads the build's API token from the variable
-BITRISE_BUILD_API_TOKEN.
-
-To see whether it works:    aws sts get-caller-identity --profile NAME
-To set up such a profile:   give the Step the input aws_profile
+To test the profile:          aws sts get-caller-identity --profile NAME
+To set up such a profile:     set the Step's input aws_profile to NAME
 `
 
-// Print writes credentials as a credential process has to:
+// Print writes credentials in the format that AWS defines for credential processes:
 // https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html.
 func Print(w io.Writer, answer Answer) error {
 	output := struct {
@@ -32,9 +30,12 @@ func Print(w io.Writer, answer Answer) error {
 		SecretAccessKey string
 		SessionToken    string `json:",omitempty"`
 		Expiration      string `json:",omitempty"`
-	}{Version: 1, AccessKeyId: answer.AccessKeyID.Reveal(), SecretAccessKey: answer.SecretAccessKey.Reveal(), SessionToken: answer.SessionToken.Reveal()}
-	if !answer.Told.IsZero() {
-		output.Expiration = answer.Told.UTC().Truncate(time.Millisecond).Format(time.RFC3339Nano)
+	}{
+		Version: 1, AccessKeyId: answer.AccessKeyID.Reveal(), SecretAccessKey: answer.SecretAccessKey.Reveal(),
+		SessionToken: answer.SessionToken.Reveal(),
+	}
+	if !answer.Expiration.IsZero() {
+		output.Expiration = answer.Expiration.UTC().Truncate(time.Millisecond).Format(time.RFC3339Nano)
 	}
 	return json.NewEncoder(w).Encode(output)
 }

@@ -1,32 +1,9 @@
-// Package profile makes an AWS profile whose credentials renew by themselves: a section of AWS's configuration file
-// ([ConfigFile]) names a program as its credential process, which is kept, with what it needs, in a folder of the user's
-// ([Folder]) and hands out credentials from a cache that all processes share ([Cache]).
+// Package profile sets up an AWS profile that renews its credentials automatically: a section of AWS's configuration file
+// ([ConfigFile]) names the Step's program as its credential process. A copy of the program is kept, with what it needs, in the
+// user's home ([Folder]); it prints credentials from a cache that all processes share ([Cache]).
 //
-// Every file is replaced whole, under a lock, and holds no more than it has to: the build's API token stands in none.
+// Changes are staged and take effect with [sharedfile.Commit]. No file holds the build's API token.
 //
-// The package may import internal packages. It knows neither how credentials are got (it takes a function that gets them),
-// nor what the settings of a session mean, nor the Step's inputs.
+// The package imports only internal packages. How credentials are obtained, what the settings of a session mean, and the
+// Step's inputs are the callers' business.
 package profile
-
-import (
-	"context"
-	"time"
-
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
-)
-
-// patience is how long taking back waits for a lock. The run that it cleans up after may have ended by a signal, and then
-// has a second.
-const patience = 300 * time.Millisecond
-
-func lockSoon(ctx context.Context, path string) (unlock func(), err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-	defer cancel()
-	return sharedfile.Lock(ctx, path)
-}
-
-func lockFileSoon(ctx context.Context, path string) (unlock func(), err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-	defer cancel()
-	return sharedfile.LockFile(ctx, path)
-}

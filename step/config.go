@@ -1,7 +1,9 @@
 package step
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,104 +12,111 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
-// What empty inputs mean. step.yml sets the same defaults; a user who empties a field gets them too.
+// What empty inputs mean. step.yml has the same defaults; an input that a user empties gets them too.
 const (
-	// defaultAudience is what AWS asks for in tokens that its own commercial partition is to take:
+	// defaultAudience is the audience of AWS's commercial partition in its documentation,
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_create_oidc.html.
 	defaultAudience = "sts.amazonaws.com"
 	defaultTimeout  = 180 * time.Second
 )
 
-// Config is what one run is to do. It can only be made by [ParseInputs], so nothing in it needs to be checked again.
+// Config is what one run does. Only [ParseInputs] makes one, so nothing in it needs to be checked again.
 type Config struct {
-	Region awsid.Region
-	// Exactly one of the two is set.
+	// IsLogout reports that the run removes what an earlier one left. Only Verbose and Timeout are set then.
+	IsLogout bool
+	Region   awsid.Region
+	// Exactly one of these two is set.
 	WebIdentity *WebIdentityConfig
-	AccessKeys  *awsauth.Keys
+	AccessKey   *credentials.Credentials
 
-	// SessionName names every session.
+	// SessionName is the name of every session.
 	SessionName awsauth.SessionName
-	// Chain are the roles to assume one after another from the first credentials; ExternalID and Tags go with each.
+	// Chain lists the roles to assume from the first credentials. ExternalID and Tags are sent with each.
 	Chain      []awsauth.RoleARN
 	ExternalID awsauth.ExternalID
 	Tags       []awsauth.Tag
 	// Settings shape the session that is exported.
 	Settings awsauth.SessionSettings
-	// AllowedAccounts are those whose credentials may be exported; empty: all.
+	// AllowedAccounts are the accounts whose credentials may be exported; empty: all.
 	AllowedAccounts []awsid.AccountID
 
 	// Profile is the profile to write; the zero value: none.
 	Profile     profile.Name
 	DockerLogin bool
-	// Registries are those to log in to; empty: the credentials' own account's, in Region.
+	// Registries are those to log in to.
 	Registries []dockerlogin.Registry
 	// Timeout is how long the whole run may take.
 	Timeout time.Duration
 	Verbose bool
 }
 
-// WebIdentityConfig is a role and the token to assume it with: a ready one, or one to be fetched.
+// WebIdentityConfig is a role and the token to assume it with: an existing one, or one to fetch.
 type WebIdentityConfig struct {
 	Role awsauth.RoleARN
-	// Ready is the input identity_token; nil if a token is to be fetched, with the three below.
-	Ready         *oidc.Token
+	// Token is the input identity_token; nil if a token is to be fetched, with the three below.
+	Token         *idtoken.Token
 	Audience      string
 	BuildURL      oidc.BuildURL
 	BuildAPIToken secret.Text
 }
 
-// InputError is everything that is wrong with the inputs.
-type InputError struct{ Findings []Finding }
+// InputError lists everything that is wrong with the inputs.
+type InputError struct{ Problems []Problem }
 
-// Finding is one thing that is wrong: which input, or inputs, and what is right.
-type Finding struct{ Input, Text string }
+// Problem is one thing that is wrong: with which input, or inputs, and what is right.
+type Problem struct{ Input, Text string }
 
-// Error lists all findings, one a line.
+func (p Problem) String() string { return p.Input + ": " + p.Text }
+
+// Error lists all problems, one per line.
 func (e *InputError) Error() string {
-	lines := make([]string, 0, len(e.Findings))
-	for _, finding := range e.Findings {
-		lines = append(lines, finding.Input+": "+finding.Text)
+	var lines []string
+	for _, problem := range e.Problems {
+		lines = append(lines, problem.String())
 	}
 	return strings.Join(lines, "\n")
 }
 
-// inputParser collects findings while it turns inputs into a Config.
+// inputParser collects problems while it turns inputs into a Config.
 type inputParser struct {
 	in       Inputs
 	now      time.Time
-	findings []Finding
+	problems []Problem
 }
 
-// ParseInputs turns the inputs into a Config, or into an [*InputError] with every finding. now is for the expiry of a
-// ready token. Nothing is sent.
+// ParseInputs turns the inputs into a Config, or returns an [*InputError] with every problem. now is the time, for the expiry of an
+// existing token.
 func ParseInputs(in Inputs, now time.Time) (Config, error) {
 	p := &inputParser{in: in, now: now}
-	config := Config{
-		Region:      p.region(),
-		Profile:     p.profile(),
-		DockerLogin: p.boolean("docker_login", in.DockerLogin),
-		Timeout:     p.timeout(),
-		Verbose:     p.boolean("verbose", in.Verbose),
+	config := Config{IsLogout: p.isLogout(), Timeout: p.timeout(), Verbose: p.boolean("verbose", in.Verbose)}
+	if config.IsLogout {
+		p.checkLogout()
+	} else {
+		config.Region = p.region()
+		config.Profile = p.profile()
+		config.DockerLogin = p.boolean("docker_login", in.DockerLogin)
+		p.source(&config)
+		p.session(&config)
+		p.registries(&config)
 	}
-	p.source(&config)
-	p.session(&config)
-	p.docker(&config)
-	if len(p.findings) > 0 {
-		return Config{}, &InputError{Findings: p.findings}
+	if len(p.problems) > 0 {
+		return Config{}, &InputError{Problems: p.problems}
 	}
 	return config, nil
 }
 
 func (p *inputParser) report(input, format string, args ...any) {
-	p.findings = append(p.findings, Finding{Input: input, Text: fmt.Sprintf(format, args...)})
+	p.problems = append(p.problems, Problem{Input: input, Text: redactPasted(fmt.Sprintf(format, args...))})
 }
 
-// parsed reports an error as the finding of an input; where there is none, value is right.
+// parsed returns a value, and reports its error.
 func parsed[T any](p *inputParser, input string, value T, err error) T {
 	if err != nil {
 		p.report(input, "%s", err)
@@ -115,168 +124,342 @@ func parsed[T any](p *inputParser, input string, value T, err error) T {
 	return value
 }
 
+// withHint adds what YAML may have done to a value.
+func withHint(err error, input, value string) error {
+	if hint := yamlHint(input, value); err != nil && hint != "" {
+		return fmt.Errorf("%w (%s)", err, hint)
+	}
+	return err
+}
+
+func (p *inputParser) isLogout() bool {
+	switch p.in.Action {
+	case "logout":
+		return true
+	case "login", "":
+		return false
+	default:
+		p.report("action", "must be login or logout, got %q", p.in.Action)
+		return false
+	}
+}
+
+// checkLogout reports the inputs that have no effect on a logout. Those with a default in step.yml are always set.
+func (p *inputParser) checkLogout() {
+	withDefault := []string{
+		"action", "region", "audience", "session_name", "docker_login", "build_url", "build_api_token", "timeout", "verbose",
+	}
+	p.in.each(func(key string, value any) {
+		text, isText := value.(string)
+		s, isSecret := value.(secret.Text)
+		if !slices.Contains(withDefault, key) && ((isText && text != "") || (isSecret && !s.IsEmpty())) {
+			p.report(key, "has no effect: action is logout")
+		}
+	})
+}
+
 func (p *inputParser) region() awsid.Region {
-	code := strings.TrimSpace(p.in.Region)
-	if code == "" {
-		p.report("region", "required, and empty; the code of an AWS Region wanted, such as us-east-1")
+	if p.in.Region == "" {
+		p.report("region", "must be an AWS Region such as us-east-1, got nothing")
 		return awsid.Region{}
 	}
-	region, err := awsid.ParseRegion(code)
+	region, err := awsid.ParseRegion(p.in.Region)
 	return parsed(p, "region", region, err)
 }
 
 func (p *inputParser) boolean(input, value string) bool {
-	switch strings.TrimSpace(value) {
+	switch value {
 	case "true":
 		return true
 	case "false", "":
 		return false
 	default:
-		p.report(input, "true or false wanted, %q found", strings.TrimSpace(value))
+		p.report(input, "must be true or false, got %q", value)
 		return false
 	}
 }
 
 func (p *inputParser) timeout() time.Duration {
-	const shortest, longest = 10, 3600
-
-	value := strings.TrimSpace(p.in.Timeout)
-	if value == "" {
+	if p.in.Timeout == "" {
 		return defaultTimeout
 	}
-	seconds, err := strconv.Atoi(value)
-	if err != nil || seconds < shortest || seconds > longest {
-		p.report("timeout", "a whole number of seconds from %d to %d wanted, %q found", shortest, longest, value)
+	return p.seconds("timeout", p.in.Timeout, 10*time.Second, time.Hour, "")
+}
+
+// seconds parses a whole number of seconds between two bounds; why explains the upper one.
+func (p *inputParser) seconds(input, value string, shortest, longest time.Duration, why string) time.Duration {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < int(shortest.Seconds()) || n > int(longest.Seconds()) {
+		err := fmt.Errorf("must be a whole number of seconds from %d to %d%s, got %q",
+			int(shortest.Seconds()), int(longest.Seconds()), why, value)
+		p.report(input, "%s", withHint(err, input, value))
 		return 0
 	}
-	return time.Duration(seconds) * time.Second
+	return time.Duration(n) * time.Second
 }
 
-// source decides where the first credentials come from. Inputs of the one way that are given together with the other are
-// findings, since they would do nothing; those with a default (audience, session_name) are not.
+func (p *inputParser) profile() profile.Name {
+	if p.in.AWSProfile == "" {
+		return profile.Name{}
+	}
+	name, err := profile.ParseName(p.in.AWSProfile)
+	return parsed(p, "aws_profile", name, err)
+}
+
+// source decides where the first credentials come from. Inputs for both ways are a problem, except those with a default.
 func (p *inputParser) source(config *Config) {
-	role := strings.TrimSpace(p.in.RoleARN) != ""
-	ready := !trimmed(p.in.IdentityToken).IsEmpty()
-	keys := !trimmed(p.in.AccessKeyID).IsEmpty() || !trimmed(p.in.SecretAccessKey).IsEmpty() || !trimmed(p.in.SessionToken).IsEmpty()
-
+	role, token := p.in.RoleARN != "", !p.in.IdentityToken.IsEmpty()
+	key := !p.in.AccessKeyID.IsEmpty() || !p.in.SecretAccessKey.IsEmpty() || !p.in.SessionToken.IsEmpty()
 	switch {
-	case role && keys:
-		p.report("role_arn and access_key_id", "both are given; give either role_arn, for the build's identity token, or access_key_id and secret_access_key, not both")
-	case ready && keys:
-		p.report("identity_token and access_key_id", "both are given; give either identity_token with role_arn, or access_key_id and secret_access_key, not both")
-	case !role && !keys && ready:
-		p.report("role_arn", "empty; the ARN of the role that identity_token is to be exchanged for wanted, such as arn:aws:iam::123456789012:role/my-role")
-	case !role && !keys:
-		p.report("role_arn and access_key_id", "both are empty; give either role_arn, for the build's identity token, or access_key_id and secret_access_key")
+	case role && key:
+		p.report("role_arn and access_key_id", "only one may be set: role_arn to use the build's identity token, or access_key_id "+
+			"and secret_access_key")
+	case token && key:
+		p.report("identity_token and access_key_id", "only one may be set: identity_token with role_arn, or access_key_id and secret_access_key")
+	case !role && !key && token:
+		p.report("role_arn", "must be the ARN of the role to assume with identity_token, such as "+
+			"arn:aws:iam::123456789012:role/my-role, got nothing")
+	case !role && !key:
+		p.report("role_arn and access_key_id", "one must be set: role_arn to use the build's identity token, or access_key_id and "+
+			"secret_access_key")
 	}
-	if role || ready {
-		config.WebIdentity = p.webIdentity(role, ready)
+	if role || token {
+		config.WebIdentity = p.webIdentity()
 	}
-	if keys {
-		config.AccessKeys = p.accessKeys()
+	if key {
+		config.AccessKey = p.accessKey()
 	}
 }
 
-func (p *inputParser) webIdentity(role, ready bool) *WebIdentityConfig {
+func (p *inputParser) webIdentity() *WebIdentityConfig {
 	var config WebIdentityConfig
-	if role {
-		config.Role = p.roleARN()
+	if p.in.RoleARN != "" {
+		role, err := awsauth.ParseRoleARN(p.in.RoleARN)
+		if tokenPattern.MatchString(p.in.RoleARN) {
+			err = errors.New("must be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/my-role, got a token; set " +
+				"identity_token for that")
+		}
+		config.Role = parsed(p, "role_arn", role, err)
 	}
-	if ready {
-		config.Ready = p.readyToken()
+	if !p.in.IdentityToken.IsEmpty() {
+		config.Token = p.identityToken()
 		return &config
 	}
-
+	const local = "builds on Bitrise set it automatically; for a local run, set the %s of a token endpoint, or an existing identity_token"
 	config.Audience = p.audience()
-	if address := strings.TrimSpace(p.in.BuildURL); address == "" {
-		p.report("build_url", "empty; builds on Bitrise set it by themselves; for a local run give the URL of a token endpoint, or a ready identity_token")
+	if p.in.BuildURL == "" {
+		p.report("build_url", "must not be empty: "+local, "URL")
 	} else {
-		url, err := oidc.ParseBuildURL(address)
+		url, err := oidc.ParseBuildURL(p.in.BuildURL)
 		config.BuildURL = parsed(p, "build_url", url, err)
 	}
-	config.BuildAPIToken = p.secret("build_api_token", trimmed(p.in.BuildAPIToken))
+	config.BuildAPIToken = p.secret("build_api_token", p.in.BuildAPIToken)
 	if config.BuildAPIToken.IsEmpty() {
-		p.report("build_api_token", "empty; builds on Bitrise set it by themselves; for a local run give the token of the endpoint in build_url, or a ready identity_token")
+		p.report("build_api_token", "must not be empty: "+local, "API token")
 	}
 	return &config
 }
 
-func (p *inputParser) roleARN() awsauth.RoleARN {
-	text := strings.TrimSpace(p.in.RoleARN)
-	if _, err := oidc.ParseToken(secret.New(text)); err == nil {
-		p.report("role_arn", "this is a token; the ARN of an IAM role wanted, such as arn:aws:iam::123456789012:role/my-role; a ready token goes into identity_token")
-		return awsauth.RoleARN{}
-	}
-	arn, err := awsauth.ParseRoleARN(text)
-	return parsed(p, "role_arn", arn, err)
-}
-
 func (p *inputParser) audience() string {
-	// IAM: an audience (client ID) of an OIDC provider has 1 to 255 characters,
+	// An audience (client ID) of an OIDC provider has 1 to 255 characters,
 	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateOpenIDConnectProvider.html.
 	const longest = 255
 
-	audience := strings.TrimSpace(p.in.Audience)
+	audience := p.in.Audience
 	if audience == "" {
 		return defaultAudience
 	}
 	if n := len([]rune(audience)); n > longest {
-		p.report("audience", "at most %d characters wanted, %d found", longest, n)
+		p.report("audience", "must have at most %d characters, got %d", longest, n)
 	}
 	if strings.ContainsFunc(audience, unicode.IsControl) {
-		p.report("audience", "a single line without control characters wanted")
+		p.report("audience", "must be one line without control characters")
 	}
 	return audience
 }
 
-func (p *inputParser) readyToken() *oidc.Token {
-	token, err := oidc.ParseToken(trimmed(p.in.IdentityToken))
+func (p *inputParser) identityToken() *idtoken.Token {
+	token, err := oidc.ParseToken(p.in.IdentityToken)
 	if err != nil {
 		p.report("identity_token", "%s", err)
 		return nil
 	}
-	if expires, ok := token.ExpiresAt(); ok && !p.now.Before(expires) {
-		p.report("identity_token", "it has expired at %s, now it is %s; let the Step that makes it run right before this one", expires.UTC().Format(time.RFC3339), p.now.UTC().Format(time.RFC3339))
+	if !token.Expires.IsZero() && !p.now.Before(token.Expires) {
+		p.report("identity_token", "must be valid, got a token that expired at %s (it is %s); run the Step that creates it right before this one",
+			clock(token.Expires), clock(p.now))
 	}
 	return &token
 }
 
-func (p *inputParser) accessKeys() *awsauth.Keys {
-	keys := awsauth.Keys{
-		AccessKeyID:     p.secret("access_key_id", trimmed(p.in.AccessKeyID)),
-		SecretAccessKey: p.secret("secret_access_key", trimmed(p.in.SecretAccessKey)),
-		SessionToken:    p.secret("session_token", trimmed(p.in.SessionToken)),
+func (p *inputParser) accessKey() *credentials.Credentials {
+	key := &credentials.Credentials{
+		AccessKeyID:     p.secret("access_key_id", p.in.AccessKeyID),
+		SecretAccessKey: p.secret("secret_access_key", p.in.SecretAccessKey),
+		SessionToken:    p.secret("session_token", p.in.SessionToken),
 	}
-	if keys.AccessKeyID.IsEmpty() {
-		p.report("access_key_id", "empty, while the other half of the key is given; both or neither wanted")
+	if key.AccessKeyID.IsEmpty() {
+		p.report("access_key_id", "must be set together with secret_access_key, got nothing")
 	}
-	if keys.SecretAccessKey.IsEmpty() {
-		p.report("secret_access_key", "empty, while the other half of the key is given; both or neither wanted")
+	if key.SecretAccessKey.IsEmpty() {
+		p.report("secret_access_key", "must be set together with access_key_id, got nothing")
 	}
-	return &keys
+	return key
 }
 
-// secret checks what every secret input has in common: it goes into a header or a signature, where only printable ASCII
-// can stand, and a blank or a line's end in the midst of it is a slip of copying.
-func (p *inputParser) secret(input string, text secret.Text) secret.Text {
-	for _, r := range text.Reveal() {
-		if r <= ' ' || r > '~' {
-			p.report(input, "printable ASCII without blanks and line ends wanted; something else stands in the midst of it")
-			break
+// secret checks what all secret inputs have in common: they become part of a header or a signature, so they are printable ASCII
+// without spaces. It also recognizes common mistakes of copying.
+func (p *inputParser) secret(input string, s secret.Text) secret.Text {
+	if problem := pastedKey(input, s.Reveal()); problem != "" {
+		p.report(input, "%s", problem)
+	} else if strings.ContainsFunc(s.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
+		p.report(input, "must be printable ASCII without spaces and line breaks")
+	}
+	return s
+}
+
+// session reads the inputs that shape the sessions. Inputs without an effect in this run are problems, because their user relies on
+// them.
+func (p *inputParser) session(config *Config) {
+	name, err := awsauth.ParseSessionName(p.in.SessionName)
+	config.SessionName = parsed(p, "session_name", name, err)
+	config.Chain = list(p, "role_chain", p.in.RoleChain, byLine, awsauth.ParseRoleARN)
+	if p.in.ExternalID != "" {
+		id, err := awsauth.ParseExternalID(p.in.ExternalID)
+		config.ExternalID = parsed(p, "external_id", id, withHint(err, "external_id", p.in.ExternalID))
+	}
+	config.Tags = p.tags()
+	config.Settings = p.settings()
+	config.AllowedAccounts = list(p, "allowed_account_ids", p.in.AllowedAccountIDs, byCommaOrLine, awsid.ParseAccountID)
+	p.partitions(config)
+
+	if len(config.Chain) == 0 {
+		p.unused("external_id", p.in.ExternalID, "it is sent with the roles of role_chain, which is empty")
+		p.unused("session_tags", p.in.SessionTags, "they are sent with the roles of role_chain, which is empty; a web identity "+
+			"carries its tags in the token")
+	}
+	if len(config.Chain) == 0 && config.AccessKey != nil {
+		const why = "it shapes a session, and an access key is exported as it is; set role_arn or role_chain"
+		p.unused("session_duration", p.in.SessionDuration, why)
+		p.unused("inline_session_policy", p.in.InlineSessionPolicy, why)
+		p.unused("managed_session_policies", p.in.ManagedSessionPolicies, why)
+	}
+}
+
+// unused reports an input that is set and has no effect.
+func (p *inputParser) unused(input, value, why string) {
+	if value != "" {
+		p.report(input, "has no effect: %s", why)
+	}
+}
+
+func (p *inputParser) tags() []awsauth.Tag {
+	tags := list(p, "session_tags", p.in.SessionTags, byLine, awsauth.ParseTag)
+	if n := len(items(p.in.SessionTags, byLine)); n > awsauth.MaxTags {
+		p.report("session_tags", "must have at most %d tags, got %d", awsauth.MaxTags, n)
+	}
+	seen := map[string]bool{}
+	for _, tag := range tags {
+		key := strings.ToLower(tag.Key())
+		if seen[key] {
+			p.report("session_tags", "must have each key once (upper and lower case are the same), got %q more than once", tag.Key())
+		}
+		seen[key] = true
+	}
+	return tags
+}
+
+func (p *inputParser) settings() awsauth.SessionSettings {
+	var settings awsauth.SessionSettings
+	if p.in.SessionDuration != "" {
+		longest, why := awsauth.MaxDuration, ""
+		if len(items(p.in.RoleChain, byLine)) > 0 {
+			longest, why = awsauth.MaxChainedDuration, " (AWS limits the sessions of a role_chain to an hour)"
+		}
+		settings.Duration = p.seconds("session_duration", p.in.SessionDuration, awsauth.MinDuration, longest, why)
+	}
+	if p.in.InlineSessionPolicy != "" {
+		policy, err := awsauth.ParseSessionPolicy(p.in.InlineSessionPolicy)
+		settings.Policy = parsed(p, "inline_session_policy", policy, withHint(err, "inline_session_policy", p.in.InlineSessionPolicy))
+	}
+	settings.ManagedPolicies = list(p, "managed_session_policies", p.in.ManagedSessionPolicies, byLine, awsauth.ParsePolicyARN)
+	if n := len(items(p.in.ManagedSessionPolicies, byLine)); n > awsauth.MaxManagedPolicies {
+		p.report("managed_session_policies", "must have at most %d policies, got %d", awsauth.MaxManagedPolicies, n)
+	}
+	return settings
+}
+
+// partitions checks that everything is in the partition of the Region: credentials of one partition are not valid in another.
+// STS-compatible services have their own partitions, in any Region.
+func (p *inputParser) partitions(config *Config) {
+	if config.Region.String() == "" {
+		return
+	}
+	home := config.Region.Partition().Name
+	check := func(input, arn, partition string) {
+		if awsauth.IsAWSPartition(partition) && partition != home {
+			p.report(input, "must be in the partition of region (%s is in %s), got %s in %s", config.Region, home, arn, partition)
 		}
 	}
-	return text
+	if config.WebIdentity != nil {
+		check("role_arn", config.WebIdentity.Role.String(), config.WebIdentity.Role.Partition())
+	}
+	for _, role := range config.Chain {
+		check("role_chain", role.String(), role.Partition())
+	}
+	for _, policy := range config.Settings.ManagedPolicies {
+		check("managed_session_policies", policy.String(), policy.Partition())
+	}
 }
 
-// docker reads which registries to log in to.
-func (p *inputParser) docker(config *Config) {
+func (p *inputParser) registries(config *Config) {
 	if config.Region.String() == "" {
-		return // a finding already, and where an account's registry is cannot be known
+		return // a problem already, and an account's registry is in the Region
 	}
 	config.Registries = list(p, "ecr_registries", p.in.ECRRegistries, byCommaOrLine, func(item string) (dockerlogin.Registry, error) {
 		return dockerlogin.ParseRegistry(item, config.Region)
 	})
 	if !config.DockerLogin {
-		p.idle("ecr_registries", p.in.ECRRegistries, "docker_login is not true")
+		p.unused("ecr_registries", p.in.ECRRegistries, "docker_login is not true")
 	}
+	if len(config.Registries) == 0 {
+		config.Registries = []dockerlogin.Registry{dockerlogin.OwnRegistry(config.Region)}
+	}
+}
+
+const (
+	byLine        = "\r\n"
+	byCommaOrLine = ",\r\n"
+)
+
+// items splits a list at the separators. Whitespace around an item and empty items are ignored.
+func items(text, separators string) []string {
+	var all []string
+	for _, item := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
+		if item = strings.TrimSpace(item); item != "" {
+			all = append(all, item)
+		}
+	}
+	return all
+}
+
+// list parses the items of a list, and reports those that are wrong, up to a number.
+func list[T any](p *inputParser, input, text, separators string, parse func(string) (T, error)) []T {
+	const mostReported = 10
+
+	var values []T
+	wrong := 0
+	for _, item := range items(text, separators) {
+		value, err := parse(item)
+		if err == nil {
+			values = append(values, value)
+			continue
+		}
+		if wrong++; wrong <= mostReported {
+			p.report(input, "%s", withHint(err, input, item))
+		}
+	}
+	if wrong > mostReported {
+		p.report(input, "and %d more that are wrong", wrong-mostReported)
+	}
+	return values
 }

@@ -2,6 +2,7 @@ package step
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -9,47 +10,35 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
 )
 
-// registries are those that the inputs name, or the account's own.
-func registries(config Config) []dockerlogin.Registry {
-	if len(config.Registries) == 0 {
-		return []dockerlogin.Registry{dockerlogin.OwnRegistry(config.Region)}
-	}
-	return config.Registries
-}
-
-// logIn gets a login to every registry, and stores them all in Docker's file. undo takes them back.
-func (s Step) logIn(ctx context.Context, config Config, aws awsauth.Config, session awsauth.Session) (outputs []output, undo func() error, err error) {
+// stageLogins gets a login to every registry and stages them in Docker's file.
+func (s Step) stageLogins(
+	ctx context.Context, staged *staged, config Config, a *authenticator, client *dockerlogin.Client,
+	session awsauth.Session, file dockerlogin.File,
+) error {
 	started := s.Now()
-	logins, err := s.dockerLogins(ctx, config, aws, session)
-	if err == nil {
-		err = ctx.Err() // nothing is stored for a run that has ended
+	logins, err := client.Logins(ctx, dockerlogin.LoginRequest{
+		Credentials: session.Credentials, AccountID: session.AccountID, Registries: config.Registries, Retry: a.retry("Getting an ECR login"),
+	})
+	for _, login := range logins {
+		s.Log.Protect(login.Password)
 	}
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	file := dockerlogin.FindFile()
-	if undo, err = file.Store(ctx, logins); err != nil {
-		return nil, nil, err
+	change, err := file.PrepareLogins(logins)
+	if err != nil {
+		return err
 	}
-	s.Log.Printf("Logged in to %s until %s, in %s (%s)", strings.Join(hosts(logins), ", "), clock(earliest(logins)), file, s.since(started))
-	return registryOutputs(logins), undo, nil
+	names := hosts(logins)
+	s.Log.Printf("Obtained logins for %s; they expire at %s (%s)", strings.Join(names, ", "), clock(earliestExpiry(logins)), a.since(started))
+	staged.changes = append(staged.changes, change)
+	staged.done = append(staged.done, fmt.Sprintf("Logged in to %s, in %s", strings.Join(names, ", "), file))
+	staged.outputs = append(staged.outputs, plain("ECR_REGISTRY", names[0]), plain("ECR_REGISTRIES", strings.Join(names, "\n")))
+	return nil
 }
 
-// dockerLogins gets a login to every registry.
-func (s Step) dockerLogins(ctx context.Context, config Config, aws awsauth.Config, session awsauth.Session) ([]dockerlogin.Login, error) {
-	aws.Credentials = session
-	fetcher := dockerlogin.Fetcher{
-		Config: aws, Account: session.AccountID, Fresh: !session.Expires.IsZero(), Retry: s.retry("get a login"), Now: s.Now,
-	}
-	logins, err := fetcher.Logins(ctx, registries(config))
-	for _, login := range logins {
-		s.secrets.Keep(login.Password)
-	}
-	return logins, err
-}
-
-// earliest is when the first of the logins ends.
-func earliest(logins []dockerlogin.Login) time.Time {
+// earliestExpiry returns when the first of the logins expires.
+func earliestExpiry(logins []dockerlogin.Login) time.Time {
 	expires := logins[0].Expires
 	for _, login := range logins {
 		if login.Expires.Before(expires) {
@@ -59,14 +48,8 @@ func earliest(logins []dockerlogin.Login) time.Time {
 	return expires
 }
 
-// registryOutputs name the registries that Docker was logged in to, of which there is at least one.
-func registryOutputs(logins []dockerlogin.Login) []output {
-	names := hosts(logins)
-	return []output{plain("ECR_REGISTRY", names[0]), plain("ECR_REGISTRIES", strings.Join(names, "\n"))}
-}
-
 func hosts(logins []dockerlogin.Login) []string {
-	names := make([]string, 0, len(logins))
+	var names []string
 	for _, login := range logins {
 		names = append(names, login.Registry.String())
 	}

@@ -1,112 +1,181 @@
 package step_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/step"
 )
 
-// environment is a run's variables, in memory.
-type environment map[string]string
-
-func (e environment) Get(key string) string { return e[key] }
-func (e environment) Set(key, value string) error {
-	e[key] = value
-	return nil
+// TestMain removes AWS's variables from the environment, as the Step does.
+func TestMain(m *testing.M) {
+	for _, variable := range os.Environ() {
+		if key, _, _ := strings.Cut(variable, "="); strings.HasPrefix(key, "AWS_") {
+			_ = os.Unsetenv(key)
+		}
+	}
+	os.Exit(m.Run())
 }
-func (e environment) Unset(key string) error { delete(e, key); return nil }
-func (e environment) List() []string         { return nil }
 
-// envman is a store in memory that fails at one call, from 1; 0: never.
+// repository is an in-memory environment.
+type repository map[string]string
+
+func (r repository) Get(key string) string       { return r[key] }
+func (r repository) Set(key, value string) error { r[key] = value; return nil }
+func (r repository) Unset(key string) error      { delete(r, key); return nil }
+func (r repository) List() []string              { return nil }
+
+// envman is an in-memory store.
 type envman struct {
-	failAt int
-	keys   []string
-	values map[string]string
-	hidden []string
+	// failAt is the number of the call that fails, starting at 1. If broken is set, all later calls fail too.
+	failAt    int
+	broken    bool
+	keys      []string
+	values    map[string]string
+	sensitive []string
 }
 
-func (m *envman) Add(_ context.Context, key string, value secret.Text, sensitive bool) error {
+func (m *envman) Add(_ context.Context, key string, value secret.Text, isSensitive bool) error {
 	m.keys = append(m.keys, key)
+	if m.broken && len(m.keys) > m.failAt {
+		return errors.New("broken pipe")
+	}
 	m.values[key] = value.Reveal()
 	if len(m.keys) == m.failAt {
-		return errors.New("disk full") // too late: nobody knows how far a call that fails got
+		return errors.New("disk full") // after storing the value, because a failed call may have had an effect
 	}
-	if sensitive {
-		m.hidden = append(m.hidden, key)
+	if isSensitive {
+		m.sensitive = append(m.sensitive, key)
 	}
 	return nil
 }
 
-// log keeps the lines of a run.
-type log struct{ lines []string }
-
-func (l *log) add(format string, args ...any) {
-	l.lines = append(l.lines, fmt.Sprintf(format, args...))
-}
-func (l *log) Infof(format string, args ...any)  { l.add(format, args...) }
-func (l *log) Printf(format string, args ...any) { l.add(format, args...) }
-func (l *log) Donef(format string, args ...any)  { l.add(format, args...) }
-func (l *log) Warnf(format string, args ...any)  { l.add(format, args...) }
-func (l *log) Errorf(format string, args ...any) { l.add(format, args...) }
-func (l *log) Debugf(format string, args ...any) { l.add(format, args...) }
-func (l *log) Println()                          { l.add("") }
-func (l *log) EnableDebugLog(bool)               {}
-
-// runWithKeys runs the Step with an access key against an STS that knows it.
-func runWithKeys(t *testing.T, store *envman) (*log, error) {
+// runWithKey runs the Step with an access key, against an STS that accepts it, and returns the log's lines.
+func runWithKey(t *testing.T, store step.Envman, inputs repository, environment step.Environment) ([]string, error) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte(`<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/ci</Arn><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`))
+		_, _ = w.Write([]byte(`<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/ci</Arn>` +
+			`<Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`))
 	}))
 	t.Cleanup(server.Close)
-	written := &log{}
-	store.values = map[string]string{}
-	err := step.Step{
-		Environment: environment{"region": "eu-west-1", "access_key_id": "AKIACANARY", "secret_access_key": "canary-secret", "AWS_ENDPOINT_URL_STS": server.URL},
-		Log:         written, Envman: store, Now: now, Annotations: step.BitriseAnnotations{},
-	}.Run(t.Context())
-	if text := strings.Join(written.lines, "\n"); strings.Contains(strings.ToLower(text), "canary") {
-		t.Errorf("the log shows a secret:\n%s", text)
+	t.Setenv("AWS_ENDPOINT_URL_STS", server.URL)
+	if memory, ok := store.(*envman); ok {
+		memory.values = map[string]string{}
 	}
-	return written, err
+	all := repository{"region": "eu-west-1", "access_key_id": "AKIACANARY", "secret_access_key": "canary-secret"}
+	for key, value := range inputs {
+		all[key] = value
+	}
+	var log bytes.Buffer
+	err := step.Step{
+		Inputs: all, Environment: environment, Log: report.NewPlainLog(&log), Envman: store, Now: now,
+		Exit: func(int) { t.Error("the watchdog stopped the Step") },
+	}.Run(t.Context())
+	if strings.Contains(strings.ToLower(log.String()), "canary") {
+		t.Errorf("the log contains a secret:\n%s", &log)
+	}
+	return strings.Split(strings.TrimSpace(log.String()), "\n"), err
 }
 
 func TestExportsInAFixedOrder(t *testing.T) {
 	store := &envman{}
-	if written, err := runWithKeys(t, store); err != nil {
-		t.Fatalf("%v\n%s", err, strings.Join(written.lines, "\n"))
+	if log, err := runWithKey(t, store, nil, nil); err != nil {
+		t.Fatalf("%v\n%s", err, strings.Join(log, "\n"))
 	}
-	want := []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCOUNT_ID", "AWS_CREDENTIAL_EXPIRATION", "AWS_CALLER_ARN"}
+	want := []string{
+		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CREDENTIAL_EXPIRATION",
+		"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCOUNT_ID", "AWS_CALLER_ARN",
+	}
 	if !slices.Equal(store.keys, want) {
-		t.Errorf("exported %v", store.keys)
+		t.Errorf("got exports %v", store.keys)
 	}
-	if !slices.Equal(store.hidden, want[:3]) {
-		t.Errorf("sensitive are %v", store.hidden)
+	if !slices.Equal(store.sensitive, want[:3]) {
+		t.Errorf("got sensitive exports %v", store.sensitive)
 	}
 	if token, found := store.values["AWS_SESSION_TOKEN"]; !found || token != "" {
-		t.Errorf("the session token is %q, %v; an empty one was wanted", token, found)
+		t.Errorf("got the session token %q, %v; want it empty", token, found)
 	}
 }
 
-func TestFailedExportTakesEverythingBack(t *testing.T) {
+func TestFailedExportIsUndone(t *testing.T) {
 	for failAt := 1; failAt <= 8; failAt++ {
 		store := &envman{failAt: failAt}
-		written, err := runWithKeys(t, store)
-		if err == nil || !strings.Contains(written.lines[len(written.lines)-1], "export "+store.keys[failAt-1]+": disk full") {
-			t.Errorf("%d: %v %v", failAt, err, written.lines)
+		log, err := runWithKey(t, store, nil, nil)
+		if want := "export " + store.keys[failAt-1] + ": disk full"; err == nil || log[len(log)-1] != want {
+			t.Errorf("%d: got %v, %q; want %q", failAt, err, log[len(log)-1], want)
 		}
 		for key, value := range store.values {
 			if value != "" {
 				t.Errorf("%d: %s was left behind", failAt, key)
 			}
 		}
+	}
+}
+
+func TestExportsThatCannotBeUndoneAreListed(t *testing.T) {
+	log, err := runWithKey(t, &envman{failAt: 2, broken: true}, nil, nil)
+	const want = "Could not empty these outputs again, so the next Steps may see them: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: broken pipe"
+	if err == nil || !slices.Contains(log, want) {
+		t.Errorf("%v\n%s", err, strings.Join(log, "\n"))
+	}
+}
+
+func TestLogoutEmptiesTheCredentials(t *testing.T) {
+	store := &envman{}
+	log, err := runWithKey(t, store, repository{"action": "logout", "access_key_id": "", "secret_access_key": ""}, nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, strings.Join(log, "\n"))
+	}
+	want := []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CREDENTIAL_EXPIRATION"}
+	if !slices.Equal(store.keys, want) || strings.Join([]string{store.values[want[0]], store.values[want[1]], store.values[want[2]], store.values[want[3]]}, "") != "" {
+		t.Errorf("got exports %v", store.values)
+	}
+}
+
+// Files change only after the exports have worked, in a logout too.
+func TestFailedLogoutChangesNoFile(t *testing.T) {
+	const config = "# Written by Authenticate with AWS, a Bitrise Step, which replaces the lines from here on:\n[profile x]\n" +
+		"credential_process = /x\n# End of what Authenticate with AWS wrote.\n"
+	path := filepath.Join(t.TempDir(), "config")
+	environment := step.Environment{"AWS_PROFILE": "x", "AWS_CONFIG_FILE": path, "HOME": t.TempDir()}
+	for failAt, want := range []string{"", config, config, config, config} {
+		if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		logout := repository{"action": "logout", "access_key_id": "", "secret_access_key": ""}
+		if log, err := runWithKey(t, &envman{failAt: failAt}, logout, environment); (err == nil) != (failAt == 0) {
+			t.Errorf("%d: %v\n%s", failAt, err, strings.Join(log, "\n"))
+		}
+		if content, err := os.ReadFile(path); err != nil || string(content) != want {
+			t.Errorf("%d: the file has %q, %v", failAt, content, err)
+		}
+	}
+}
+
+// Without envman, nothing can have been exported, so the log does not say that outputs may be left.
+func TestNoEnvman(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	log, err := runWithKey(t, step.EnvmanProgram{}, nil, nil)
+	if text := strings.Join(log, "\n"); err == nil || strings.Contains(text, "Could not empty") || !strings.Contains(text, "both provide") {
+		t.Errorf("got %v\n%s", err, text)
+	}
+}
+
+func TestInvalidInputsAreListed(t *testing.T) {
+	log, err := runWithKey(t, &envman{}, repository{"region": "x", "timeout": "1", "role_arn": "y"}, nil)
+	text := strings.Join(log, "\n")
+	if err == nil || !strings.Contains(text, "Invalid inputs (nothing was sent):\n- timeout: must be") ||
+		log[len(log)-1] != "invalid inputs: timeout, region, role_arn and access_key_id, role_arn, build_url, build_api_token" {
+		t.Errorf("%v\n%s", err, text)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/step"
 )
 
-// Whatever stands in the lists, there is a Config or findings, and these are no longer than the inputs warrant.
+// Any list results either in a Config or in problems of limited length.
 func FuzzParseInputs(f *testing.F) {
 	f.Add("arn:aws:iam::123456789012:role/a\r\n\n arn:aws:iam::123456789012:role/b", "a=b\nc=", "000000000001,,123456789012", "123456789012\npublic.ecr.aws", "arn:aws:iam::aws:policy/x", "profile")
 	f.Add(",", "=", "\x00", "https://", "\u2028", "ü b")
@@ -18,16 +18,16 @@ func FuzzParseInputs(f *testing.F) {
 		in.RoleChain, in.SessionTags, in.AllowedAccountIDs, in.ECRRegistries, in.ManagedSessionPolicies, in.AWSProfile = chain, tags, accounts, registries, policies, profile
 		in.DockerLogin = "true"
 		config, err := step.ParseInputs(in, now())
-		var findings *step.InputError
-		if err != nil && (!errors.As(err, &findings) || len(findings.Findings) == 0) {
-			t.Errorf("an error without findings: %v", err)
+		var problems *step.InputError
+		if err != nil && (!errors.As(err, &problems) || len(problems.Problems) == 0) {
+			t.Errorf("got an error without problems: %v", err)
 		}
 		if err == nil && (len(config.Chain) > strings.Count(chain, "\n")+strings.Count(chain, "\r")+1 || len(config.Tags) > 50 || len(config.Settings.ManagedPolicies) > 10) {
-			t.Errorf("%d roles, %d tags, %d policies", len(config.Chain), len(config.Tags), len(config.Settings.ManagedPolicies))
+			t.Errorf("got %d roles, %d tags, %d policies", len(config.Chain), len(config.Tags), len(config.Settings.ManagedPolicies))
 		}
-		// Eleven findings a list at the most, beside what is wrong with a list as a whole; 800 characters each are plenty.
+		// Each list has at most eleven problems, plus those of the list as a whole, of at most 800 characters each.
 		if err != nil && len(err.Error()) > 6*14*800 {
-			t.Errorf("findings of %d characters", len(err.Error()))
+			t.Errorf("got problems of %d bytes", len(err.Error()))
 		}
 	})
 }

@@ -1,27 +1,35 @@
 package step
 
 import (
-	"net/url"
+	"fmt"
 	"reflect"
 	"strings"
 
+	"github.com/bitrise-io/go-steputils/v2/stepconf"
 	"github.com/bitrise-io/go-utils/v2/env"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
 )
 
-// Inputs are the Step's inputs as they arrive: environment variables whose names are the keys in step.yml, given by the tag
-// env. Nothing is checked here; [ParseInputs] checks everything in one place.
+// Inputs are the Step's inputs as step.yml names them, in its order, without leading and trailing whitespace. Nothing is checked
+// here; see [ParseInputs].
+//
+// stepconf reads the plain ones (tag env). It has no constraints to check: a value that fails one is printed, whatever it is.
+// Those with the tag secret are read as stepconf.Secret and converted at once, because that type shows its text in JSON and under
+// some of fmt's verbs.
 type Inputs struct {
-	Region          string      `env:"region"`
-	RoleARN         string      `env:"role_arn"`
-	Audience        string      `env:"audience"`
-	SessionName     string      `env:"session_name"`
-	IdentityToken   secret.Text `env:"identity_token"`
-	AccessKeyID     secret.Text `env:"access_key_id"`
-	SecretAccessKey secret.Text `env:"secret_access_key"`
-	SessionToken    secret.Text `env:"session_token"`
+	Action string `env:"action"`
+	Region string `env:"region"`
+
+	RoleARN       string      `env:"role_arn"`
+	Audience      string      `env:"audience"`
+	SessionName   string      `env:"session_name"`
+	IdentityToken secret.Text `secret:"identity_token"`
+
+	AccessKeyID     secret.Text `secret:"access_key_id"`
+	SecretAccessKey secret.Text `secret:"secret_access_key"`
+	SessionToken    secret.Text `secret:"session_token"`
 
 	SessionDuration        string `env:"session_duration"`
 	RoleChain              string `env:"role_chain"`
@@ -33,84 +41,80 @@ type Inputs struct {
 
 	AWSProfile string `env:"aws_profile"`
 
-	DockerLogin   string      `env:"docker_login"`
-	ECRRegistries string      `env:"ecr_registries"`
+	DockerLogin   string `env:"docker_login"`
+	ECRRegistries string `env:"ecr_registries"`
+
 	BuildURL      string      `env:"build_url"`
-	BuildAPIToken secret.Text `env:"build_api_token"`
+	BuildAPIToken secret.Text `secret:"build_api_token"`
 	Timeout       string      `env:"timeout"`
 	Verbose       string      `env:"verbose"`
 }
 
-// readInputs takes the inputs from the environment. go-steputils' stepconf would do the same, but its secrets are strings,
-// a value that fails one of its constraints is repeated in the error, and it brings a downloader and two HTTP clients into
-// the build.
-func readInputs(environment env.Repository) Inputs {
+// readInputs reads the inputs from the environment.
+func readInputs(repository env.Repository) (Inputs, error) {
 	var in Inputs
+	var secrets struct {
+		IdentityToken   stepconf.Secret `env:"identity_token"`
+		AccessKeyID     stepconf.Secret `env:"access_key_id"`
+		SecretAccessKey stepconf.Secret `env:"secret_access_key"`
+		SessionToken    stepconf.Secret `env:"session_token"`
+		BuildAPIToken   stepconf.Secret `env:"build_api_token"`
+	}
+	parser := stepconf.NewInputParser(repository)
+	for _, target := range []any{&in, &secrets} {
+		if err := parser.Parse(target); err != nil {
+			return Inputs{}, fmt.Errorf("read the inputs: %w", err)
+		}
+	}
+	trimmed := func(s stepconf.Secret) secret.Text { return secret.New(strings.TrimSpace(string(s))) }
+	in.IdentityToken, in.BuildAPIToken = trimmed(secrets.IdentityToken), trimmed(secrets.BuildAPIToken)
+	in.AccessKeyID, in.SecretAccessKey = trimmed(secrets.AccessKeyID), trimmed(secrets.SecretAccessKey)
+	in.SessionToken = trimmed(secrets.SessionToken)
 	fields := reflect.ValueOf(&in).Elem()
 	for i := range fields.NumField() {
-		value := environment.Get(fields.Type().Field(i).Tag.Get("env"))
-		switch field := fields.Field(i).Addr().Interface().(type) {
-		case *string:
-			*field = value
-		case *secret.Text:
-			*field = secret.New(value)
+		if value, ok := fields.Field(i).Addr().Interface().(*string); ok {
+			*value = strings.TrimSpace(*value)
 		}
 	}
-	return in
+	return in, nil
 }
 
-// print writes the inputs that are given to the log, in the order of step.yml, secrets hidden.
-func (in Inputs) print(log Logger) {
-	log.Infof("Inputs:")
+// each calls a function with the key and the value of every input, in the order of step.yml. The value of a secret is its secret.Text.
+func (in Inputs) each(visit func(key string, value any)) {
 	fields := reflect.ValueOf(in)
 	for i := range fields.NumField() {
-		var text string
-		switch value := fields.Field(i).Interface().(type) {
-		case string:
-			text = strings.TrimSpace(value)
-		case secret.Text:
-			if !trimmed(value).IsEmpty() {
-				text = secret.Redacted
-			}
-		}
-		if text == "" {
-			continue
-		}
-		text = withoutPassword(text)
-		log.Printf("- %s: %s", fields.Type().Field(i).Tag.Get("env"), strings.ReplaceAll(text, "\n", "\n  "))
+		tag := fields.Type().Field(i).Tag
+		visit(tag.Get("env")+tag.Get("secret"), fields.Field(i).Interface())
 	}
 }
 
-// withoutPassword hides what was pasted into the wrong field: a token, or a URL with a user's password.
-func withoutPassword(text string) string {
-	if _, err := oidc.ParseToken(secret.New(text)); err == nil {
-		return secret.Redacted
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err == nil && u.User != nil:
-		return u.Redacted()
-	case err != nil && strings.Contains(text, "://") && strings.Contains(text, "@"),
-		err == nil && u.Scheme != "arn" && strings.Contains(u.Opaque, "@"):
-		return secret.Redacted // a URL that cannot be taken apart
-	default:
-		return text
-	}
-}
-
-// secrets are the inputs that are secret, without the blanks around them.
+// secrets returns the inputs that must never be shown.
 func (in Inputs) secrets() []secret.Text {
 	var all []secret.Text
-	fields := reflect.ValueOf(in)
-	for i := range fields.NumField() {
-		if text, ok := fields.Field(i).Interface().(secret.Text); ok {
-			all = append(all, trimmed(text))
+	in.each(func(_ string, value any) {
+		if s, ok := value.(secret.Text); ok {
+			all = append(all, s)
 		}
-	}
+	})
 	return all
 }
 
-// trimmed is a secret input without the blanks around it, which are not part of it.
-func trimmed(s secret.Text) secret.Text {
-	return secret.New(strings.TrimSpace(s.Reveal()))
+// print writes the inputs that are set to the log, with secrets redacted. stepconf.Print is not used: it writes to standard output,
+// past the log's redaction.
+func (in Inputs) print(log *report.Log) {
+	log.Infof("Inputs:")
+	in.each(func(key string, value any) {
+		var shown string
+		switch v := value.(type) {
+		case string:
+			shown = redactPasted(v)
+		case secret.Text:
+			if !v.IsEmpty() {
+				shown = secret.Redacted
+			}
+		}
+		if shown != "" {
+			log.Printf("- %s: %s", key, strings.ReplaceAll(shown, "\n", "\n  "))
+		}
+	})
 }

@@ -1,65 +1,151 @@
 package step
 
 import (
+	"bytes"
+	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
-type variables map[string]string
+// repository is an in-memory environment.
+type repository map[string]string
 
-func (v variables) Get(key string) string  { return v[key] }
-func (variables) Set(string, string) error { return nil }
-func (variables) Unset(string) error       { return nil }
-func (variables) List() []string           { return nil }
-
-type printed struct {
-	Logger
-	lines []string
+func (r repository) Get(key string) string       { return r[key] }
+func (r repository) Set(key, value string) error { r[key] = value; return nil }
+func (r repository) Unset(key string) error      { delete(r, key); return nil }
+func (r repository) List() []string {
+	var all []string
+	for key, value := range r {
+		all = append(all, key+"="+value)
+	}
+	return all
 }
 
-func (p *printed) Infof(string, ...any) {}
-func (p *printed) Printf(_ string, args ...any) {
-	p.lines = append(p.lines, args[0].(string)+"="+args[1].(string))
-}
-
-// Every field is read from the variable that its tag names, and printed unless it is a secret.
+// Every input is read from the variable with the same name, and printed unless it is a secret.
 func TestInputsAreReadAndPrinted(t *testing.T) {
-	given := variables{}
-	fields := reflect.TypeFor[Inputs]()
-	for i := range fields.NumField() {
-		key := fields.Field(i).Tag.Get("env")
-		given[key] = "the " + key
-	}
-	if len(given) != fields.NumField() {
-		t.Fatalf("%d keys for %d fields", len(given), fields.NumField())
-	}
-	in := readInputs(given)
-	log := &printed{}
-	in.print(log)
-	values := reflect.ValueOf(in)
-	for i := range fields.NumField() {
-		key := fields.Field(i).Tag.Get("env")
-		text, shown := "", "the "+key
-		switch value := values.Field(i).Interface().(type) {
-		case string:
-			text = value
-		case secret.Text:
-			text, shown = value.Reveal(), secret.Redacted
+	given := repository{}
+	var want []string
+	Inputs{}.each(func(key string, value any) {
+		given[key] = " the " + key + "\n"
+		if _, isSecret := value.(secret.Text); isSecret {
+			want = append(want, "- "+key+": [REDACTED]")
+		} else {
+			want = append(want, "- "+key+": the "+key)
 		}
-		if text != "the "+key || log.lines[i] != key+"="+shown {
-			t.Errorf("%s: read %q, printed %q", key, text, log.lines[i])
+	})
+	if n := reflect.TypeFor[Inputs]().NumField(); len(given) != n {
+		t.Fatalf("got %d keys for %d fields", len(given), n)
+	}
+	in, err := readInputs(given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.each(func(key string, value any) {
+		text, isText := value.(string)
+		if s, isSecret := value.(secret.Text); isSecret {
+			text, isText = s.Reveal(), true
+		}
+		if !isText || text != "the "+key {
+			t.Errorf("%s: got %q", key, text)
+		}
+	})
+	if got := fmt.Sprintf("%v %+v %#v", in, in, in); strings.Contains(got, "the session_token") {
+		t.Errorf("the inputs print a secret: %s", got)
+	}
+	if got := printed(in); !slices.Equal(got, append([]string{"Inputs:"}, want...)) {
+		t.Errorf("got output %q, want %q", got, want)
+	}
+}
+
+func printed(in Inputs) []string {
+	var written bytes.Buffer
+	in.print(report.NewPlainLog(&written))
+	return strings.Split(strings.TrimSuffix(written.String(), "\n"), "\n")
+}
+
+func TestInputsThatAreNotSetAreNotPrinted(t *testing.T) {
+	in, err := readInputs(repository{"region": " ", "access_key_id": "\n", "role_arn": " r ", "role_chain": "a\nb"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := printed(in), []string{"Inputs:", "- role_arn: r", "- role_chain: a", "  b"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Pasted secrets are redacted, other values are not (issue 16, item 11).
+func TestRedactPasted(t *testing.T) {
+	const jwt = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2lnbmF0dXJl"
+	for given, want := range map[string]string{
+		"arn:aws:iam::123456789012:role/x@y":                                         "arn:aws:iam::123456789012:role/x@y",
+		"https://app.bitrise.io/build/1":                                             "https://app.bitrise.io/build/1",
+		"https://user:pw@host/path":                                                  "https://[REDACTED]@host/path",
+		"https:/user:pw@host":                                                        "https:/[REDACTED]@host",
+		"https:user:pw@host":                                                         "https:[REDACTED]@host",
+		"HTTP://user:p@w@host":                                                       "HTTP://[REDACTED]@host",
+		"socks5://user:p#/w@host":                                                    "socks5://[REDACTED]@host",
+		"see http://u:p@h and http://v:q@i":                                          "see http://[REDACTED]@h and http://[REDACTED]@i",
+		jwt:                                                                          "[REDACTED]",
+		"Bearer " + jwt + " x":                                                       "Bearer [REDACTED] x",
+		jwt[:30] + "…":                                                               "[REDACTED]…",
+		"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY":                                   "[REDACTED]",
+		`got "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"`:                             `got "[REDACTED]"`,
+		`got "\"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\""`:                         `got "\"[REDACTED]\""`,
+		"123456789012\nwJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY":                     "123456789012\n[REDACTED]",
+		`got "1\nwJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\nx"`:                       `got "1\n[REDACTED]\nx"`,
+		"AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY":             "AWS_SECRET_ACCESS_KEY=[REDACTED]",
+		"AKIAIOSFODNN7EXAMPLE,wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY":              "AKIAIOSFODNN7EXAMPLE,[REDACTED]",
+		"AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY":              "AKIAIOSFODNN7EXAMPLE:[REDACTED]",
+		`got "` + strings.Repeat("IQoJb3Jp/+", 7) + "…":                              `got "[REDACTED]…`,
+		"commit=0123456789abcdef0123456789abcdef01234567":                            "commit=0123456789abcdef0123456789abcdef01234567",
+		"arn:aws:iam::123456789012:role/Team/Deploy1/" + strings.Repeat("Role2", 12): "arn:aws:iam::123456789012:role/Team/Deploy1/" + strings.Repeat("Role2", 12),
+		"a plain text":                                                               "a plain text",
+		"team=mobile@acme":                                                           "team=mobile@acme",
+	} {
+		t.Run(given, func(t *testing.T) {
+			if got := redactPasted(given); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// Of AWS's variables, only those that the Step supports stay in the environment. The snapshot contains all of them.
+func TestTakeEnvironment(t *testing.T) {
+	given := repository{
+		"AWS_PROFILE": "left", "AWS_ACCESS_KEY_ID": "", "AWS_ENDPOINT_URL_STS": "https://sts", "AWS_USE_FIPS_ENDPOINT": "true", "AWS_CA_BUNDLE": "/ca",
+		"HOME": "/home/user", "region": "eu-west-1", "AWSX": "x",
+	}
+	environment, err := TakeEnvironment(given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := repository{"AWS_ENDPOINT_URL_STS": "https://sts", "AWS_USE_FIPS_ENDPOINT": "true", "HOME": "/home/user", "region": "eu-west-1", "AWSX": "x"}
+	if !reflect.DeepEqual(given, want) {
+		t.Errorf("got the environment %v, want %v", given, want)
+	}
+	if environment.Get("AWS_PROFILE") != "left" || environment.Get("HOME") != "/home/user" || environment.Get("none") != "" {
+		t.Errorf("got the snapshot %v", environment)
+	}
+	for key, want := range map[string]bool{"AWS_ACCESS_KEY_ID": true, "AWS_SECRET_ACCESS_KEY": false} {
+		if value, found := environment.Lookup(key); value != "" || found != want {
+			t.Errorf("%s: got %q, %v", key, value, found)
 		}
 	}
 }
 
-func TestInputsThatAreNotGivenAreNotPrinted(t *testing.T) {
-	log := &printed{}
-	readInputs(variables{"region": " ", "access_key_id": "\n", "role_arn": " r ", "build_url": "https://me:hunter2@host/", "role_chain": "a\nb"}).print(log)
-	if want := []string{"role_arn=r", "role_chain=a\n  b", "build_url=https://me:xxxxx@host/"}; !slices.Equal(log.lines, want) {
-		t.Errorf("got %s", strings.Join(log.lines, ", "))
+type stubborn struct{ repository }
+
+func (stubborn) Unset(string) error { return os.ErrPermission }
+
+func TestTakeEnvironmentFails(t *testing.T) {
+	if _, err := TakeEnvironment(stubborn{repository{"AWS_PROFILE": "x"}}); err == nil || !strings.Contains(err.Error(), "unset AWS_PROFILE") {
+		t.Errorf("got %v", err)
 	}
 }

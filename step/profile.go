@@ -2,110 +2,162 @@ package step
 
 import (
 	"context"
-	"errors"
-	"strings"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
-// profileVariable names the profile to AWS's CLI and SDKs.
-const profileVariable = "AWS_PROFILE"
+const (
+	// profileVariable names the profile to AWS's CLI and SDKs.
+	profileVariable = "AWS_PROFILE"
+	// buildTokenVariable is where a renewal reads the build's API token, which is written to no file.
+	buildTokenVariable = "BITRISE_BUILD_API_TOKEN" //nolint:gosec // the variable's name
+	// givenToken is the setting that stands for identity_token: its digest, so that each token has its own session while the
+	// token itself is not kept.
+	givenToken = "identity_token_sha256"
+)
 
-// checkProfile finds what would keep the profile from being written, before anything is sent.
-func (s Step) checkProfile(config Config) error {
-	if config.Profile.String() == "" {
-		return nil
-	}
-	if _, err := profile.FolderIn(s.Environment.Get("HOME")); err != nil {
-		return err
-	}
-	file, err := profile.FindConfigFile(s.Environment.Get)
-	if err != nil {
-		return err
-	}
-	return file.Check(config.Profile)
+func (c Config) hasProfile() bool { return c.Profile.String() != "" }
+
+// targets are the files that a run changes.
+type targets struct {
+	docker dockerlogin.File
+	config profile.ConfigFile
+	folder profile.Folder
 }
 
-// writeProfile sets up a profile that hands out the session's credentials, and renews them. undo takes it back.
-func (s Step) writeProfile(ctx context.Context, config Config, session awsauth.Session) (undo func() error, err error) {
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	started := s.Now()
-	file, err := profile.FindConfigFile(s.Environment.Get)
-	if err != nil {
-		return nil, err
-	}
-	folder, err := profile.FolderIn(s.Environment.Get("HOME"))
-	if err != nil {
-		return nil, err
-	}
-	command, undoInstall, err := folder.Install(ctx, s.Program, s.sessionSettings(), credentials(session), s.Now())
-	if err != nil {
-		return nil, err
-	}
-	undoWrite, err := file.Write(ctx, profile.Profile{Name: config.Profile, Region: config.Region, Command: command})
-	if err != nil {
-		return nil, errors.Join(err, undoInstall())
-	}
-	s.Log.Printf("Wrote the profile %q into %s; its credentials renew by themselves, with the program in %s (%s)", config.Profile, file, folder, s.since(started))
-	if !config.Profile.Portable() {
-		s.Log.Warnf("The profile's name has more in it than ASCII letters, digits and _.-/%%@:+; the AWS CLI, boto3 and AWS's SDK for Go find it, but the SDKs for Java and Rust, for example, do not")
-	}
-	s.warnOfWhatDoesNotRenew(config)
-	return func() error {
-		err := undoWrite()
-		// Another run may have written a profile of the same session meanwhile, or this one's could not be taken out.
-		if file.Uses(command) {
-			return err
+// findFiles finds out, before anything is sent, whether the files can be changed.
+func (s Step) findFiles(config Config) (targets, error) {
+	var t targets
+	var err error
+	if config.DockerLogin {
+		if t.docker, err = dockerlogin.FindFile(); err == nil {
+			err = t.docker.Check()
 		}
-		return errors.Join(err, undoInstall())
-	}, nil
+		if err != nil {
+			return targets{}, err
+		}
+	}
+	if config.hasProfile() {
+		if t.folder, err = profile.FolderIn(s.Environment.Get("HOME")); err != nil {
+			return targets{}, err
+		}
+		if t.config, err = profile.FindConfigFile(s.Environment.Get); err == nil {
+			err = t.config.Check(config.Profile)
+		}
+		if err != nil {
+			return targets{}, err
+		}
+	}
+	return t, nil
 }
 
-// warnOfWhatDoesNotRenew tells of sessions that last no longer than what they came from.
-func (s Step) warnOfWhatDoesNotRenew(config Config) {
+// stageProfile stages a profile that hands out the session's credentials and renews them. The credentials themselves are not
+// exported: they would take precedence over the profile.
+func (s Step) stageProfile(ctx context.Context, staged *staged, config Config, session awsauth.Session, t targets) error {
+	settings, err := s.sessionSettings()
+	if err != nil {
+		return err
+	}
+	command, changes, err := t.folder.Stage(ctx, s.Program, settings, session.Credentials, s.Now())
+	staged.changes = append(staged.changes, changes...)
+	if err != nil {
+		return err
+	}
+	change, err := t.config.PrepareProfile(profile.Profile{Name: config.Profile, Region: config.Region, Command: command})
+	if err != nil {
+		return err
+	}
+	staged.changes = append(staged.changes, change)
+	written := fmt.Sprintf("Wrote the profile %q to %s", config.Profile, t.config)
+	if config.isRenewable() {
+		written += "; its credentials renew automatically, with the program in " + t.folder.String()
+	}
+	staged.done = append(staged.done, written)
+	staged.outputs = append(emptyCredentialOutputs(s.Environment), staged.outputs...)
+	staged.outputs = append(staged.outputs, plain("AWS_SDK_LOAD_CONFIG", "1"))
+	if !config.Profile.IsPortable() {
+		s.Log.Warnf("The profile's name contains more than ASCII letters, digits, and _.-/%%@:+. The AWS CLI, boto3, and the SDK " +
+			"for Go find it. Others, such as the SDKs for Java and Rust, do not.")
+	}
+	s.warnOfLimits(config)
+	return nil
+}
+
+// isRenewable reports whether the credentials can be obtained again for as long as the build runs.
+func (c Config) isRenewable() bool {
+	if key := c.AccessKey; key != nil {
+		return len(c.Chain) > 0 && key.SessionToken.IsEmpty()
+	}
+	return c.WebIdentity.Token == nil
+}
+
+// warnOfLimits warns of credentials that cannot be renewed, or only with something that is kept.
+func (s Step) warnOfLimits(config Config) {
 	switch {
-	case config.AccessKeys != nil && !config.AccessKeys.SessionToken.IsEmpty():
-		s.Log.Warnf("session_token is given: the profile's credentials can be renewed, if at all, for as long as that one lives")
-	case config.AccessKeys != nil && len(config.Chain) > 0:
-		s.Log.Warnf("The access key is kept in a file that only this user can read, as the profile needs it to renew its credentials")
-	case config.AccessKeys != nil:
-		s.Log.Warnf("The access key is kept in a file that only this user can read; the profile hands it out as it is, since it does not end")
-	case config.WebIdentity.Ready != nil:
-		s.Log.Warnf("identity_token is given, and it is not kept: the profile's credentials work until they end, and are not renewed then; leave identity_token empty to let the Step fetch tokens itself")
-	case config.WebIdentity.BuildAPIToken.Reveal() != strings.TrimSpace(s.Environment.Get(buildTokenVariable)):
-		s.Log.Warnf("build_api_token is not what %s holds, which is what the profile reads when it renews its credentials: set that variable for the Steps that follow", buildTokenVariable)
+	case config.AccessKey != nil && !config.AccessKey.SessionToken.IsEmpty():
+		s.Log.Warnf("session_token is set: the profile's credentials can be renewed only until that session expires, if at all.")
+	case config.AccessKey != nil && len(config.Chain) > 0:
+		s.Log.Warnf("The profile keeps the access key in a file that only this user can read, because it needs the key to renew its credentials.")
+	case config.AccessKey != nil:
+		s.Log.Warnf("The profile keeps the access key in a file that only this user can read, and hands it out as it is: it does not expire.")
+	case config.WebIdentity.Token != nil:
+		s.Log.Warnf("identity_token is set, and it is not kept: the profile's credentials work until they expire and are not " +
+			"renewed. Leave identity_token empty to let the Step fetch tokens.")
+	case config.WebIdentity.BuildAPIToken.Reveal() != s.Environment.Get(buildTokenVariable):
+		s.Log.Warnf("build_api_token differs from %s, which the profile reads when it renews its credentials. Set that variable for "+
+			"the next Steps.", buildTokenVariable)
 	}
 }
 
-// warnOfShadows tells of what an earlier Step left that SDKs would take in place of the profile.
-func (s Step) warnOfShadows(written profile.Name) {
-	if other := s.Environment.Get("AWS_DEFAULT_PROFILE"); other != "" && other != written.String() {
-		s.Log.Warnf("AWS_DEFAULT_PROFILE is set (to %q): the AWS CLI and boto3 take that profile rather than %q; unset it if that is not meant", other, written)
-	}
-	if file := s.Environment.Get("AWS_WEB_IDENTITY_TOKEN_FILE"); file != "" {
-		s.Log.Warnf("AWS_WEB_IDENTITY_TOKEN_FILE is set (to %q): SDKs take the role that it stands for rather than the profile %q; unset it if that is not meant", file, written)
+// keptInputs are the inputs that shape a profile's session, in the order of step.yml. Two are missing: build_api_token, which is
+// never written, and identity_token, which is valid for minutes only.
+func keptInputs() []string {
+	return []string{
+		"region", "role_arn", "audience", "session_name", "access_key_id", "secret_access_key", "session_token",
+		"session_duration", "role_chain", "external_id", "session_tags", "inline_session_policy", "managed_session_policies",
+		"allowed_account_ids", "build_url",
 	}
 }
 
-// profileOutputs are the outputs of a run that has written a profile. The credentials are exported empty, or they would
-// shadow it. The profile's name comes last: what fails before it leaves no name of a profile that is taken back, and it is
-// never emptied again, because SDKs refuse an empty name.
-func profileOutputs(outputs []output, name profile.Name) []output {
-	result := make([]output, 0, len(outputs)+1)
-	for _, out := range outputs {
-		if out.sensitive || out.key == "AWS_CREDENTIAL_EXPIRATION" {
-			out = plain(out.key, "")
+// keptVariables returns the variables that set the STS endpoint and the trusted certificates. A later Step may change them for its
+// own purposes. Proxies are not kept: a renewal uses those of the process that needs the credentials.
+func keptVariables() []string { return append(awsclient.Variables(), "AWS_CA_BUNDLE") }
+
+// sessionSettings returns everything that a renewal needs.
+func (s Step) sessionSettings() (profile.Settings, error) {
+	inputs, err := readInputs(s.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	settings := profile.Settings{}
+	inputs.each(func(key string, value any) {
+		for _, kept := range keptInputs() {
+			if key != kept {
+				continue
+			}
+			if text, ok := value.(string); ok {
+				value = secret.New(text)
+			}
+			if text, ok := value.(secret.Text); ok && !text.IsEmpty() {
+				settings[key] = text
+			}
 		}
-		result = append(result, out)
+	})
+	for _, key := range keptVariables() {
+		if value := s.Environment.Get(key); value != "" {
+			settings[key] = secret.New(value)
+		}
 	}
-	return append(result, plain(profileVariable, name.String()))
-}
-
-func credentials(session awsauth.Session) profile.Credentials {
-	return profile.Credentials{
-		AccessKeyID: session.AccessKeyID, SecretAccessKey: session.SecretAccessKey, SessionToken: session.SessionToken, Expires: session.Expires,
+	if !inputs.IdentityToken.IsEmpty() {
+		digest := sha256.Sum256([]byte(inputs.IdentityToken.Reveal()))
+		settings[givenToken] = secret.New(hex.EncodeToString(digest[:]))
 	}
+	return settings, nil
 }

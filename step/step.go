@@ -1,218 +1,256 @@
-// Package step is one run of the Step: inputs become a [Config], credentials are got and shown to work, Docker is logged
-// in, a profile is written, and the outputs are exported. [Step.Run] is that way, top to bottom. [CredentialProcess] is the
-// part of it that a profile renews its credentials with.
+// Package step is one run of the Step: inputs become a [Config], credentials are obtained and verified, registries are logged in to,
+// a profile is written, and the outputs are exported. [Step.Run] is that flow. [CredentialProcess] renews a profile's
+// credentials with a part of it.
 //
-// It is the one package that reads inputs and environment variables, and that writes the log. It wires the rooms (oidc,
-// awsauth, dockerlogin, profile) together, which do not know each other. It may import Bitrise's libraries and internal
-// packages, and must not know AWS's SDK.
+// Only this package reads inputs and the environment, and decides what is logged. It connects the packages oidc, awsauth,
+// dockerlogin, and profile, which do not know each other.
 package step
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"net/http"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/bitrise-io/go-utils/v2/env"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
 
-// Logger is what the Step writes its log with; go-utils' logger is one.
-type Logger interface {
-	Infof(format string, args ...any)
-	Printf(format string, args ...any)
-	Donef(format string, args ...any)
-	Warnf(format string, args ...any)
-	Errorf(format string, args ...any)
-	Debugf(format string, args ...any)
-	Println()
-	EnableDebugLog(enable bool)
-}
-
-// Step is what a run needs from outside. All fields are needed.
+// Step is what a run needs from outside. All fields are required.
 type Step struct {
-	// Environment holds the inputs and the variables that the contract names.
-	Environment env.Repository
-	Log         Logger
-	// Envman exports the outputs.
-	Envman Envman
-	// Annotations puts explanations on the build's page.
-	Annotations Annotator
-	// Program is the path of the running program, which a self-renewing profile keeps a copy of.
+	// Inputs is the process's environment, which holds the inputs.
+	Inputs env.Repository
+	// Environment is the environment that the process was started with.
+	Environment Environment
+	Log         *report.Log
+	Envman      Envman
+	// Program is the path of the running program, of which a profile keeps a copy.
 	Program string
 	Now     func() time.Time
-
-	// secrets are those that the run has met, which its log never shows.
-	secrets *secret.Keeper
+	// Exit ends the process. It is called only if the run does not end in time.
+	Exit func(code int)
 }
 
-// Run does everything that the inputs ask for, or explains in the log why it could not, in which case nothing is
-// exported and the error is returned. It ends when ctx does.
+const (
+	// graceAfterSignal leaves time to take exports back, within the second that a process has after a signal.
+	graceAfterSignal = 950 * time.Millisecond
+	// graceAfterTimeout leaves time to take exports back.
+	graceAfterTimeout = 2 * time.Second
+	// timeToExplain is how long it may take to write an explanation to the log and to the build page.
+	timeToExplain = 5 * time.Second
+)
+
+// Run does everything that the inputs ask for and returns nil, or explains in the log why it could not, exports nothing, and
+// returns the error. It ends when ctx is done.
 func (s Step) Run(ctx context.Context) error {
-	s.secrets = new(secret.Keeper)
-	s.Log = guardedLog{Logger: s.Log, keeper: s.secrets}
+	defer watch(ctx, graceAfterSignal, s.Log, s.Exit, errInterrupted.Error())()
 	err := s.run(ctx)
 	if err != nil {
+		ctx, cancel := context.WithTimeout(ctx, timeToExplain)
+		defer cancel()
+		defer watch(ctx, graceAfterTimeout, s.Log, s.Exit, "explaining an error")()
 		s.explain(ctx, err)
 	}
 	return err
 }
 
 func (s Step) run(ctx context.Context) error {
-	config, err := s.configure()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, config.Timeout, &TimeoutError{After: config.Timeout})
+	inputs, config, err := s.configure()
+	timeout := cmp.Or(config.Timeout, defaultTimeout) // of invalid inputs, the timeout is unknown
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, &timeoutError{after: timeout})
 	defer cancel()
-	if err := s.checkFiles(config); err != nil {
-		return err
-	}
-	client, aws, err := s.connect(ctx, config)
+	defer watch(ctx, graceAfterTimeout, s.Log, s.Exit, (&timeoutError{after: timeout}).Error())()
+	inputs.print(s.Log)
 	if err != nil {
 		return err
 	}
-	defer client.CloseIdleConnections()
+	if config.IsLogout {
+		return interruption(ctx, s.logout(ctx))
+	}
+	return interruption(ctx, s.login(ctx, config))
+}
 
-	session, err := s.authenticate(ctx, config, client, aws)
+// configure reads and checks the inputs. It writes nothing to the log: the log may hang, and what ends the run then needs to know
+// the timeout.
+func (s Step) configure() (Inputs, Config, error) {
+	inputs, err := readInputs(s.Inputs)
 	if err != nil {
-		return interruption(ctx, err)
+		return Inputs{}, Config{}, err
 	}
-	if err := checkAccount(session, config.AllowedAccounts); err != nil {
+	s.Log.Protect(inputs.secrets()...)
+	config, err := ParseInputs(inputs, s.Now())
+	if err == nil && config.Verbose {
+		s.Log.EnableDebug()
+	}
+	return inputs, config, err
+}
+
+// login obtains credentials and hands them on: it stages all files, exports, and commits the files.
+func (s Step) login(ctx context.Context, config Config) error {
+	targets, err := s.findFiles(config)
+	if err != nil {
 		return err
 	}
-	var files undoing
-	outputs := credentialOutputs(config.Region, session)
+	authenticator, err := newAuthenticator(ctx, config, s.Environment, s.Log, s.Now)
+	if err != nil {
+		return err
+	}
+	defer authenticator.http.CloseIdleConnections()
+	registries, err := s.connect(ctx, config, authenticator)
+	if err != nil {
+		return err
+	}
+	session, err := authenticator.session(ctx)
+	if err != nil {
+		return err
+	}
+	if config.Verbose && config.WebIdentity != nil {
+		s.Log.ConditionKeys(awsauth.ConditionKeys(authenticator.token))
+	}
+
+	staged := staged{outputs: commonOutputs(config.Region, session)}
+	defer staged.discard()
 	if config.DockerLogin {
-		registries, undo, err := s.logIn(ctx, config, aws, session)
-		if err != nil {
-			return interruption(ctx, err)
+		if err := s.stageLogins(ctx, &staged, config, authenticator, registries, session, targets.docker); err != nil {
+			return err
 		}
-		files, outputs = append(files, undo), append(outputs, registries...)
 	}
-	if config.Profile.String() != "" {
-		undo, err := s.writeProfile(ctx, config, session)
-		if err != nil {
-			return errors.Join(interruption(ctx, err), files.undo())
+	if config.hasProfile() {
+		if err := s.stageProfile(ctx, &staged, config, session, targets); err != nil {
+			return err
 		}
-		files, outputs = append(files, undo), profileOutputs(outputs, config.Profile)
+	} else {
+		staged.outputs = append(credentialOutputs(session), staged.outputs...)
 	}
-	if err := s.export(ctx, outputs); err != nil {
-		return errors.Join(err, files.undo())
+	effects := variableEffects(s.Environment.Lookup, s.runFacts(config, session, staged.outputs, targets))
+	staged.outputs = append(staged.outputs, effects.outputs...)
+	if config.hasProfile() {
+		staged.outputs = append(staged.outputs, plain(profileVariable, config.Profile.String()))
 	}
-	s.warnOfLeftovers(config.Profile)
+	if err := s.commit(ctx, staged); err != nil {
+		return err
+	}
+	effects.print(s.Log)
+	if config.hasProfile() {
+		if err := targets.folder.Sweep(ctx, targets.config); err != nil {
+			s.Log.Debugf("Could not remove what earlier profiles have left in %s: %s", targets.folder, explain.OneLine(err))
+		}
+	}
 	return nil
 }
 
-// undoing is what puts files back as they were, in the order in which they were changed.
-type undoing []func() error
-
-// undo calls all, the last one first.
-func (u undoing) undo() error {
-	var problems []error
-	for _, undo := range slices.Backward(u) {
-		problems = append(problems, undo())
+// runFacts returns what the table of variables needs to know about the run.
+func (s Step) runFacts(config Config, session awsauth.Session, outputs []output, t targets) runFacts {
+	run := runFacts{region: config.Region.String(), profile: config.Profile.String()}
+	if config.hasProfile() {
+		run.configFile, run.credentialsFile = t.config.String(), t.config.Credentials()
+	} else {
+		run.sessionToken = session.SessionToken
 	}
-	return errors.Join(problems...)
-}
-
-// checkFiles finds out before anything is sent whether the files that are going to be written can be.
-func (s Step) checkFiles(config Config) error {
 	if config.DockerLogin {
-		if err := dockerlogin.FindFile().Check(); err != nil {
-			return advise(err, "Repair the file, or move it away: Docker cannot read it either.", "Or set DOCKER_CONFIG to another folder for this workflow.")
+		run.dockerFile = t.docker.String()
+	}
+	for _, out := range outputs {
+		if out.key == "ECR_REGISTRIES" {
+			run.registries = strings.Split(out.value.Reveal(), "\n")
 		}
 	}
-	return s.checkProfile(config)
+	return run
 }
 
-// connect makes what Bitrise and AWS are called with, and begins to open the connections.
-func (s Step) connect(ctx context.Context, config Config) (*http.Client, awsauth.Config, error) {
-	client, err := transport.New(transport.Options{CABundle: s.Environment.Get("AWS_CA_BUNDLE"), Observe: s.logExchange})
-	if err != nil {
-		return nil, awsauth.Config{}, advise(err, "Set the variable AWS_CA_BUNDLE to the path of a file with certificates in PEM, or unset it.")
-	}
-	aws, err := awsauth.NewConfig(awsauth.Settings{Region: config.Region, HTTP: client, Getenv: s.Environment.Get})
-	if err != nil {
-		return nil, awsauth.Config{}, err
-	}
-	transport.Connect(ctx, client, endpoints(ctx, config, aws)...)
-	return client, aws, nil
+// staged is what a run is going to change.
+type staged struct {
+	outputs []output
+	changes []*sharedfile.Change
+	// done are the lines for the log once the changes are in place.
+	done []string
 }
 
-// endpoints are where AWS is going to be called. Connections to them are opened while the identity token is fetched. What is
-// wrong with one is for the call itself to say.
-func endpoints(ctx context.Context, config Config, aws awsauth.Config) []string {
-	var addresses []string
-	if address, err := awsauth.Endpoint(ctx, aws); err == nil {
-		addresses = append(addresses, address)
+// discard removes the changes that were not committed.
+func (s *staged) discard() {
+	for _, change := range s.changes {
+		change.Discard()
 	}
+}
+
+// commit exports the outputs and puts the files into place: all of it, or nothing is exported and no file is changed. A profile's name
+// is exported last, because it cannot be emptied.
+func (s Step) commit(ctx context.Context, staged staged) error {
+	started := s.Now()
+	exports := exporter{envman: s.Envman, log: s.Log}
+	var names, others []output
+	for _, out := range staged.outputs {
+		if out.isProfileName() {
+			names = append(names, out)
+		} else {
+			others = append(others, out)
+		}
+	}
+	err := exports.export(ctx, others...)
+	if err == nil {
+		err = sharedfile.Commit(ctx, staged.changes...)
+	}
+	if err == nil {
+		for _, line := range staged.done { // at once: the files stay as they are if the last export fails
+			s.Log.Printf("%s", line)
+		}
+		err = exports.export(ctx, names...)
+	}
+	if err != nil {
+		err = interruption(ctx, err)
+		if !exports.empty(ctx) {
+			err = &leftoverError{err}
+		}
+		return err
+	}
+	s.Log.Donef("Exported for the next Steps (%s):", elapsed(s.Now().Sub(started)))
+	exports.print()
+	return nil
+}
+
+// leftoverError is an error after which an export could not be taken back.
+type leftoverError struct{ error }
+
+func (e *leftoverError) Unwrap() error { return e.error }
+
+// connect prepares the calls to ECR and opens the connections to AWS while the identity token is fetched.
+func (s Step) connect(ctx context.Context, config Config, a *authenticator) (*dockerlogin.Client, error) {
+	var urls []string
+	if url, err := a.sts.Endpoint(ctx); err == nil { // the call itself will return the error
+		urls = append(urls, url)
+	}
+	var registries *dockerlogin.Client
 	if config.DockerLogin {
-		addresses = append(addresses, dockerlogin.Endpoints(ctx, aws, registries(config))...)
+		var err error
+		if registries, err = dockerlogin.NewClient(ctx, config.Region, a.http.Client); err != nil {
+			return nil, err
+		}
+		urls = append(urls, registries.Endpoints(ctx, config.Registries)...)
 	}
-	return addresses
+	a.http.Preconnect(ctx, urls...)
+	return registries, nil
 }
 
-// warnOfLeftovers tells of what an earlier Step left, which changes nothing here, but could for the Steps that follow.
-func (s Step) warnOfLeftovers(written profile.Name) {
-	if written.String() != "" {
-		s.warnOfShadows(written)
-		return
+// explain writes an error to the log, and to the build page if possible.
+func (s Step) explain(ctx context.Context, err error) {
+	var inputs *InputError
+	var leftover *leftoverError
+	switch {
+	case errors.As(err, &inputs):
+		logProblems(s.Log, inputs)
+	case errors.Is(err, errInterrupted) && errors.As(err, &leftover):
+		s.Log.Errorf("%s; not all outputs could be emptied again", errInterrupted)
+	case errors.Is(err, errInterrupted):
+		s.Log.Errorf("%s; nothing was exported", errInterrupted)
+	default:
+		x := explain.Of(err)
+		s.Log.Explain(x)
+		s.Log.Annotate(ctx, s.Environment.Get("HOME"), x)
 	}
-	if profile := s.Environment.Get("AWS_PROFILE"); profile != "" {
-		s.Log.Warnf("AWS_PROFILE is set (to %q): some tools take its credentials rather than those that this Step exported; unset it if that is not meant", profile)
-	}
-}
-
-// configure reads, prints and checks the inputs.
-func (s Step) configure() (Config, error) {
-	inputs := readInputs(s.Environment)
-	s.secrets.Keep(inputs.secrets()...)
-	inputs.print(s.Log)
-	config, err := ParseInputs(inputs, s.Now())
-	if err != nil {
-		return Config{}, err
-	}
-	s.Log.EnableDebugLog(config.Verbose)
-	return config, nil
-}
-
-// retry is how a call is tried again, which is to do what it says: with a line in the log each time.
-func (s Step) retry(what string) retry.Policy {
-	return retry.Policy{Notify: func(notice retry.Notice) {
-		s.Log.Warnf("Attempt %d to %s failed: %s; the next one comes in %.1f s", notice.Attempt, what, notice.Err, notice.Wait.Seconds())
-	}}
-}
-
-// logExchange shows a call in the verbose log.
-func (s Step) logExchange(exchange transport.Exchange) {
-	answer := fmt.Sprint(exchange.StatusCode)
-	if exchange.Err != nil {
-		answer = exchange.Err.Error()
-	}
-	connection := "open connection"
-	if exchange.NewConnection {
-		connection = "new connection"
-	}
-	s.Log.Debugf("%s %s: %s (%d ms, %s)", exchange.Method, exchange.URL, answer, exchange.Took.Milliseconds(), connection)
-}
-
-func (s Step) since(start time.Time) string {
-	return fmt.Sprintf("%d ms", s.Now().Sub(start).Milliseconds())
-}
-
-// clock writes a time as the log and the outputs do.
-func clock(t time.Time) string {
-	if t.IsZero() {
-		return "a time that the service does not tell"
-	}
-	return t.UTC().Format(time.RFC3339)
 }

@@ -23,10 +23,10 @@ func load(t *testing.T, variables map[string]string) aws.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// As in the Step, which removes every other variable of AWS's from its environment.
+	// Like the Step, remove all other AWS variables from the environment.
 	for _, variable := range os.Environ() {
 		if key, value, _ := strings.Cut(variable, "="); strings.HasPrefix(key, "AWS_") {
-			t.Setenv(key, value) // restores it in the end
+			t.Setenv(key, value) // restores it after the test
 			if err := os.Unsetenv(key); err != nil {
 				t.Fatal(err)
 			}
@@ -58,22 +58,22 @@ func TestVariablesMoveEndpoints(t *testing.T) {
 			variables: map[string]string{"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "TRUE"},
 			fips:      on, dualStack: aws.DualStackEndpointStateEnabled,
 		},
-		"said to be off": {variables: map[string]string{"AWS_USE_FIPS_ENDPOINT": "false"}, fips: off},
+		"explicitly off": {variables: map[string]string{"AWS_USE_FIPS_ENDPOINT": "false"}, fips: off},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := load(t, row.variables)
 			if got := aws.ToString(ecr.NewFromConfig(config).Options().BaseEndpoint); got != row.ecr {
-				t.Errorf("ECR is called at %q, want %q", got, row.ecr)
+				t.Errorf("ECR: got the endpoint %q, want %q", got, row.ecr)
 			}
 			options := sts.NewFromConfig(config).Options()
 			if got := aws.ToString(options.BaseEndpoint); got != row.sts {
-				t.Errorf("STS is called at %q, want %q", got, row.sts)
+				t.Errorf("STS: got the endpoint %q, want %q", got, row.sts)
 			}
 			if got := options.EndpointOptions; got.UseFIPSEndpoint != row.fips || got.UseDualStackEndpoint != row.dualStack {
 				t.Errorf("got %+v", got)
 			}
 			if options.Region != "eu-west-1" {
-				t.Errorf("the Region is %s", options.Region)
+				t.Errorf("got the Region %s", options.Region)
 			}
 		})
 	}
@@ -81,7 +81,7 @@ func TestVariablesMoveEndpoints(t *testing.T) {
 
 func TestCallsAreMadeOnce(t *testing.T) {
 	if attempts := sts.NewFromConfig(load(t, nil)).Options().Retryer.MaxAttempts(); attempts != 1 {
-		t.Errorf("%d attempts, want 1", attempts)
+		t.Errorf("got %d attempts, want 1", attempts)
 	}
 }
 
@@ -91,7 +91,7 @@ func TestCheck(t *testing.T) {
 		want      []string
 	}{
 		"nothing set":        {nil, nil},
-		"right":              {map[string]string{"AWS_ENDPOINT_URL": "https://x", "AWS_USE_FIPS_ENDPOINT": "False", "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1"}, nil},
+		"valid":              {map[string]string{"AWS_ENDPOINT_URL": "https://x", "AWS_USE_FIPS_ENDPOINT": "False", "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1"}, nil},
 		"ignored":            {map[string]string{"AWS_ENDPOINT_URL": "nonsense", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, nil},
 		"no host":            {map[string]string{"AWS_ENDPOINT_URL_ECR": "https://"}, []string{"AWS_ENDPOINT_URL_ECR must be a URL"}},
 		"another scheme":     {map[string]string{"AWS_ENDPOINT_URL_STS": "ftp://x"}, []string{"AWS_ENDPOINT_URL_STS must be a URL"}},
@@ -120,10 +120,10 @@ func TestProvider(t *testing.T) {
 	}
 	got, err := awsclient.Provider(given).Retrieve(t.Context())
 	if err != nil || got.AccessKeyID != "id" || got.SecretAccessKey != "key" || got.SessionToken != "token" || !got.CanExpire || !got.Expires.Equal(expires) {
-		t.Errorf("%t %v %v", got.CanExpire, got.Expires, err)
+		t.Errorf("got %t, %v, %v", got.CanExpire, got.Expires, err)
 	}
 	given.Expires = time.Time{}
 	if got, err := awsclient.Provider(given).Retrieve(t.Context()); err != nil || got.CanExpire {
-		t.Errorf("long-lived keys expire: %v", err)
+		t.Errorf("long-lived keys expire, or got an error: %v", err)
 	}
 }

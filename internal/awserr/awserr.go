@@ -21,9 +21,6 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
-// maxMessage is how many characters of AWS's message are repeated.
-const maxMessage = 1000
-
 // Refusal is an error that an AWS service answered.
 type Refusal struct {
 	// Service is the service's name, such as "STS".
@@ -38,10 +35,12 @@ type Refusal struct {
 	StatusCode int
 }
 
+// unknownCode is the SDK's name for an answer that is not an error of AWS's, such as a proxy's page. The status says more.
+const unknownCode = "UnknownError"
+
 // Error returns what AWS answered.
 func (r *Refusal) Error() string {
-	// The SDK's name for an answer that is not an error of AWS's, such as a proxy's page. The status says more.
-	if r.Code == "UnknownError" && r.StatusCode != 0 {
+	if r.Code == unknownCode && r.StatusCode != 0 {
 		return fmt.Sprintf("%s answered %d %s", r.Service, r.StatusCode, http.StatusText(r.StatusCode))
 	}
 	said := r.Service + " answered " + r.Code
@@ -73,7 +72,7 @@ func From(service string, err error) error {
 		if u, parseErr := url.Parse(failed.URL); parseErr == nil && u.Host != "" {
 			host = u.Host
 		}
-		return fmt.Errorf("no answer from %s at %s: %w", service, host, transport.Fault(failed.Err))
+		return fmt.Errorf("no answer from %s at %s: %w", service, host, transport.Transient(failed.Err))
 	}
 	for _, ended := range []error{context.DeadlineExceeded, context.Canceled} {
 		if errors.Is(err, ended) {
@@ -83,17 +82,18 @@ func From(service string, err error) error {
 	if strings.Contains(err.Error(), "endpoint rule error") {
 		// AWS has no such endpoint. The rule's own message is the last part.
 		message := err.Error()[strings.LastIndex(err.Error(), "endpoint rule error"):]
-		return explain.Advise(fmt.Errorf("call %s: %s", service, text.OneLine(message, maxMessage)),
-			"Check region, AWS_USE_FIPS_ENDPOINT, and AWS_USE_DUALSTACK_ENDPOINT. The last two cannot be combined with AWS_ENDPOINT_URL and similar variables.")
+		return explain.Advise(fmt.Errorf("call %s: %s", service, text.Line(message)),
+			"Check region, AWS_USE_FIPS_ENDPOINT, and AWS_USE_DUALSTACK_ENDPOINT. The last two cannot be combined with "+
+				"AWS_ENDPOINT_URL and similar variables.")
 	}
-	return fmt.Errorf("call %s: %s", service, text.OneLine(err.Error(), maxMessage))
+	return fmt.Errorf("call %s: %s", service, text.Line(err.Error()))
 }
 
 func refusal(service string, api smithy.APIError, err error) error {
-	r := &Refusal{Service: service, Code: text.OneLine(api.ErrorCode(), maxMessage), Message: text.OneLine(api.ErrorMessage(), maxMessage)}
+	r := &Refusal{Service: service, Code: text.Line(api.ErrorCode()), Message: text.Line(api.ErrorMessage())}
 	var withID interface{ ServiceRequestID() string }
 	if errors.As(err, &withID) {
-		r.RequestID = text.OneLine(withID.ServiceRequestID(), maxMessage)
+		r.RequestID = text.Line(withID.ServiceRequestID())
 	}
 	var response *smithyhttp.ResponseError
 	header := http.Header{}
@@ -101,7 +101,7 @@ func refusal(service string, api smithy.APIError, err error) error {
 		r.StatusCode, header = response.HTTPStatusCode(), response.Response.Header
 	}
 	if isTransient(r, err) {
-		return retry.Passing(r, transport.RetryAfter(header))
+		return retry.Transient(r, transport.RetryAfter(header))
 	}
 	return r
 }
@@ -111,15 +111,15 @@ func refusal(service string, api smithy.APIError, err error) error {
 func unreadableAnswer(service string, err error) error {
 	var response *smithyhttp.ResponseError
 	if !errors.As(err, &response) || response.Response == nil {
-		return retry.Passing(fmt.Errorf("the answer of %s could not be read", service), 0)
+		return retry.Transient(fmt.Errorf("the answer of %s could not be read", service), 0)
 	}
 	status := response.HTTPStatusCode()
 	unreadable := fmt.Errorf("the answer of %s, %d %s, could not be read", service, status, http.StatusText(status))
 	if errors.Is(err, transport.ErrTooLarge) {
 		return fmt.Errorf("%w: %w", unreadable, transport.ErrTooLarge)
 	}
-	if status < http.StatusBadRequest || transport.PassingStatus(status) {
-		return retry.Passing(unreadable, transport.RetryAfter(response.Response.Header))
+	if status < http.StatusBadRequest || transport.IsTransientStatus(status) {
+		return retry.Transient(unreadable, transport.RetryAfter(response.Response.Header))
 	}
 	return unreadable
 }

@@ -14,8 +14,8 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
@@ -29,84 +29,140 @@ func apiError(code, message string) error {
 	return &smithy.GenericAPIError{Code: code, Message: message}
 }
 
-func TestWhatPasses(t *testing.T) {
+type clockSkew struct{ smithy.GenericAPIError }
+
+func (clockSkew) RetryableError() bool { return true }
+
+func TestIsTransient(t *testing.T) {
+	const key = "Couldn't retrieve verification key from your identity provider,  please …"
 	for name, row := range map[string]struct {
-		err    error
-		passes bool
+		err  error
+		want bool
 	}{
-		"throttled":         {sdkError(400, nil, apiError("Throttling", "Rate exceeded")), true},
-		"ECR throttled":     {sdkError(400, nil, apiError("ThrottlingException", "")), true},
-		"too many":          {sdkError(429, nil, apiError("Anything", "")), true},
-		"500":               {sdkError(500, nil, apiError("InternalFailure", "")), true},
-		"unknown 503":       {sdkError(503, nil, apiError("UnknownError", "")), true},
-		"provider":          {sdkError(400, nil, apiError("IDPCommunicationError", "")), true},
-		"key":               {sdkError(400, nil, apiError("InvalidIdentityToken", "Couldn't retrieve verification key from your identity provider,  please …")), true},
-		"other token error": {sdkError(400, nil, apiError("InvalidIdentityToken", "Incorrect token audience")), false},
-		"denied":            {sdkError(403, nil, apiError("AccessDenied", "")), false},
-		"region":            {sdkError(403, nil, apiError("RegionDisabledException", "")), false},
-		"expired":           {sdkError(400, nil, apiError("ExpiredTokenException", "")), false},
-		"packed":            {sdkError(400, nil, apiError("PackedPolicyTooLarge", "")), false},
-		"page with 200":     {sdkError(200, nil, &smithy.DeserializationError{Err: errors.New("canary")}), true},
-		"page with 502":     {sdkError(502, nil, errors.New("canary")), true},
-		"page with 403":     {sdkError(403, nil, errors.New("canary")), false},
-		"too large":         {sdkError(200, nil, &smithy.DeserializationError{Err: transport.ErrTooLarge}), false},
-		"connection":        {&smithy.OperationError{Err: &url.Error{Op: "Post", URL: "https://sts.amazonaws.com/?x=canary", Err: errors.New("connection reset")}}, true},
-		"redirect":          {sdkError(0, nil, &smithyhttp.RequestSendError{Err: &url.Error{Op: "Post", URL: "https://x", Err: &transport.RedirectError{}}}), false},
-		"bare redirect":     {&smithy.OperationError{Err: &url.Error{Op: "Post", URL: "https://x", Err: &transport.RedirectError{}}}, false},
-		"cancelled":         {&smithy.OperationError{Err: context.Canceled}, false},
-		"something else":    {errors.New("endpoint rule error"), false},
+		"throttled":           {sdkError(400, nil, apiError("Throttling", "Rate exceeded")), true},
+		"ECR throttled":       {sdkError(400, nil, apiError("ThrottlingException", "")), true},
+		"timed out":           {sdkError(400, nil, apiError("RequestTimeout", "")), true},
+		"too many":            {sdkError(429, nil, apiError("Anything", "")), true},
+		"500":                 {sdkError(500, nil, apiError("InternalFailure", "")), true},
+		"unknown 503":         {sdkError(503, nil, apiError("UnknownError", "")), true},
+		"provider":            {sdkError(400, nil, apiError("IDPCommunicationError", "")), true},
+		"key":                 {sdkError(400, nil, apiError("InvalidIdentityToken", key)), true},
+		"clock skew":          {sdkError(403, nil, &clockSkew{smithy.GenericAPIError{Code: "SignatureDoesNotMatch"}}), true},
+		"signature":           {sdkError(403, nil, apiError("SignatureDoesNotMatch", "")), false},
+		"other token error":   {sdkError(400, nil, apiError("InvalidIdentityToken", "Incorrect token audience")), false},
+		"denied":              {sdkError(403, nil, apiError("AccessDenied", "")), false},
+		"Region":              {sdkError(403, nil, apiError("RegionDisabledException", "")), false},
+		"expired":             {sdkError(400, nil, apiError("ExpiredTokenException", "")), false},
+		"page with 200":       {sdkError(200, nil, &smithy.DeserializationError{Err: errors.New("canary")}), true},
+		"page without status": {&smithy.DeserializationError{Err: errors.New("canary")}, true},
+		"page with 502":       {sdkError(502, nil, errors.New("canary")), true},
+		"page with 403":       {sdkError(403, nil, errors.New("canary")), false},
+		"too large":           {sdkError(200, nil, &smithy.DeserializationError{Err: transport.ErrTooLarge}), false},
+		"connection":          {&smithy.OperationError{Err: &url.Error{Op: "Post", URL: "https://sts.amazonaws.com/?x=canary", Err: errors.New("connection reset")}}, true},
+		"redirect":            {sdkError(0, nil, &smithyhttp.RequestSendError{Err: &url.Error{Op: "Post", URL: "https://x", Err: &transport.RedirectError{}}}), false},
+		"canceled":            {&smithy.OperationError{Err: context.Canceled}, false},
+		"something else":      {errors.New("unknown"), false},
 	} {
-		got := awserr.Shorten("STS", row.err)
-		fault := new(retry.Fault)
-		if passes := errors.As(got, &fault); passes != row.passes {
-			t.Errorf("%s: passes %v, want %v: %v", name, passes, row.passes, got)
-		}
-		if strings.Contains(got.Error(), "canary") {
-			t.Errorf("%s: the error quotes what it must not: %v", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			got := awserr.From("STS", row.err)
+			if retry.IsTransient(got) != row.want {
+				t.Errorf("got transient %v, want %v: %v", !row.want, row.want, got)
+			}
+			if strings.Contains(got.Error(), "canary") {
+				t.Errorf("the error quotes the answer or the URL: %v", got)
+			}
+		})
 	}
 }
 
-func TestRetryAfterIsKept(t *testing.T) {
-	for _, err := range []error{apiError("Throttling", ""), errors.New("a page")} {
-		fault := new(retry.Fault)
-		if got := awserr.Shorten("STS", sdkError(503, http.Header{"Retry-After": {"7"}}, err)); !errors.As(got, &fault) || fault.After != 7*time.Second {
-			t.Errorf("%v: %v", err, got)
-		}
+func TestRetryAfter(t *testing.T) {
+	for name, err := range map[string]error{"a refusal": apiError("Throttling", ""), "a page": errors.New("a page")} {
+		t.Run(name, func(t *testing.T) {
+			var transient *retry.TransientError
+			got := awserr.From("STS", sdkError(503, http.Header{"Retry-After": {"7"}}, err))
+			if !errors.As(got, &transient) || transient.After != 7*time.Second {
+				t.Errorf("got %v", got)
+			}
+		})
 	}
 }
 
-func TestShortenTellsWhatAWSSaid(t *testing.T) {
-	err := awserr.Shorten("ECR", sdkError(400, nil, apiError("AccessDeniedException", "User canary-secret\x1b[31m may not\n"+strings.Repeat("x", 3000))), secret.New("canary-secret"))
-	var refusal *awserr.Refusal
-	if !errors.As(err, &refusal) || refusal.Code != "AccessDeniedException" || refusal.StatusCode != 400 {
-		t.Fatalf("%v", err)
-	}
-	if got := err.Error(); !strings.HasPrefix(got, "ECR answered AccessDeniedException: User [REDACTED] [31m may not x") || strings.ContainsAny(got, "\x1b\n") || len(got) > 1200 {
-		t.Errorf("%q", got)
-	}
-	if got := awserr.Shorten("STS", sdkError(418, nil, apiError("UnknownError", "UnknownError"))).Error(); got != "STS answered 418 I'm a teapot" {
-		t.Errorf("%q", got)
+func TestTexts(t *testing.T) {
+	for name, row := range map[string]struct {
+		err  error
+		want string
+	}{
+		"a refusal":        {sdkError(400, nil, apiError("AccessDeniedException", "may not\nsee")), "STS answered AccessDeniedException: may not see"},
+		"without message":  {sdkError(400, nil, apiError("AccessDenied", "")), "STS answered AccessDenied"},
+		"not AWS's answer": {sdkError(418, nil, apiError("UnknownError", "UnknownError")), "STS answered 418 I'm a teapot"},
+		"unknown, no code": {apiError("UnknownError", "x"), "STS answered UnknownError: x"},
+		"unreadable":       {sdkError(200, nil, &smithy.DeserializationError{}), "the answer of STS, 200 OK, could not be read"},
+		"no connection":    {&url.Error{Op: "Post", URL: "https://sts.x/", Err: errors.New("reset")}, "no answer from STS at sts.x: reset"},
+		"no host":          {&url.Error{Op: "Post", URL: ":", Err: errors.New("reset")}, "no answer from STS at its endpoint: reset"},
+		"deadline":         {&smithy.OperationError{Err: context.DeadlineExceeded}, "no answer from STS: context deadline exceeded"},
+		"anything":         {errors.New("unheard\nof"), "call STS: unheard of"},
+		"no endpoint":      {errors.New("resolve https://u:p@x: endpoint rule error, FIPS is not supported"), "call STS: endpoint rule error, FIPS is not supported"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := awserr.From("STS", row.err).Error(); got != row.want {
+				t.Errorf("got %q, want %q", got, row.want)
+			}
+		})
 	}
 }
 
-func TestFresh(t *testing.T) {
-	for code, want := range map[string]bool{"InvalidClientTokenId": true, "UnrecognizedClientException": true, "InvalidAccessKeyId": true, "AccessDenied": false, "SignatureDoesNotMatch": false} {
-		err := fmt.Errorf("wrapped: %w", &awserr.Refusal{Code: code})
-		fresh, old := awserr.Fresh{Credentials: true}, awserr.Fresh{}
-		if awserr.Passes(fresh.Mark(err)) != want || awserr.Passes(old.Mark(err)) {
-			t.Errorf("%s: %v of fresh credentials, %v of others", code, fresh.Mark(err), old.Mark(err))
-		}
+func TestNewCredentials(t *testing.T) {
+	for code, want := range map[string]bool{
+		"InvalidClientTokenId": true, "UnrecognizedClientException": true, "InvalidAccessKeyId": true, "AccessDenied": false, "SignatureDoesNotMatch": false,
+	} {
+		t.Run(code, func(t *testing.T) {
+			var issued awserr.NewCredentials
+			if err := issued.Mark(fmt.Errorf("wrapped: %w", &awserr.Refusal{Code: code})); retry.IsTransient(err) != want {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
-	fresh := awserr.Fresh{Credentials: true}
+	var issued awserr.NewCredentials
 	attempts := 1
-	for awserr.Passes(fresh.Mark(&awserr.Refusal{Code: "InvalidClientTokenId"})) {
+	for retry.IsTransient(issued.Mark(&awserr.Refusal{Code: "InvalidClientTokenId"})) {
 		attempts++
 	}
 	if attempts != 8 {
-		t.Errorf("%d attempts, want 8", attempts)
+		t.Errorf("got %d attempts, want 8", attempts)
 	}
-	if fresh.Mark(nil) != nil {
-		t.Error("no error became one")
+	if issued.Mark(nil) != nil {
+		t.Error("got an error for nil")
+	}
+}
+
+func TestExplain(t *testing.T) {
+	table := explain.Table{{Codes: []string{"Throttling"}, Message: "special", Explanation: explain.Explanation{Cause: "{service} and {role}: {message}"}}}
+	for name, row := range map[string]struct {
+		err   error
+		cause string
+		do    string
+		said  bool
+	}{
+		"by the table":     {&awserr.Refusal{Service: "STS", Code: "Throttling", Message: "Special"}, "STS and deploy: Special", "", true},
+		"throttled":        {&awserr.Refusal{Service: "STS", Code: "Throttling"}, "STS was still throttling requests", "Raise timeout", true},
+		"expired":          {&awserr.Refusal{Service: "ECR", Code: "ExpiredTokenException"}, "the credentials had expired when ECR received them", "session_duration", true},
+		"signature":        {&awserr.Refusal{Service: "ECR", Code: "InvalidSignatureException"}, "ECR rejected the request's signature", "clock", true},
+		"unknown key":      {&awserr.Refusal{Service: "ECR", Code: "UnrecognizedClientException"}, "ECR does not recognize the credentials", "Run the build again", true},
+		"a server error":   {&awserr.Refusal{Service: "STS", Code: "X", StatusCode: 500}, "call: STS answered X", "Run the build again later", false},
+		"an unknown code":  {&awserr.Refusal{Service: "STS", Code: "X", StatusCode: 499}, "call: STS answered X", "AWS's documentation of STS", false},
+		"no refusal":       {errors.New("reset"), "call: reset", "", false},
+		"an advised error": {explain.Advise(errors.New("reset"), "Plug it in."), "call: reset", "Plug it in.", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := fmt.Errorf("call: %w", row.err)
+			got := awserr.Explain(err, table, map[string]string{"role": "deploy"})
+			x := explain.Of(got)
+			if !strings.HasPrefix(x.Cause, row.cause) || !strings.Contains(strings.Join(x.Do, " "), row.do) || (x.Said == err.Error()) != row.said {
+				t.Errorf("got %+v", x)
+			}
+			if !errors.Is(got, row.err) {
+				t.Errorf("the explanation does not wrap the error: %v", got)
+			}
+		})
 	}
 }

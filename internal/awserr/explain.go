@@ -27,6 +27,10 @@ func Explain(err error, table explain.Table, values map[string]string) error {
 		x.Said = err.Error()
 	case refusal.StatusCode >= http.StatusInternalServerError:
 		x.Do = []string{"Run the build again later, and check https://health.aws.amazon.com."}
+	case refusal.Code == unknownCode:
+		x.Do = []string{
+			"Check AWS_ENDPOINT_URL and similar variables, and HTTPS_PROXY, if they are set: the answer does not look like one of AWS's.",
+		}
 	default:
 		x.Do = []string{"Look up the code in AWS's documentation of " + refusal.Service + ". AWS Support can find the call by its request ID."}
 	}

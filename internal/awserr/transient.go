@@ -16,7 +16,7 @@ func isTransient(r *Refusal, err error) bool {
 	_, throttled := awsretry.DefaultThrottleErrorCodes[r.Code]
 	_, retryable := awsretry.DefaultRetryableErrorCodes[r.Code]
 	switch {
-	case throttled, retryable, transport.PassingStatus(r.StatusCode):
+	case throttled, retryable, transport.IsTransientStatus(r.StatusCode):
 		return true
 	case r.Code == "IDPCommunicationError":
 		// STS could not reach the identity provider, and says itself to try again.
@@ -45,7 +45,7 @@ func (n *NewCredentials) Mark(err error) error {
 		return err
 	}
 	if n.attempts++; n.attempts < mostAttempts {
-		return retry.Passing(err, 0)
+		return retry.Transient(err, 0)
 	}
 	return err
 }

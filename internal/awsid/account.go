@@ -5,17 +5,19 @@ import (
 	"regexp"
 )
 
-// AccountID is the ID of an AWS account: 12 digits, leading zeros included.
+var accountID = regexp.MustCompile(`^\d{12}$`)
+
+// AccountID is the ID of an AWS account: 12 digits, including leading zeros.
 // See https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-identifiers.html.
 type AccountID struct{ digits string }
 
-// ParseAccountID takes an account's ID. It is a text and not a number: as a number it would lose its leading zeros.
+// ParseAccountID parses an account ID.
 func ParseAccountID(s string) (AccountID, error) {
-	if !regexp.MustCompile(`^\d{12}$`).MatchString(s) {
-		return AccountID{}, fmt.Errorf("%q is not the ID of an AWS account, which has 12 digits", s)
+	if !accountID.MatchString(s) {
+		return AccountID{}, fmt.Errorf("must be an AWS account ID (12 digits), got %q", s)
 	}
 	return AccountID{digits: s}, nil
 }
 
-// String returns the 12 digits.
+// String returns the 12 digits; it is empty only for the zero value.
 func (a AccountID) String() string { return a.digits }

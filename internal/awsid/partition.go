@@ -2,19 +2,19 @@ package awsid
 
 import "strings"
 
-// Partition is a part of AWS that has accounts, credentials and hosts of its own; those of one mean nothing in another.
+// Partition is a part of AWS with its own accounts, credentials, and hosts, which are not valid in other partitions.
 // See https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html.
 type Partition struct {
-	// Name is what stands in ARNs, such as aws or aws-cn.
+	// Name is the partition's name in ARNs, such as aws or aws-cn.
 	Name string
 	// DNSSuffix is what the hosts of most endpoints end with, such as amazonaws.com.
 	DNSSuffix string
-	// DualStackSuffix is what those end with that have IPv6 addresses too, such as api.aws.
+	// DualStackSuffix is what the hosts of dual-stack endpoints (IPv4 and IPv6) end with, such as api.aws.
 	DualStackSuffix string
 }
 
-// Partition returns the partition that the Region is in, by the Region's prefix; unknown prefixes are those of new Regions
-// of the commercial partition. The table is that of AWS's SDKs:
+// Partition returns the Region's partition, which the Region's prefix determines. Unknown prefixes belong to new Regions of
+// the commercial partition. The table is the one of AWS's SDKs:
 // https://github.com/aws/aws-sdk-go-v2/blob/main/internal/endpoints/awsrulesfn/partitions.json.
 func (r Region) Partition() Partition {
 	for _, known := range []struct {

@@ -58,13 +58,17 @@ func Advise(err error, do ...string) error {
 	return &Error{Err: err, Explanation: Explanation{Do: do}}
 }
 
-// Of returns the explanation of an error: that of the outermost [Error] it wraps. Without a cause of its own, the cause is
-// the whole error's text on one line.
+// Of returns the explanation of an error: that of the outermost [Error] it wraps. If that does not say what to do, an error in
+// its chain may, by a method Hints. If it has no cause, the cause is the whole error's text on one line.
 func Of(err error) Explanation {
 	var x Explanation
 	var e *Error
 	if errors.As(err, &e) {
 		x = e.Explanation
+	}
+	var hinter interface{ Hints() []string }
+	if len(x.Do) == 0 && errors.As(err, &hinter) {
+		x.Do = hinter.Hints()
 	}
 	if x.Cause == "" {
 		x.Cause = OneLine(err)

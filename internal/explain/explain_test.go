@@ -29,7 +29,7 @@ func TestOf(t *testing.T) {
 		})
 	}
 	if explain.Advise(nil, "Act.") != nil {
-		t.Error("advice makes an error of nil")
+		t.Error("got an error for nil")
 	}
 	if err := explain.Advise(refused); !errors.Is(err, refused) || err.Error() != "refused" {
 		t.Errorf("got %v", err)
@@ -44,7 +44,7 @@ func TestFind(t *testing.T) {
 		}},
 		{Message: "slow down", Explanation: explain.Explanation{Cause: "throttled"}},
 	}
-	// A value that looks like a placeholder is left alone.
+	// A value that looks like a placeholder is not replaced.
 	values := map[string]string{"provider": "{audience}", "audience": "sts.amazonaws.com"}
 	for name, row := range map[string]struct {
 		code, message string

@@ -7,7 +7,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
-// Token is an OpenID Connect identity token. Its text is a secret: until it expires, whoever has it can act as the build.
+// Token is an OpenID Connect identity token. Its text is a secret: until it expires, anyone who has it can act as the build.
 type Token struct {
 	Text secret.Text
 	// Issuer is the claim iss, a URL, fit for a log; empty if there is none.

@@ -1,16 +1,19 @@
-// Package retry tries a call again when its fault may pass: with exponential backoff and full jitter, each attempt bounded
-// on its own, for as long as the context lets it.
+// Package retry repeats a call that failed with a transient error: with exponential backoff and full jitter, a limit on each
+// attempt, and for as long as the context allows.
 //
-// Full jitter, a random wait between nothing and the backoff, is what spreads many clients best that were turned away at
-// the same moment: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/. The backoff's limit decides
-// how many of them a service sees a second once they are spread: 20 seconds lets hundreds of builds share a service that
-// answers ten calls a second.
+// Full jitter (a random wait between zero and the current backoff) spreads out clients that were rejected at the same moment:
+// https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/. The longest backoff determines how many of these
+// clients a service sees per second once they are spread out: with 20 seconds, hundreds of builds can share a service that
+// answers ten calls per second.
 //
-// The package imports the standard library alone. Which faults pass is the business of whoever makes the call: see
-// [Passing].
+// The retryer of the AWS SDK is turned off (aws.NopRetryer), because it cannot obtain a new identity token between two attempts
+// and does not limit the time of a single attempt. The calls to Bitrise need retries as well, and get the same ones.
+//
+// The package imports only the standard library. The code that makes a call decides which errors are transient; see [Transient].
 package retry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,61 +22,71 @@ import (
 )
 
 const (
-	// firstBackoff bounds the first wait; every further one is bounded by twice the one before.
+	// firstBackoff is the upper limit of the first wait. It doubles with each further wait.
 	firstBackoff = 500 * time.Millisecond
-	// longestBackoff bounds every wait.
+	// longestBackoff is the upper limit of every wait.
 	longestBackoff = 20 * time.Second
-	// attemptTimeout bounds one attempt, so that an answer which never comes costs no more than that.
+	// attemptTimeout limits one attempt, so that a server that never answers costs no more than that.
 	attemptTimeout = 10 * time.Second
-	// lastAttempt is how much time has to be left for an attempt to be worth making.
+	// lastAttempt is the time that must be left for another attempt to be worthwhile.
 	lastAttempt = 2 * time.Second
 )
 
-// Fault is an error that may pass.
-type Fault struct {
-	// Err is what went wrong.
+// TransientError is an error that may not occur again if the call is repeated.
+type TransientError struct {
+	// Err is the error of the attempt.
 	Err error
-	// After is how long the server asked to be left alone; zero if it did not ask.
+	// After is how long the server asked the client to wait; zero if it did not ask.
 	After time.Duration
 }
 
-// Error is the error's text; that it may pass is nothing to tell once the retries are over.
-func (f *Fault) Error() string { return f.Err.Error() }
+// Error returns the text of the wrapped error.
+func (e *TransientError) Error() string { return e.Err.Error() }
 
-// Unwrap returns the error.
-func (f *Fault) Unwrap() error { return f.Err }
+// Unwrap returns the wrapped error.
+func (e *TransientError) Unwrap() error { return e.Err }
 
-// Passing marks an error as one that may pass; after is how long the server asked to be left alone, zero if it did not.
-func Passing(err error, after time.Duration) error { return &Fault{Err: err, After: after} }
+// Transient marks err as transient. after is how long the server asked the client to wait; zero if it did not ask.
+func Transient(err error, after time.Duration) error { return &TransientError{Err: err, After: after} }
 
-// Notice is what a [Policy] tells before it waits.
+// IsTransient reports whether err, or an error that it wraps, is marked as transient.
+func IsTransient(err error) bool {
+	var transient *TransientError
+	return errors.As(err, &transient)
+}
+
+// Notice describes a failed attempt that will be repeated.
 type Notice struct {
-	// Err is why the attempt failed.
+	// Err is the error of the attempt.
 	Err error
-	// Wait is how long it will be until the next one.
+	// Wait is the time until the next attempt.
 	Wait time.Duration
-	// Attempt is the number of the attempt that failed, from 1.
+	// Attempt is the number of the failed attempt, starting at 1.
 	Attempt int
 }
 
-// Policy is how calls are tried again. The zero value retries, and tells nobody.
+// Policy determines how a call is repeated. The zero value is ready to use.
 type Policy struct {
-	// Notify is told of every retry before its wait; nil: nobody is.
+	// Notify, if not nil, is called before each wait.
 	Notify func(Notice)
-	// Wait waits until the duration is over or the context has ended; nil: [Sleep].
+	// Wait waits for the duration or until the context is done, whichever comes first. nil means [Sleep].
 	Wait func(context.Context, time.Duration) error
-	// Jitter returns a number in [0,1); nil: a random one.
+	// Jitter returns a number in [0,1). nil means a random one.
 	Jitter func() float64
-	// Prepare is called before each attempt, outside of the attempt's bound of time; its error ends the attempts, and is
-	// returned. nil: nothing is prepared.
+	// Prepare, if not nil, is called before each attempt and does not count toward the attempt's time limit. If it returns an
+	// error, Do returns that error.
 	Prepare func(context.Context) error
+
+	// attemptTimeout replaces the constant in tests.
+	attemptTimeout time.Duration
 }
 
-// ErrNoTime is what the last attempt's error is wrapped with when the context does not live long enough for another one.
+// ErrNoTime is added to the last attempt's error if the context's deadline leaves no time for another attempt.
 var ErrNoTime = errors.New("the timeout leaves no time for another attempt")
 
-// Do makes attempts until one returns nil or an error that is no [*Fault], which it returns, or until ctx has ended or is
-// about to, when it returns the last attempt's error.
+// Do calls attempt until it succeeds, returns an error that is not transient, or ctx is done. It returns the error of the last
+// attempt. If the deadline of ctx leaves no time for another attempt, the error also wraps [ErrNoTime]. Each attempt is limited
+// to 10 seconds.
 func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) error {
 	for number := 1; ; number++ {
 		if p.Prepare != nil {
@@ -85,14 +98,14 @@ func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) err
 		if err == nil {
 			return nil
 		}
-		var fault *Fault
-		if !errors.As(err, &fault) || ctx.Err() != nil {
+		var transient *TransientError
+		if !errors.As(err, &transient) || ctx.Err() != nil {
 			return err
 		}
-		wait, possible := p.backoff(ctx, number, fault.After)
-		if !possible {
-			if fault.After > 0 {
-				return fmt.Errorf("%w, which asks to be left alone for %d s; %w", err, int(fault.After.Seconds()), ErrNoTime)
+		wait, enough := p.backoff(ctx, number, transient.After)
+		if !enough {
+			if transient.After > 0 {
+				return fmt.Errorf("%w; the server asked to wait %d s; %w", err, int(transient.After.Seconds()), ErrNoTime)
 			}
 			return fmt.Errorf("%w; %w", err, ErrNoTime)
 		}
@@ -106,42 +119,42 @@ func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) err
 }
 
 func (p Policy) try(ctx context.Context, attempt func(context.Context) error) error {
-	bounded, cancel := context.WithTimeout(ctx, attemptTimeout)
+	limited, cancel := context.WithTimeout(ctx, cmp.Or(p.attemptTimeout, attemptTimeout))
 	defer cancel()
-	err := attempt(bounded)
-	if err != nil && ctx.Err() == nil && errors.Is(bounded.Err(), context.DeadlineExceeded) {
-		return Passing(errNoAnswer, 0)
+	err := attempt(limited)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return Transient(errNoAnswer, 0)
 	}
 	return err
 }
 
-// errNoAnswer is an attempt that ran into its own bound.
+// errNoAnswer replaces the error of an attempt that exceeded attemptTimeout.
 var errNoAnswer = errors.New("no answer within 10 seconds")
 
-// backoff returns how long to wait after the attempt of that number; false if no time is left for another one, or less than
-// the server asked for.
+// backoff returns how long to wait after attempt number number, and false if the deadline leaves no time for another attempt
+// or comes before the server wants to be called again.
 func (p Policy) backoff(ctx context.Context, number int, after time.Duration) (time.Duration, bool) {
 	jitter := p.Jitter
 	if jitter == nil {
 		jitter = rand.Float64
 	}
 	limit := longestBackoff
-	// 2^6 times the first backoff is over the limit already; a larger shift would overflow in the end.
+	// Six doublings exceed the limit. Without this check, the shift would overflow after enough attempts.
 	if number <= 6 {
 		limit = min(limit, firstBackoff<<(number-1))
 	}
-	wait := time.Duration(jitter() * float64(limit))
-	deadline, bounded := ctx.Deadline()
-	if !bounded {
-		return wait + after, true
+	// The jitter is added to what the server asked for; otherwise, all clients would come back at the same time.
+	wait := after + time.Duration(jitter()*float64(limit))
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return wait, true
 	}
 	left := time.Until(deadline) - lastAttempt
 	if after >= left {
 		return 0, false
 	}
-	// The jitter comes on top of what the server asked for, or all would come back together. A wait that would go on to the
-	// end is cut, so that the time is used for one more attempt.
-	return min(after+wait, left), true
+	// A wait that would last until the deadline is shortened, so that the remaining time is used for one more attempt.
+	return min(wait, left), true
 }
 
 func (p Policy) wait(ctx context.Context, d time.Duration) error {
@@ -151,7 +164,7 @@ func (p Policy) wait(ctx context.Context, d time.Duration) error {
 	return Sleep(ctx, d)
 }
 
-// Sleep waits until the duration is over, or until ctx has ended, whose error it then returns.
+// Sleep waits for d. If ctx is done before that, Sleep returns the error of ctx.
 func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

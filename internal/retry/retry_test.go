@@ -3,6 +3,8 @@ package retry_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,10 +12,10 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
-var errFault = errors.New("it broke")
+var errBroken = errors.New("connection reset")
 
-// policy waits no time, and notes how long it would have.
-func policy(jitter float64) (retry.Policy, *[]time.Duration) {
+// newPolicy returns a policy that does not wait but records the waits.
+func newPolicy(jitter float64) (retry.Policy, *[]time.Duration) {
 	waits := &[]time.Duration{}
 	return retry.Policy{
 		Jitter: func() float64 { return jitter },
@@ -21,127 +23,191 @@ func policy(jitter float64) (retry.Policy, *[]time.Duration) {
 	}, waits
 }
 
-func TestBacksOffExponentiallyUpToALimit(t *testing.T) {
-	p, waits := policy(1)
-	attempts := 0
-	err := p.Do(t.Context(), func(context.Context) error {
-		if attempts++; attempts <= 8 {
-			return retry.Passing(errFault, 0)
-		}
-		return nil
-	})
-	want := []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 20 * time.Second, 20 * time.Second}
-	if err != nil || len(*waits) != len(want) {
-		t.Fatalf("waits %v, %v", *waits, err)
-	}
-	for i := range want {
-		if (*waits)[i] != want[i] {
-			t.Errorf("wait %d is %v, want %v", i, (*waits)[i], want[i])
-		}
-	}
-}
-
-func TestJitterIsFull(t *testing.T) {
-	p, waits := policy(0)
-	first := true
-	if err := p.Do(t.Context(), func(context.Context) error {
-		if first {
-			first = false
-			return retry.Passing(errFault, 3*time.Second)
-		}
-		return nil
-	}); err != nil || (*waits)[0] != 3*time.Second {
-		t.Errorf("waits %v, %v; nothing but what the server asked for was wanted", *waits, err)
-	}
-	p.Jitter = nil
-	shortest := time.Hour
-	for range 100 {
-		first, *waits = true, nil
-		_ = p.Do(t.Context(), func(context.Context) error {
-			if first {
-				first = false
-				return retry.Passing(errFault, 0)
-			}
+// failing returns an attempt that fails the given number of times before it succeeds.
+func failing(times int, err error) func(context.Context) error {
+	return func(context.Context) error {
+		if times--; times < 0 {
 			return nil
+		}
+		return err
+	}
+}
+
+func TestBackoffDoublesUpToItsLimit(t *testing.T) {
+	policy, waits := newPolicy(1)
+	if err := policy.Do(t.Context(), failing(70, retry.Transient(errBroken, 0))); err != nil {
+		t.Fatal(err)
+	}
+	want := []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second}
+	for len(want) < 70 {
+		want = append(want, 20*time.Second)
+	}
+	if !slices.Equal(*waits, want) {
+		t.Errorf("got waits %v, want %v", *waits, want)
+	}
+}
+
+func TestWaitIsWhatTheServerAskedForPlusJitter(t *testing.T) {
+	for jitter, want := range map[float64]time.Duration{0: 3 * time.Second, 0.5: 3250 * time.Millisecond, 1: 3500 * time.Millisecond} {
+		t.Run(fmt.Sprint(jitter), func(t *testing.T) {
+			policy, waits := newPolicy(jitter)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			for _, ctx := range []context.Context{t.Context(), ctx} {
+				*waits = nil
+				err := policy.Do(ctx, failing(1, retry.Transient(errBroken, 3*time.Second)))
+				if err != nil || !slices.Equal(*waits, []time.Duration{want}) {
+					t.Errorf("got waits %v, want %v; %v", *waits, want, err)
+				}
+			}
 		})
-		if w := (*waits)[0]; w < 0 || w >= 500*time.Millisecond {
-			t.Fatalf("the first wait is %v", w)
+	}
+}
+
+func TestJitterIsRandomByDefault(t *testing.T) {
+	policy, waits := newPolicy(0)
+	policy.Jitter = nil
+	for range 100 {
+		_ = policy.Do(t.Context(), failing(1, retry.Transient(errBroken, 0)))
+	}
+	if shortest := slices.Min(*waits); shortest < 0 || shortest > 250*time.Millisecond {
+		// The probability that none of 100 random waits is in the lower half is 2^-100.
+		t.Errorf("the shortest of 100 waits is %v", shortest)
+	}
+	if longest := slices.Max(*waits); longest >= 500*time.Millisecond {
+		t.Errorf("the longest of 100 waits is %v", longest)
+	}
+}
+
+func TestPermanentErrorIsNotRetried(t *testing.T) {
+	policy, waits := newPolicy(1)
+	if err := policy.Do(t.Context(), failing(1, errBroken)); !errors.Is(err, errBroken) || len(*waits) != 0 {
+		t.Errorf("got waits %v, error %v", *waits, err)
+	}
+}
+
+func TestCanceledContextEndsTheAttempts(t *testing.T) {
+	t.Run("during an attempt", func(t *testing.T) {
+		policy, waits := newPolicy(1)
+		ctx, cancel := context.WithCancel(t.Context())
+		err := policy.Do(ctx, func(context.Context) error {
+			cancel()
+			return retry.Transient(errBroken, time.Hour)
+		})
+		if !errors.Is(err, errBroken) || len(*waits) != 0 {
+			t.Errorf("got waits %v, error %v", *waits, err)
 		}
-		shortest = min(shortest, (*waits)[0])
-	}
-	// Of a hundred random ones, that none is in the lower half has a chance of one in 2^100.
-	if shortest > 250*time.Millisecond {
-		t.Errorf("the shortest of a hundred waits is %v", shortest)
-	}
-}
-
-func TestLastingErrorEndsAtOnce(t *testing.T) {
-	p, waits := policy(1)
-	attempts := 0
-	err := p.Do(t.Context(), func(context.Context) error { attempts++; return errFault })
-	if !errors.Is(err, errFault) || attempts != 1 || len(*waits) != 0 {
-		t.Errorf("%d attempts, %v", attempts, err)
-	}
-}
-
-func TestEndsWithTheContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	attempts := 0
-	err := retry.Policy{}.Do(ctx, func(context.Context) error {
-		attempts++
-		cancel()
-		return retry.Passing(errFault, time.Hour)
 	})
-	if !errors.Is(err, errFault) || attempts != 1 {
-		t.Errorf("%d attempts, %v", attempts, err)
-	}
+	t.Run("during a wait", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		policy := retry.Policy{Notify: func(retry.Notice) { cancel() }}
+		attempts := 0
+		err := policy.Do(ctx, func(context.Context) error {
+			attempts++
+			return retry.Transient(errBroken, time.Hour)
+		})
+		if !errors.Is(err, errBroken) || attempts != 1 {
+			t.Errorf("got %d attempts, error %v", attempts, err)
+		}
+	})
 }
 
-func TestMakesALastAttemptBeforeTheDeadline(t *testing.T) {
-	p, waits := policy(1)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second+100*time.Millisecond)
+func TestLastWaitIsShortened(t *testing.T) {
+	policy, waits := newPolicy(1)
+	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
 	defer cancel()
-	attempts := 0
-	err := p.Do(ctx, func(context.Context) error { attempts++; return retry.Passing(errFault, 0) })
-	// Half a second is more than what is left before the last attempt's share: the wait is cut.
-	if attempts < 2 || (*waits)[0] > 100*time.Millisecond || !errors.Is(err, retry.ErrNoTime) && ctx.Err() == nil {
-		t.Errorf("%d attempts, waits %v, %v", attempts, *waits, err)
+	// After 5 waits, the backoff is 16 s, but all of the deadline's time except for the last attempt's 2 s is left.
+	if err := policy.Do(ctx, failing(6, retry.Transient(errBroken, 0))); err != nil {
+		t.Fatal(err)
+	}
+	if last := (*waits)[5]; last <= 8*time.Second || last > 10*time.Second {
+		t.Errorf("got a last wait of %v, want 10s or slightly less", last)
 	}
 }
 
-func TestServerAsksForTooLong(t *testing.T) {
-	p, waits := policy(1)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	err := p.Do(ctx, func(context.Context) error { return retry.Passing(errFault, time.Hour) })
-	if !errors.Is(err, retry.ErrNoTime) || !errors.Is(err, errFault) || !strings.Contains(err.Error(), "left alone for 3600 s") || len(*waits) != 0 {
-		t.Errorf("waits %v, %v", *waits, err)
+func TestNoTimeForAnotherAttempt(t *testing.T) {
+	for name, row := range map[string]struct {
+		left, after time.Duration
+		want        string
+	}{
+		"deadline":                    {time.Second, 0, "connection reset; the timeout"},
+		"server asks to wait an hour": {time.Minute, time.Hour, "connection reset; the server asked to wait 3600 s; the timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			policy, waits := newPolicy(1)
+			ctx, cancel := context.WithTimeout(t.Context(), row.left)
+			defer cancel()
+			err := policy.Do(ctx, failing(1, retry.Transient(errBroken, row.after)))
+			if !errors.Is(err, retry.ErrNoTime) || !errors.Is(err, errBroken) || len(*waits) != 0 ||
+				err.Error() != row.want+" leaves no time for another attempt" {
+				t.Errorf("got waits %v, error %v", *waits, err)
+			}
+		})
 	}
 }
 
-func TestNotifiesBeforeEachWait(t *testing.T) {
-	p, _ := policy(1)
+func TestNotifyIsCalledBeforeEachWait(t *testing.T) {
+	policy, waits := newPolicy(1)
 	var notices []retry.Notice
-	p.Notify = func(n retry.Notice) { notices = append(notices, n) }
-	attempts := 0
-	_ = p.Do(t.Context(), func(context.Context) error {
-		if attempts++; attempts < 3 {
-			return retry.Passing(errFault, 0)
+	policy.Notify = func(n retry.Notice) {
+		if len(*waits) != len(notices) {
+			t.Error("Notify was not called before the wait")
 		}
-		return nil
-	})
-	if len(notices) != 2 || notices[1].Attempt != 2 || notices[1].Wait != time.Second || notices[1].Err.Error() != errFault.Error() {
-		t.Errorf("%+v", notices)
+		notices = append(notices, n)
+	}
+	err := retry.Transient(errBroken, 0)
+	_ = policy.Do(t.Context(), failing(2, err))
+	if want := []retry.Notice{{err, 500 * time.Millisecond, 1}, {err, time.Second, 2}}; !slices.Equal(notices, want) {
+		t.Errorf("got notices %+v, want %+v", notices, want)
 	}
 }
 
-func TestEachAttemptHasItsOwnDeadline(t *testing.T) {
-	var first time.Time
+func TestPrepareIsCalledBeforeEachAttempt(t *testing.T) {
+	policy, _ := newPolicy(1)
+	prepared, refused := 0, errors.New("no token")
+	policy.Prepare = func(ctx context.Context) error {
+		if _, limited := ctx.Deadline(); limited {
+			t.Error("the deadline of the attempt applies to Prepare")
+		}
+		if prepared++; prepared == 3 {
+			return refused
+		}
+		return nil
+	}
+	attempts := 0
+	err := policy.Do(t.Context(), func(context.Context) error { attempts++; return retry.Transient(errBroken, 0) })
+	if !errors.Is(err, refused) || prepared != 3 || attempts != 2 {
+		t.Errorf("got %d attempts, prepared %d times, error %v", attempts, prepared, err)
+	}
+}
+
+func TestEachAttemptIsLimited(t *testing.T) {
+	var deadline time.Time
 	_ = retry.Policy{}.Do(t.Context(), func(ctx context.Context) error {
-		first, _ = ctx.Deadline()
+		deadline, _ = ctx.Deadline()
 		return nil
 	})
-	if left := time.Until(first); left <= 0 || left > 10*time.Second {
-		t.Errorf("an attempt may take %v", left)
+	if left := time.Until(deadline); left < time.Second || left > 10*time.Second {
+		t.Errorf("got an attempt with a limit of %v", left)
+	}
+}
+
+func TestIsTransient(t *testing.T) {
+	transient := retry.Transient(errBroken, 0)
+	for err, want := range map[error]bool{errBroken: false, transient: true, fmt.Errorf("call: %w", transient): true} {
+		if retry.IsTransient(err) != want || !errors.Is(err, errBroken) || !strings.HasSuffix(err.Error(), "connection reset") {
+			t.Errorf("%#v: got %v, want %v", err, !want, want)
+		}
+	}
+}
+
+func TestSleep(t *testing.T) {
+	if err := retry.Sleep(t.Context(), 1); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := retry.Sleep(ctx, time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }

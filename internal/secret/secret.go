@@ -1,11 +1,11 @@
-// Package secret holds the type of every value that opens something: the build's API token, identity tokens, secret
-// keys, session tokens and registry passwords.
+// Package secret contains the type of every secret value: the build's API token, identity tokens, secret access keys, session
+// tokens and registry passwords. It also removes secrets from texts; see [Redactor].
 //
-// A [Text] prints as [Redacted] under every fmt verb, in JSON, in text encodings and in slog, whether it is printed
-// itself or as a field, exported or not, of something else. The one way to what it holds is [Text.Reveal], so that
-// `grep -rn Reveal` lists every place where a secret leaves the type.
+// A [Text] prints as [Redacted] with every fmt verb, in JSON, in text encodings and in slog, whether it is printed directly or as
+// an exported or unexported field of another value. [Text.Reveal] is the only way to get its content, so that `grep -rn Reveal`
+// lists every place where a secret leaves the type.
 //
-// The package imports the standard library alone and knows nothing of what the secrets are for.
+// The package imports only the standard library and does not know what the secrets are used for.
 package secret
 
 import (
@@ -17,21 +17,19 @@ import (
 // Redacted is what is printed in place of a secret.
 const Redacted = "[REDACTED]"
 
-// Text is a secret string. The zero value is the empty secret. Texts are not comparable with == in a useful way,
-// because that compares addresses: see [Text.Equal].
+// Text is a secret string. The zero value is the empty string. The operator == compares addresses; use [Text.Equal] to compare
+// texts.
 type Text struct {
-	// A pointer, because fmt does not call the methods of unexported fields: it would walk into a plain string there
-	// and print it. Behind a pointer it finds an address.
+	// fmt does not call the methods of unexported fields and would print a string. Of a pointer, it prints the address.
 	text *string
 }
 
-// New makes a secret of s. It does not trim: that is the business of whoever knows where s came from.
+// New returns s as a secret. It does not trim s.
 func New(s string) Text {
 	return Text{text: &s}
 }
 
-// Reveal returns the secret's text. Call it where the text goes onto the wire, into a pipe or into a file, and nowhere
-// else.
+// Reveal returns the secret. Call it only where the secret is written to the network, a pipe or a file.
 func (t Text) Reveal() string {
 	if t.text == nil {
 		return ""
@@ -39,12 +37,12 @@ func (t Text) Reveal() string {
 	return *t.text
 }
 
-// IsEmpty tells whether there is no secret at all.
+// IsEmpty reports whether the secret is the empty string.
 func (t Text) IsEmpty() bool {
 	return t.Reveal() == ""
 }
 
-// Equal tells whether both hold the same text. It is not meant for comparing against what an attacker sent.
+// Equal reports whether both secrets are the same. It does not take constant time.
 func (t Text) Equal(other Text) bool {
 	return t.Reveal() == other.Reveal()
 }
@@ -52,24 +50,22 @@ func (t Text) Equal(other Text) bool {
 // String returns [Redacted].
 func (Text) String() string { return Redacted }
 
-// Format writes [Redacted] under every verb and flag.
+// Format writes [Redacted] for every verb and flag.
 func (Text) Format(state fmt.State, _ rune) {
 	_, _ = io.WriteString(state, Redacted)
 }
 
-// MarshalText returns [Redacted]; encoders of text formats use it, JSON's map keys and slog's text handler among them.
+// MarshalText returns [Redacted]. It is used by text encodings, for example for the keys of maps in JSON and by slog.TextHandler.
 func (Text) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
-// MarshalJSON returns [Redacted] as a JSON string, to slog's JSON handler too. That is why Text needs no LogValue, which
-// would bring slog into the build.
+// MarshalJSON returns [Redacted] as a JSON string. slog.JSONHandler uses it, too.
 func (Text) MarshalJSON() ([]byte, error) { return json.Marshal(Redacted) }
 
-// UnmarshalJSON reads a JSON string, so that an answer's secret is never a plain string on its way in. Its error does
-// not quote the data.
+// UnmarshalJSON reads a JSON string. Its error does not contain the data.
 func (t *Text) UnmarshalJSON(data []byte) error {
 	var text *string
 	if err := json.Unmarshal(data, &text); err != nil {
-		return fmt.Errorf("a JSON string wanted, something else of %d bytes found", len(data))
+		return fmt.Errorf("must be a JSON string, got %d bytes of something else", len(data))
 	}
 	t.text = text
 	return nil

@@ -9,6 +9,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
+const elsewhere = "Or use another folder for this workflow: DOCKER_CONFIG for Docker's file, AWS_CONFIG_FILE for AWS's."
+
 // advise adds what to do to an error of the file system.
 func advise(err error) error {
 	if err == nil {
@@ -19,7 +21,6 @@ func advise(err error) error {
 	if errors.As(err, &path) {
 		folder = filepath.Dir(path.Path)
 	}
-	const elsewhere = "Or use another folder for this workflow: DOCKER_CONFIG for Docker's file, AWS_CONFIG_FILE for AWS's."
 	switch {
 	case errors.Is(err, syscall.EBUSY):
 		return explain.Advise(err,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,11 +40,7 @@ func lockFolders(ctx context.Context, paths []string) (unlock func(), err error)
 		}
 	}
 	for _, folder := range slices.Compact(folders) {
-		if _, err := makeFolders(folder); err != nil {
-			unlock()
-			return nil, err
-		}
-		release, err := acquire(ctx, flock.New(folder, flock.SetFlag(os.O_RDONLY)), poll)
+		release, err := lockPath(ctx, folder, folder, poll, flock.SetFlag(os.O_RDONLY))
 		if err != nil {
 			unlock()
 			return nil, err
@@ -53,22 +50,40 @@ func lockFolders(ctx context.Context, paths []string) (unlock func(), err error)
 	return unlock, nil
 }
 
+// LockFolder takes the lock that [Commit] takes for the files of a folder. A folder that does not exist is created.
+func LockFolder(ctx context.Context, folder string) (unlock func(), err error) {
+	return lockFolders(ctx, []string{filepath.Join(folder, "file")})
+}
+
 // LockFile waits until no other process, and no other goroutine, holds the lock, or until ctx is done. path is a file that serves
 // as a lock and nothing else: it is created with mode 0600, and stays, since others may be waiting for it.
 func LockFile(ctx context.Context, path string) (unlock func(), err error) {
 	// The lock may be held for a few calls over the network.
 	const poll = 20 * time.Millisecond
 
-	if _, err := makeFolders(filepath.Dir(path)); err != nil {
-		return nil, err
+	return lockPath(ctx, path, filepath.Dir(path), poll, flock.SetPermissions(0o600))
+}
+
+// lockPath creates a folder if necessary, and locks a path in it, or the folder itself. Another run may remove the folder at any moment;
+// then it is created again.
+func lockPath(ctx context.Context, path, folder string, poll time.Duration, options ...flock.Option) (unlock func(), err error) {
+	const mostAttempts = 100 // a link that leads nowhere would fail forever
+
+	for range mostAttempts {
+		if _, err = makeFolders(folder); err == nil {
+			unlock, err = acquire(ctx, flock.New(path, options...), poll)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
 	}
-	return acquire(ctx, flock.New(path, flock.SetPermissions(0o600)), poll)
+	return unlock, err
 }
 
 func acquire(ctx context.Context, lock *flock.Flock, poll time.Duration) (unlock func(), err error) {
 	if _, err := lock.TryLockContext(ctx, poll); err != nil {
 		if ctx.Err() == nil {
-			return nil, fmt.Errorf("lock %s: %w", lock.Path(), err)
+			return nil, advise(fmt.Errorf("lock %s: %w", lock.Path(), err))
 		}
 		err = fmt.Errorf("wait for the lock on %s: %w", lock.Path(), context.Cause(ctx))
 		if errors.Is(err, ErrLocked) {

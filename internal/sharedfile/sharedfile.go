@@ -1,12 +1,13 @@
 // Package sharedfile changes files that other programs use too, such as Docker's and AWS's configuration. A change is
 // prepared in a temporary file next to the target ([File.Prepare]) and renamed into place later ([Commit]), under a lock that
-// every run of the Step takes. Whoever reads the file meanwhile, or kills the process, finds the old content or the new.
+// every run of the Step takes. Readers of the file see the old content or the new, even if the process is killed.
 //
 // The package knows nothing of what the files hold.
 package sharedfile
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,9 +15,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
 const (
@@ -36,9 +40,12 @@ type File struct {
 	Mode fs.FileMode
 	// KeepMode keeps the mode of a file that exists.
 	KeepMode bool
+	// MaxSize is the largest file that is read, in bytes; zero: [MaxSize].
+	MaxSize int64
 }
 
-// Edit returns the new content of a file, given the current one, which is nil if there is no file. It may run more than once.
+// Edit returns the new content of a file, given the current one, which is nil if there is no file. If it returns nil then, no
+// file is created. It may run more than once.
 type Edit func(content []byte) ([]byte, error)
 
 // Change is the new version of a file, not yet in its place. Call Discard when done with it, committed or not.
@@ -60,8 +67,9 @@ func (f File) Prepare(edit Edit) (*Change, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.MaxSize = cmp.Or(f.MaxSize, MaxSize)
 	c := &Change{file: f, target: target, edit: edit}
-	content, err := Read(target)
+	content, err := read(target, f.MaxSize)
 	if err == nil {
 		err = c.apply(content)
 	}
@@ -80,8 +88,11 @@ func (c *Change) apply(content []byte) error {
 	}
 	c.removeTemporary()
 	c.before, c.after = content, after
-	if content != nil && bytes.Equal(content, after) {
+	if (content == nil) == (after == nil) && bytes.Equal(content, after) {
 		return nil
+	}
+	if content != nil && isMountPoint(c.target) {
+		return advise(&fs.PathError{Op: "replace", Path: c.target, Err: syscall.EBUSY})
 	}
 	folders, err := makeFolders(filepath.Dir(c.target))
 	c.folders = append(folders, c.folders...)
@@ -99,6 +110,10 @@ func (f File) mode(target string) fs.FileMode {
 	}
 	return f.Mode
 }
+
+// Staged returns the path of the file that holds the new version until [Commit]: a temporary file, or the file itself if there is
+// nothing to change.
+func (c *Change) Staged() string { return cmp.Or(c.temporary, c.target) }
 
 // Discard removes what Prepare left beside the file. After [Commit] it does nothing.
 func (c *Change) Discard() {
@@ -119,6 +134,8 @@ func (c *Change) removeTemporary() {
 // Commit puts all changes into place, or none if it fails before the first rename: it takes the locks of all folders, edits
 // again what another program has changed since Prepare, and renames.
 func Commit(ctx context.Context, changes ...*Change) error {
+	// For a file that is not there and stays away, not even the folder is created.
+	changes = slices.DeleteFunc(slices.Clone(changes), func(c *Change) bool { return c.before == nil && c.temporary == "" })
 	var targets []string
 	for _, c := range changes {
 		targets = append(targets, c.target)
@@ -143,7 +160,7 @@ func Commit(ctx context.Context, changes ...*Change) error {
 
 // refresh edits again if the file has changed.
 func (c *Change) refresh() error {
-	content, err := Read(c.target)
+	content, err := read(c.target, c.file.MaxSize)
 	if err != nil {
 		return err
 	}
@@ -192,7 +209,9 @@ func Replace(path string, content []byte, mode fs.FileMode) error {
 
 // Read returns a file's content; nil, and no error, if there is no file. A file that is not regular, which might never end,
 // or is larger than [MaxSize] is an error.
-func Read(path string) ([]byte, error) {
+func Read(path string) ([]byte, error) { return read(path, MaxSize) }
+
+func read(path string, maxSize int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -200,18 +219,19 @@ func Read(path string) ([]byte, error) {
 	case err != nil:
 		return nil, advise(err)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	case info.Size() > MaxSize:
-		return nil, fmt.Errorf("%s must be at most %d MiB, got %d MiB", path, MaxSize>>20, info.Size()>>20)
+		return nil, explain.Advise(fmt.Errorf("%s is not a regular file", path), "Choose the path of a file.", elsewhere)
+	case info.Size() > maxSize:
+		err := fmt.Errorf("%s must be at most %d MiB, got %d MiB", path, maxSize>>20, info.Size()>>20)
+		return nil, explain.Advise(err, "Reduce the file, or remove it.", elsewhere)
 	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, advise(err)
 	}
 	defer func() { _ = file.Close() }()
-	content, err := io.ReadAll(io.LimitReader(file, MaxSize+1))
-	if err == nil && len(content) > MaxSize {
-		err = fmt.Errorf("%s must be at most %d MiB", path, MaxSize>>20)
+	content, err := io.ReadAll(io.LimitReader(file, maxSize+1))
+	if err == nil && int64(len(content)) > maxSize {
+		err = fmt.Errorf("%s must be at most %d MiB", path, maxSize>>20)
 	}
 	if err != nil {
 		return nil, err
@@ -235,7 +255,7 @@ func writeTemporary(target string, content []byte, mode fs.FileMode) (path strin
 }
 
 // fill writes the content to the disk before a name points to it: after a crash, an empty file would be neither version.
-// CreateTemp creates files with mode 0600, so that nobody can read more than they should at any moment.
+// CreateTemp creates files with mode 0600, so that no other user can read it at any moment.
 func fill(file *os.File, content []byte, mode fs.FileMode, target string) error {
 	if _, err := file.Write(content); err != nil {
 		return err
@@ -279,6 +299,27 @@ func makeFolders(folder string) (created []string, err error) {
 		created = append(created, path)
 	}
 	return created, advise(os.MkdirAll(folder, folderMode))
+}
+
+// isMountPoint reports whether a file is a mount point, which cannot be renamed over. Only Linux says so before a rename fails,
+// when other files may be in place already. See https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html.
+func isMountPoint(path string) bool {
+	const mountPoint = 4 // the field's index
+
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return false
+	}
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return false
+	}
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	for line := range strings.Lines(string(mounts)) {
+		if fields := strings.Fields(line); len(fields) > mountPoint && unescape.Replace(fields[mountPoint]) == path {
+			return true
+		}
+	}
+	return false
 }
 
 // resolve follows links to the file that is to be written, which does not need to exist.

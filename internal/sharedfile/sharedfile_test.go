@@ -136,7 +136,7 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// As root, a file of another user stays that user's (16.9).
+// If root changes a file of another user, the owner stays the same (issue 16, item 9).
 func TestOwnerIsKept(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can write another user's file and keep its owner")
@@ -155,7 +155,7 @@ func TestOwnerIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	if owner := info.Sys().(*syscall.Stat_t); owner.Uid != user || owner.Gid != group {
-		t.Errorf("the file belongs to %d:%d, want %d:%d", owner.Uid, owner.Gid, user, group)
+		t.Errorf("got owner %d:%d, want %d:%d", owner.Uid, owner.Gid, user, group)
 	}
 }
 
@@ -175,7 +175,7 @@ func TestUnchangedContentIsNotWritten(t *testing.T) {
 	}
 }
 
-// What another program writes between Prepare and Commit is kept (16.6).
+// Changes that another program makes between Prepare and Commit are kept (issue 16, item 6).
 func TestCommitEditsAgain(t *testing.T) {
 	for name, row := range map[string]struct{ before, meanwhile, want string }{
 		"changed": {"one ", "one two ", "one two three"},
@@ -199,7 +199,7 @@ func TestCommitEditsAgain(t *testing.T) {
 	}
 }
 
-// A program without the lock that writes while Commit edits again does not lose its change either (16.6).
+// So are changes that a program without the lock makes while Commit edits the file again (issue 16, item 6).
 func TestCommitComparesRightBeforeTheRename(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config")
 	write(t, path, "one ")
@@ -219,7 +219,7 @@ func TestCommitComparesRightBeforeTheRename(t *testing.T) {
 	}
 }
 
-// If one file cannot be edited anymore, none is changed.
+// If one of the files cannot be edited anymore, none is changed.
 func TestCommitIsAllOrNothing(t *testing.T) {
 	folder := t.TempDir()
 	good, bad := filepath.Join(folder, "good"), filepath.Join(folder, "sub", "bad")
@@ -260,10 +260,10 @@ func TestLinksAreKept(t *testing.T) {
 				t.Fatal(err)
 			}
 			if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
-				t.Errorf("not a link anymore: %v, %v", info, err)
+				t.Errorf("the link was replaced: %v, %v", info, err)
 			}
 			if got := read(t, target); got != name {
-				t.Errorf("the target contains %q", got)
+				t.Errorf("got target %q", got)
 			}
 		})
 	}
@@ -284,16 +284,16 @@ func TestFilesThatCannotBeChanged(t *testing.T) {
 	for name, path := range map[string]string{"links in a circle": one, "a file as a folder": filepath.Join(file, "sub", "config"), "a folder": full} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := (sharedfile.File{Path: path, Mode: 0o600}).Prepare(appending("x")); err == nil {
-				t.Error("the change was prepared")
+				t.Error("got no error from Prepare")
 			}
 			if err := sharedfile.Replace(path, []byte("x"), 0o600); err == nil {
-				t.Error("the file was replaced")
+				t.Error("got no error from Replace")
 			}
 		})
 	}
 	wantEntries(t, folder, "file", "full", "one", "other")
 	if _, err := sharedfile.LockFile(t.Context(), filepath.Join(file, "sub", "lock")); err == nil {
-		t.Error("a lock was created below a file")
+		t.Error("got no error from LockFile")
 	}
 }
 
@@ -328,25 +328,29 @@ func TestRead(t *testing.T) {
 		"over the limit": {large, "must be at most 16 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := sharedfile.Read(row.path); err == nil || !strings.Contains(err.Error(), row.want) {
-				t.Errorf("got %v, want %q", err, row.want)
+			_, err := sharedfile.Read(row.path)
+			if err == nil || !strings.Contains(err.Error(), row.want) {
+				t.Fatalf("got %v, want %q", err, row.want)
+			}
+			if x := explain.Of(err); len(x.Do) != 2 || strings.Contains(x.Do[0], "DOCKER_CONFIG") || !strings.Contains(x.Do[1], "DOCKER_CONFIG") {
+				t.Errorf("the advice is %q", x.Do)
 			}
 		})
 	}
 	if content, err := sharedfile.Read(limit); err != nil || len(content) != sharedfile.MaxSize {
-		t.Errorf("at the limit: %d bytes, %v", len(content), err)
+		t.Errorf("at the limit: got %d bytes, %v", len(content), err)
 	}
 	if content, err := sharedfile.Read(filepath.Join(folder, "none")); content != nil || err != nil {
-		t.Errorf("no file: %q, %v", content, err)
+		t.Errorf("no file: got %q, %v", content, err)
 	}
 	empty := filepath.Join(folder, "empty")
 	write(t, empty, "")
 	if content, err := sharedfile.Read(empty); content == nil || err != nil {
-		t.Errorf("an empty file: %v, %v; want not nil", content, err)
+		t.Errorf("an empty file: got %v, %v; want not nil", content, err)
 	}
 }
 
-// Twenty writers at once lose nothing; a link to a file shares the file's lock.
+// Twenty concurrent writers do not lose each other's changes. A link to a file uses the file's lock.
 func TestCommitsDoNotLoseEachOther(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "counter")
 	link := filepath.Join(t.TempDir(), "link")
@@ -374,7 +378,7 @@ func TestCommitsDoNotLoseEachOther(t *testing.T) {
 	}
 	group.Wait()
 	if got := read(t, path); got != "20" {
-		t.Errorf("20 increments make %s", got)
+		t.Errorf("got %s after 20 increments", got)
 	}
 	wantEntries(t, filepath.Dir(path), "counter")
 }
@@ -401,7 +405,7 @@ func TestLockFile(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := sharedfile.LockFile(ctx, path); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("locked twice: %v", err)
+		t.Errorf("the second lock: got %v", err)
 	}
 	unlock()
 	wantMode(t, path, 0o600)
@@ -412,7 +416,7 @@ func TestLockFile(t *testing.T) {
 	unlock()
 }
 
-// Old temporary files of killed runs are removed; new ones, and those of others, are not (16.7).
+// Old temporary files of killed runs are removed. New ones, and those of other programs, are kept (issue 16, item 7).
 func TestLeftoversAreSwept(t *testing.T) {
 	folder := t.TempDir()
 	old := time.Now().Add(-3 * time.Hour)
@@ -432,7 +436,7 @@ func TestLeftoversAreSwept(t *testing.T) {
 	wantEntries(t, folder, ".config.authenticate-with-aws-2", ".config.tmp", ".other.authenticate-with-aws-3", "config")
 }
 
-// What the file system refuses comes with advice (16.23).
+// Errors of the file system have advice (issue 16, item 23).
 func TestAdvice(t *testing.T) {
 	if os.Geteuid() == 0 {
 		if _, err := os.Stat("/proc/self/status"); err != nil {
@@ -441,6 +445,38 @@ func TestAdvice(t *testing.T) {
 	}
 	_, err := sharedfile.File{Path: "/proc/self/none/config", Mode: 0o600}.Prepare(appending("x"))
 	if x := explain.Of(err); err == nil || len(x.Do) < 2 || !strings.Contains(x.Do[1], "DOCKER_CONFIG") {
-		t.Errorf("%v: %q", err, x.Do)
+		t.Errorf("got %v, advice %q", err, x.Do)
 	}
+}
+
+func TestMissingFileStaysMissing(t *testing.T) {
+	deleteWord := func(content []byte) ([]byte, error) {
+		if content == nil {
+			return nil, nil
+		}
+		return []byte("rest"), nil
+	}
+	path := filepath.Join(t.TempDir(), "folder", "config")
+	change, err := sharedfile.File{Path: path, Mode: 0o600}.Prepare(deleteWord)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sharedfile.Commit(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	wantEntries(t, filepath.Dir(filepath.Dir(path)))
+
+	// The same if the file is removed after Prepare.
+	path = filepath.Join(t.TempDir(), "config")
+	write(t, path, "word")
+	if change, err = (sharedfile.File{Path: path, Mode: 0o600}).Prepare(deleteWord); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := sharedfile.Commit(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	wantEntries(t, filepath.Dir(path))
 }

@@ -1,34 +1,51 @@
-// Package text makes texts that came from outside, a server's or a user's, fit for a log.
+// Package text makes texts of servers and users safe to print in a log.
 //
-// The package imports the standard library alone. What is a secret in a text is the business of internal/secret.
+// The package imports only the standard library. Secrets in a text are removed by internal/secret.
 package text
 
 import (
+	"regexp"
 	"strings"
 	"unicode"
 )
 
-// Moves tells whether a character moves a log's cursor, or turns the direction of writing (Bidi_Control), with which a text
-// looks like another one.
-func Moves(r rune) bool {
-	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
-}
+// escapeSequence matches the escape sequences of terminals (ECMA-48): control sequences such as ESC [31m, strings such as a
+// window's title, and all others, which are an ESC with one or two characters.
+var escapeSequence = regexp.MustCompile(
+	`(?:\x1b\[|\x{9b})[0-?]*[ -/]*[@-~]` +
+		`|(?:\x1b[\]PX^_]|[\x{90}\x{98}\x{9d}\x{9e}\x{9f}])[^\x07\x1b\x{9c}]*(?:\x07|\x1b\\|\x{9c})` +
+		`|\x1b[ -/]*[0-~]`)
 
-// OneLine puts a blank in the place of each character that moves something, and cuts what is longer than so many
-// characters.
-func OneLine(s string, longest int) string {
-	s = strings.Map(func(r rune) rune {
-		if Moves(r) {
+// Clean removes the escape sequences of terminals, and replaces every other character that does not show with a space: control
+// characters except for line feeds and tabs, line and paragraph separators, and characters that are invisible or change the
+// direction of writing, which could make one text look like another.
+func Clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && isInvisible(r) {
 			return ' '
 		}
 		return r
-	}, s)
-	return strings.TrimSpace(cut(s, longest))
+	}, escapeSequence.ReplaceAllString(s, ""))
 }
 
-// Shorten keeps a wrong value's beginning, for an error that quotes it.
+func isInvisible(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp,
+		unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
+// Line returns a text as one clean line (see [Clean]).
+func Line(s string) string {
+	return strings.TrimSpace(strings.NewReplacer("\n", " ", "\t", " ").Replace(Clean(s)))
+}
+
+// OneLine returns a text as one clean line of at most longest characters. A longer one is cut and ends with "…". It is not for texts that
+// may contain a secret: a cut secret is not recognized when the log removes secrets.
+func OneLine(s string, longest int) string { return cut(Line(s), longest) }
+
+// Shorten cuts an invalid value after 100 characters, for an error that quotes it.
 func Shorten(s string) string {
 	const longest = 100
+
 	return cut(s, longest)
 }
 

@@ -1,12 +1,13 @@
-// Package transport makes the one HTTP client that the Step calls Bitrise and AWS with. All of it that guards a secret on
-// the wire stands here: where redirects may lead, how much of an answer is read, how old TLS may be, which authorities
-// are trusted.
+// Package transport makes the HTTP client that the Step uses to call Bitrise and AWS. It contains everything that protects
+// secrets on the wire: which proxy is used, which redirects are followed, how much of an answer is read, and which TLS versions
+// and certificate authorities are accepted.
 //
-// The package imports the standard library and internal/retry. It knows neither whom the client calls nor what for.
+// It also knows which of the client's errors are transient and what a user can do about them. It imports the standard library,
+// golang.org/x/net and internal/retry, and does not know which services are called.
 package transport
 
 import (
-	"context"
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -14,194 +15,244 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
+	"strings"
+	"sync"
 	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
-// MaxAnswer is how much of an answer's body is read, in bytes. More is an error, not a cut.
-const MaxAnswer = 1 << 20
+const (
+	// MaxAnswer is the largest body of an answer, in bytes, that is read. A larger body is an error: see [ErrTooLarge].
+	MaxAnswer = 1 << 20
+	// maxRedirects is the number of redirects that are followed for one request.
+	maxRedirects = 3
+	// maxLookups is the number of failed lookups after which a known host is considered missing.
+	maxLookups = 4
+	// phaseTimeout limits each phase of opening a connection: the TCP connection, and what follows it until a request can be
+	// sent (the handshakes with the proxy and of TLS).
+	phaseTimeout = 10 * time.Second
+)
 
-// maxRedirects is how many redirects are followed for one request.
-const maxRedirects = 3
-
-// Options shape the client.
+// Options configure a [Client].
 type Options struct {
-	// CABundle is the path of a PEM file with certificate authorities that are trusted beside the system's, as AWS_CA_BUNDLE
-	// names it; empty: none.
+	// CABundle is the path of a PEM file with certificate authorities to trust in addition to the system's. May be empty.
 	CABundle string
-	// Observe is told of every request once its answer's head has come, or failed to; nil: nobody is. It is called from
-	// whichever goroutine made the request.
+	// Getenv looks up HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and their lower-case forms. nil means that no proxy is used.
+	Getenv func(key string) string
+	// KnownHost reports whether a host is known to exist. If its name cannot be found, the error is transient for the first few
+	// times. nil means that no host is known.
+	KnownHost func(host string) bool
+	// Observe, if not nil, is called after each request, as soon as the head of its answer is there. It may be called from
+	// several goroutines at the same time.
 	Observe func(Exchange)
 }
 
-// Exchange is one request and what came of it, without anything that could be a secret: no query, no header, no body.
+// Exchange describes a request and its outcome. It contains no secret: no query, header or body.
 type Exchange struct {
-	// Method and URL are those of the request; the URL has no query.
+	// Method and URL are the request's. The URL has no user name, password, query or fragment.
 	Method, URL string
-	// StatusCode is the answer's status; 0 where Err is set.
+	// StatusCode is the HTTP status of the answer; zero if there was no answer.
 	StatusCode int
-	// Err is why there was no answer.
+	// Err is the reason why there was no answer.
 	Err error
-	// NewConnection tells whether the request had to wait for a connection of its own.
+	// NewConnection reports whether the request was the first one on its connection.
 	NewConnection bool
-	// Took is the time from the request to the answer's head.
+	// Took is the time from the start of the request until the head of the answer.
 	Took time.Duration
 }
 
-// New makes the client. Proxies come from the environment, as net/http reads it.
-func New(options Options) (*http.Client, error) {
+// Client is an HTTP client that opens at most one connection to a host at a time. Requests to the same host wait for each other.
+type Client struct {
+	*http.Client
+	transport *roundTripper
+}
+
+// New makes a client. The error is a [*ProxyVariableError] if a proxy variable does not contain a valid URL.
+func New(options Options) (*Client, error) {
 	roots, err := rootCAs(options.CABundle)
+	if err != nil {
+		return nil, &Error{Err: err, hints: []string{"Set AWS_CA_BUNDLE to the path of a PEM file with certificates, or unset it."}}
+	}
+	proxy, err := proxyFromEnvironment(options.Getenv)
 	if err != nil {
 		return nil, err
 	}
-	// How long an answer may take is bounded by the context of the attempt, see internal/retry. The bounds here are for a
-	// connection that is still being made when its attempt is over: others may wait for it.
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
-	// There is no HTTP/2, which net/http speaks with a dialer of one's own only if told to: AWS's endpoints do not have it,
-	// Bitrise is asked one thing only, and HTTP/2's first frames would be sent before there is a request.
-	var transport http.RoundTripper = guarded{next: whole{next: newAhead(&http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		OnProxyConnectResponse: refusedByProxy,
-		DialContext:            dial(dialer),
+	rt := &roundTripper{options: options, contacted: map[string]bool{}, missing: map[string]int{}, handshakeTimeout: phaseTimeout}
+	// HTTP/2 is off, as for any transport with a DialContext: AWS's endpoints do not support it, and its first frames would be
+	// sent before there is a request.
+	rt.Transport = &http.Transport{
+		Proxy:                  proxy,
+		OnProxyConnectResponse: checkProxyAnswer,
+		DialContext:            rt.dial,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		TLSHandshakeTimeout:    10 * time.Second,
-		MaxIdleConnsPerHost:    4,
+		MaxConnsPerHost:        1, // makes a request wait for the connection that Preconnect opens
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: MaxAnswer,
-	})}}
-	if options.Observe != nil {
-		transport = observed{next: transport, observe: options.Observe}
 	}
-	return &http.Client{Transport: transport, CheckRedirect: checkRedirect}, nil
+	return &Client{Client: &http.Client{Transport: rt}, transport: rt}, nil
 }
 
-// rootCAs adds a bundle to the system's authorities; nil stands for those alone.
+// rootCAs returns the system's authorities and those of a bundle; nil means the system's.
 func rootCAs(bundle string) (*x509.CertPool, error) {
 	if bundle == "" {
-		// The first handshake would load them once the server's certificate has come, while everything waits. They are a file
-		// for each authority, and take longer than all that the Step computes.
+		// Loading the system's authorities takes longer than anything else that the Step computes. Without this, the first TLS
+		// handshake would load them while the server waits.
 		go func() { _, _ = x509.SystemCertPool() }()
 		return nil, nil
 	}
-	// What is no regular file, such as a pipe, might never end.
+	// Reading a pipe might never end.
 	if info, err := os.Stat(bundle); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("what AWS_CA_BUNDLE names, %s, is no regular file", bundle)
+		return nil, fmt.Errorf("AWS_CA_BUNDLE is set to %s, which is not a regular file", bundle)
 	}
 	pem, err := os.ReadFile(bundle)
 	if err != nil {
-		return nil, fmt.Errorf("read the certificate authorities that AWS_CA_BUNDLE names: %w", err)
+		return nil, fmt.Errorf("read the file that AWS_CA_BUNDLE is set to: %w", err)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("the file that AWS_CA_BUNDLE names, %s, holds no PEM certificate", bundle)
+		return nil, fmt.Errorf("AWS_CA_BUNDLE is set to %s, which contains no PEM certificate", bundle)
 	}
 	return pool, nil
 }
 
-// checkRedirect bounds how often a request is sent on. Where to, leaving has a say in before.
-func checkRedirect(_ *http.Request, via []*http.Request) error {
-	if len(via) > maxRedirects {
-		return errRedirects
+// roundTripper is the client's transport.
+type roundTripper struct {
+	*http.Transport
+	options          Options
+	dialer           net.Dialer
+	handshakeTimeout time.Duration
+
+	mu sync.Mutex
+	// contacted has the origins that were connected to.
+	contacted map[string]bool
+	// missing counts the failed lookups of each known host.
+	missing map[string]int
+}
+
+// RoundTrip sends a request. The answer's status is 200 or higher, and its body has at most [MaxAnswer] bytes. An answer that
+// redirects to another origin is a [*RedirectError].
+func (rt *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
+	rt.markContacted(request.URL)
+	bare := *request.URL
+	bare.User, bare.RawQuery, bare.Fragment = nil, "", ""
+	exchange := Exchange{Method: request.Method, URL: bare.String()}
+	request = request.WithContext(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			_ = info.Conn.SetDeadline(time.Time{}) // the one that dial has set
+			exchange.NewConnection = !info.Reused
+		},
+	}))
+	if err := bufferBody(request); err != nil {
+		return nil, err
+	}
+	started := time.Now()
+	response, err := rt.Transport.RoundTrip(request)
+	exchange.Took, exchange.Err = time.Since(started), err
+	if err == nil {
+		exchange.StatusCode = response.StatusCode
+	}
+	if rt.options.Observe != nil {
+		rt.options.Observe(exchange)
+	}
+	if err != nil {
+		return nil, rt.failed(request, err)
+	}
+	if err := checkAnswer(response); err != nil {
+		_ = response.Body.Close()
+		return nil, err
+	}
+	response.Body = limitedBody{http.MaxBytesReader(nil, response.Body, MaxAnswer)}
+	return response, nil
+}
+
+// bufferBody makes net/http send a request's head and body in one packet. It also lets net/http reuse the connection although
+// the AWS SDK closes the body before net/http has read its end.
+func bufferBody(request *http.Request) error {
+	if request.Body == nil || request.Body == http.NoBody {
+		return nil
+	}
+	body, err := io.ReadAll(request.Body)
+	_ = request.Body.Close()
+	request.Body = io.NopCloser(bytes.NewReader(body))
+	return err
+}
+
+// failed prepares for the next attempt, and marks errors as transient that only the client can know to be.
+func (rt *roundTripper) failed(request *http.Request, err error) error {
+	if request.Context().Err() != nil {
+		// net/http does not cancel a dial whose request has been canceled. The next request would have to wait for it.
+		rt.CloseIdleConnections()
+	}
+	var lookup *net.DNSError
+	if errors.As(err, &lookup) && lookup.IsNotFound && rt.options.KnownHost != nil && rt.options.KnownHost(lookup.Name) {
+		rt.mu.Lock()
+		defer rt.mu.Unlock()
+		if rt.missing[lookup.Name]++; rt.missing[lookup.Name] < maxLookups {
+			return retry.Transient(err, 0)
+		}
+	}
+	return err
+}
+
+func checkAnswer(response *http.Response) error {
+	// net/http skips other 1xx answers. This one's body would not be bound to the request's context.
+	if response.StatusCode < http.StatusOK {
+		return retry.Transient(fmt.Errorf("unexpected answer %d %s", response.StatusCode, http.StatusText(response.StatusCode)), 0)
+	}
+	return checkRedirect(response)
+}
+
+// checkRedirect returns a [*RedirectError] if the answer redirects to another scheme, host or port, or if it is one redirect too
+// many. It is not an http.Client's CheckRedirect, because that is not called for requests whose body cannot be sent again, such
+// as the AWS SDK's. Removing the Authorization header, as net/http does, would not be enough, because the build's API token is in
+// another header.
+func checkRedirect(response *http.Response) error {
+	target, err := response.Location()
+	if err != nil || response.StatusCode < 300 || response.StatusCode > 399 {
+		return nil
+	}
+	followed := 0
+	for r := response.Request; r.Response != nil; r = r.Response.Request {
+		followed++
+	}
+	if from := origin(response.Request.URL); origin(target) != from || followed >= maxRedirects {
+		return &RedirectError{From: from, To: origin(target)}
 	}
 	return nil
 }
 
-// leaving finds a redirect that leads to another host or scheme. It looks at answers rather than at the requests that
-// follow them, because whether net/http follows depends on the request; and net/http strips the Authorization header when
-// a redirect leaves the host, but not the header that Bitrise's token travels in.
-func leaving(response *http.Response) error {
-	from := response.Request.URL
-	to, err := response.Location()
-	if response.StatusCode < 300 || response.StatusCode > 399 || err != nil || (to.Scheme == from.Scheme && to.Host == from.Host) {
-		return nil
+// origin returns the scheme, host and port of a URL. The scheme's default port is left out.
+func origin(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	if port := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]; port != "" {
+		host = strings.TrimSuffix(host, port)
 	}
-	return &RedirectError{From: from.Scheme + "://" + from.Host, To: to.Scheme + "://" + to.Host}
+	return u.Scheme + "://" + host
 }
 
-var errRedirects = errors.New("more than 3 redirects")
+// limitedBody gives the error of an http.MaxBytesReader, which speaks of requests, the right text.
+type limitedBody struct{ io.ReadCloser }
 
-// RedirectError is a redirect that was not followed, because it leaves the host or the scheme that was called.
-type RedirectError struct {
-	// From and To are scheme and host, such as https://app.bitrise.io, of the request and of where it was sent.
-	From, To string
-}
-
-// Error names both hosts.
-func (e *RedirectError) Error() string {
-	return fmt.Sprintf("%s redirects to %s, where nothing was sent", e.From, e.To)
-}
-
-// ErrTooLarge is what reading an answer's body ends with after [MaxAnswer] bytes.
-var ErrTooLarge = errors.New("the answer is larger than 1 MiB")
-
-// ProxyError is a proxy that did not open a tunnel.
-type ProxyError struct {
-	// Proxy and Target are hosts: the proxy's, and the one that was to be reached through it.
-	Proxy, Target string
-	// StatusCode is the proxy's answer to CONNECT.
-	StatusCode int
-}
-
-// Error says which proxy refused what.
-func (e *ProxyError) Error() string {
-	return fmt.Sprintf("the proxy %s does not let %s be reached: %d %s", e.Proxy, e.Target, e.StatusCode, http.StatusText(e.StatusCode))
-}
-
-// refusedByProxy gives a proxy's refusal a type; net/http would make a bare text of it.
-func refusedByProxy(_ context.Context, proxy *url.URL, request *http.Request, response *http.Response) error {
-	if response.StatusCode == http.StatusOK {
-		return nil
+func (b limitedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.As(err, new(*http.MaxBytesError)) {
+		err = ErrTooLarge
 	}
-	return &ProxyError{Proxy: proxy.Host, Target: request.Host, StatusCode: response.StatusCode}
-}
-
-// guarded bounds the bodies of answers, and keeps redirects on their host.
-type guarded struct{ next http.RoundTripper }
-
-func (g guarded) RoundTrip(request *http.Request) (*http.Response, error) {
-	response, err := g.next.RoundTrip(request)
-	if err != nil {
-		return nil, err
-	}
-	if err := leaving(response); err != nil {
-		_ = response.Body.Close()
-		return nil, err
-	}
-	response.Body = &limitedBody{body: response.Body, left: MaxAnswer}
-	return response, nil
-}
-
-// CloseIdleConnections lets http.Client.CloseIdleConnections reach the connections.
-func (g guarded) CloseIdleConnections() { closeIdle(g.next) }
-
-func (g guarded) connect(ctx context.Context, address string) { connect(ctx, g.next, address) }
-
-func closeIdle(transport http.RoundTripper) {
-	if closer, ok := transport.(interface{ CloseIdleConnections() }); ok {
-		closer.CloseIdleConnections()
-	}
-}
-
-type limitedBody struct {
-	body io.ReadCloser
-	left int64
-}
-
-func (b *limitedBody) Read(p []byte) (int, error) {
-	// One byte more than is left tells a body that ends at the limit from one that goes on.
-	if int64(len(p)) > b.left+1 {
-		p = p[:b.left+1]
-	}
-	n, err := b.body.Read(p)
-	if int64(n) > b.left {
-		return int(b.left), ErrTooLarge
-	}
-	b.left -= int64(n)
 	return n, err
 }
 
-func (b *limitedBody) Close() error { return b.body.Close() }
+// markContacted returns false if the URL's origin was marked before.
+func (rt *roundTripper) markContacted(u *url.URL) bool {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	first := !rt.contacted[origin(u)]
+	rt.contacted[origin(u)] = true
+	return first
+}

@@ -1,11 +1,13 @@
-package transport_test
+package transport
 
 import (
+	"bufio"
+	"bytes"
+	"context"
 	"crypto/tls"
-	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,172 +15,345 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
-func newClient(t *testing.T, options transport.Options) *http.Client {
-	t.Helper()
-	client, err := transport.New(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.CloseIdleConnections)
-	return client
-}
-
 func TestAnswersAreReadUpTo1MiB(t *testing.T) {
-	for size, want := range map[int]error{0: nil, transport.MaxAnswer - 1: nil, transport.MaxAnswer: nil, transport.MaxAnswer + 1: transport.ErrTooLarge, 3 * transport.MaxAnswer: transport.ErrTooLarge} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("x", size)) }))
-		answer, err := newClient(t, transport.Options{}).Get(server.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(answer.Body)
-		_ = answer.Body.Close()
-		if !errors.Is(err, want) || want == nil && (err != nil || len(body) != size) || len(body) > transport.MaxAnswer {
-			t.Errorf("%d bytes: read %d, %v", size, len(body), err)
-		}
-		server.Close()
+	for size, want := range map[int]error{0: nil, MaxAnswer - 1: nil, MaxAnswer: nil, MaxAnswer + 1: ErrTooLarge, 3 * MaxAnswer: ErrTooLarge} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, strings.Repeat("x", size))
+			}))
+			defer server.Close()
+			answer, err := newClient(t, Options{}).Get(server.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = answer.Body.Close() }()
+			body, err := io.ReadAll(answer.Body)
+			if !errors.Is(err, want) || len(body) != min(size, MaxAnswer) {
+				t.Errorf("got %d bytes, error %v", len(body), err)
+			}
+		})
 	}
 }
 
-func TestRedirectsStayOnTheirHost(t *testing.T) {
+// An answer with status 101, or any other final 1xx, is a transient error (issue 16, item 1).
+func TestSwitchingProtocolsIsAnError(t *testing.T) {
+	for name, head := range map[string]string{
+		"with Upgrade":    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+		"without Upgrade": "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+		"with a length":   "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := listen(t, func(connection net.Conn, number int) {
+				_, _ = http.ReadRequest(bufio.NewReader(connection))
+				if number == 1 {
+					_, _ = io.WriteString(connection, head)
+					return
+				}
+				_, _ = io.WriteString(connection, "HTTP/1.1 204 No Content\r\n\r\n")
+			})
+			client := newClient(t, Options{})
+			answer, err := client.Post("http://"+address, "text/plain", strings.NewReader("x"))
+			if err == nil {
+				_ = answer.Body.Close()
+			}
+			if !retry.IsTransient(err) || !strings.Contains(err.Error(), "unexpected answer 101 Switching Protocols") {
+				t.Errorf("got %v", err)
+			}
+			// The connection is not reused.
+			mustGet(t, client, "http://"+address)
+		})
+	}
+	t.Run("informational answers are skipped", func(t *testing.T) {
+		address := listen(t, func(connection net.Conn, _ int) {
+			_, _ = http.ReadRequest(bufio.NewReader(connection))
+			_, _ = io.WriteString(connection, "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")
+		})
+		mustGet(t, newClient(t, Options{}), "http://"+address)
+	})
+}
+
+func TestRedirectsToOtherOriginsAreErrors(t *testing.T) {
 	reached := false
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
 	defer elsewhere.Close()
-	var target string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/end":
-		case "/loop":
-			http.Redirect(w, r, "/loop", http.StatusTemporaryRedirect)
-		default:
-			http.Redirect(w, r, target, http.StatusTemporaryRedirect)
-		}
-	}))
-	defer server.Close()
-	client := newClient(t, transport.Options{})
-	for _, status := range []string{elsewhere.URL, strings.Replace(server.URL, "http:", "https:", 1), "//evil.example/"} {
-		target = status
-		_, err := client.Post(server.URL, "text/plain", strings.NewReader("secret"))
-		var redirect *transport.RedirectError
-		if !errors.As(err, &redirect) || redirect.From != server.URL {
-			t.Errorf("%s: %v", target, err)
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		for name, target := range map[string]string{
+			"host": "http://evil.example/", "host without a scheme": "//evil.example/", "port": elsewhere.URL, "scheme": "https://127.0.0.1",
+		} {
+			// The AWS SDK's bodies cannot be sent twice, so net/http does not follow the redirect and does not call CheckRedirect.
+			for _, repeatable := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%d to another %s, repeatable body: %v", status, name, repeatable), func(t *testing.T) {
+					server := httptest.NewServer(http.RedirectHandler(target, status))
+					defer server.Close()
+					request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader("secret"))
+					if err != nil {
+						t.Fatal(err)
+					}
+					request.Header.Set("BUILD_API_TOKEN", "secret")
+					if !repeatable {
+						request.GetBody = nil
+					}
+					answer, err := newClient(t, Options{}).Do(request)
+					if err == nil {
+						_ = answer.Body.Close()
+					}
+					var redirect *RedirectError
+					if !errors.As(err, &redirect) || redirect.From != server.URL || redirect.To == server.URL {
+						t.Errorf("got %v", err)
+					}
+				})
+			}
 		}
 	}
 	if reached {
 		t.Error("the other host was called")
 	}
-	target = "/end"
-	if answer, err := client.Post(server.URL, "text/plain", strings.NewReader("x")); err != nil || answer.StatusCode != http.StatusOK {
-		t.Errorf("a redirect on the same host: %v", err)
-	}
-	if _, err := client.Get(server.URL + "/loop"); err == nil || !strings.Contains(err.Error(), "more than 3 redirects") {
-		t.Errorf("a loop: %v", err)
-	}
 }
 
-func TestCABundle(t *testing.T) {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	server.Config.ErrorLog = nil
-	defer server.Close()
-	folder := t.TempDir()
-	bundle := filepath.Join(folder, "ca.pem")
-	if err := os.WriteFile(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := newClient(t, transport.Options{CABundle: bundle}).Get(server.URL); err != nil {
-		t.Errorf("with the bundle: %v", err)
-	}
-	_, err := newClient(t, transport.Options{}).Get(server.URL)
-	if err == nil {
-		t.Fatal("without the bundle it works too, so this test cannot fail")
-	}
-	if fault := new(retry.Fault); errors.As(transport.Fault(err), &fault) {
-		t.Error("a certificate that is not trusted was taken for a fault that passes")
-	}
-	empty := filepath.Join(folder, "empty")
-	if err := os.WriteFile(empty, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for path, want := range map[string]string{filepath.Join(folder, "missing"): "AWS_CA_BUNDLE", empty: "holds no PEM certificate", os.DevNull: "is no regular file"} {
-		if _, err := transport.New(transport.Options{CABundle: path}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", path, err)
+func TestRedirectsOnTheSameOriginAreFollowed(t *testing.T) {
+	for _, status := range []int{307, 308} {
+		for redirects, want := range map[int]bool{1: true, 3: true, 4: false} {
+			t.Run(fmt.Sprintf("%d redirects with %d", redirects, status), func(t *testing.T) {
+				bodies := 0
+				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if body, _ := io.ReadAll(r.Body); string(body) == "token" && r.Header.Get("BUILD_API_TOKEN") == "secret" {
+						bodies++
+					}
+					if bodies <= redirects {
+						http.Redirect(w, r, "http://"+r.Host+"/next", status)
+					}
+				}))
+				defer server.Close()
+				request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader("token"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				request.Header.Set("BUILD_API_TOKEN", "secret")
+				answer, err := newClient(t, Options{}).Do(request)
+				if err == nil {
+					_ = answer.Body.Close()
+				}
+				var redirect *RedirectError
+				switch {
+				case want && (err != nil || answer.StatusCode != http.StatusOK || bodies != redirects+1):
+					t.Errorf("got %d requests, error %v", bodies, err)
+				case !want && (!errors.As(err, &redirect) || redirect.Error() != server.URL+" redirected the request more than 3 times" || bodies != 4):
+					t.Errorf("got %d requests, error %v", bodies, err)
+				}
+			})
 		}
 	}
 }
 
-// TLS is of version 1.2 at least, whatever a server would like.
+func TestCheckRedirect(t *testing.T) {
+	for name, row := range map[string]struct {
+		from, location string
+		status         int
+		want           error
+	}{
+		"default port left out": {"https://a.example:443/x", "https://A.example/y", 307, nil},
+		"default port of http":  {"http://127.0.0.1/x", "http://127.0.0.1:80/y", 307, nil},
+		"other scheme's port":   {"https://a.example", "https://a.example:80", 307, &RedirectError{"https://a.example", "https://a.example:80"}},
+		"IPv6":                  {"https://[::1]:8/x", "https://[::1]/y", 307, &RedirectError{"https://[::1]:8", "https://[::1]"}},
+		"user name":             {"https://a.example/x", "https://b.example@a.example/y", 307, nil},
+		"lowest status":         {"https://a.example", "https://b.example", 300, &RedirectError{"https://a.example", "https://b.example"}},
+		"highest status":        {"https://a.example", "https://b.example", 399, &RedirectError{"https://a.example", "https://b.example"}},
+		"status below":          {"https://a.example", "https://b.example", 299, nil},
+		"status above":          {"https://a.example", "https://b.example", 400, nil},
+		"no Location":           {"https://a.example", "", 304, nil},
+		"invalid Location":      {"https://a.example", "https://%", 302, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request := httptest.NewRequest(http.MethodGet, row.from, nil)
+			header := http.Header{}
+			if row.location != "" {
+				header.Set("Location", row.location)
+			}
+			err := checkRedirect(&http.Response{StatusCode: row.status, Request: request, Header: header})
+			if fmt.Sprint(err) != fmt.Sprint(row.want) {
+				t.Errorf("got %v, want %v", err, row.want)
+			}
+		})
+	}
+}
+
+func TestCABundle(t *testing.T) {
+	server := startServer(t, nil)
+	t.Run("valid", func(t *testing.T) {
+		mustGet(t, newClient(t, Options{CABundle: server.bundle(t)}), server.URL)
+	})
+	t.Run("none", func(t *testing.T) {
+		if _, err := newClient(t, Options{}).Get(server.URL); !errors.As(err, new(*tls.CertificateVerificationError)) {
+			t.Errorf("got %v", err)
+		}
+	})
+	folder := t.TempDir()
+	empty := filepath.Join(folder, "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(folder, "missing"): "read the file that AWS_CA_BUNDLE is set to: open ",
+		empty:                            "AWS_CA_BUNDLE is set to " + empty + ", which contains no PEM certificate",
+		os.DevNull:                       "AWS_CA_BUNDLE is set to /dev/null, which is not a regular file",
+	} {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			_, err := New(Options{CABundle: path})
+			if err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(hintsOf(err), "path of a PEM file") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// The minimum TLS version is 1.2.
 func TestOldTLSIsRefused(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	server.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	defer server.Close()
-	if _, err := newClient(t, transport.Options{}).Get(server.URL); err == nil || !strings.Contains(err.Error(), "protocol version") {
+	server := startServer(t, nil)
+	old := httptest.NewUnstartedServer(server.Config.Handler)
+	old.Config.ErrorLog = server.Config.ErrorLog
+	old.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+	old.StartTLS()
+	defer old.Close()
+	client := newClient(t, Options{CABundle: server.bundle(t)})
+	if _, err := client.Get(old.URL); err == nil || !strings.Contains(err.Error(), "protocol version") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestObserve(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
-	var seen []transport.Exchange
-	client := newClient(t, transport.Options{Observe: func(e transport.Exchange) { seen = append(seen, e) }})
+	var seen []Exchange
+	client := newClient(t, Options{Observe: func(e Exchange) { seen = append(seen, e) }})
 	for range 2 {
-		answer, err := client.Get(strings.Replace(server.URL, "http://", "http://user:hunter2@", 1) + "/path?token=hunter2")
+		mustGet(t, client, strings.Replace(server.URL, "http://", "http://user:hunter2@", 1)+"/path?token=hunter2#hunter2")
+	}
+	server.Close()
+	_, err := client.Get(server.URL)
+	if err == nil {
+		t.Fatal("got an answer from a closed server")
+	}
+	want := Exchange{Method: "GET", URL: server.URL + "/path", StatusCode: http.StatusTeapot}
+	for i := range 2 {
+		want.NewConnection, want.Took = i == 0, seen[i].Took
+		if seen[i] != want || seen[i].Took <= 0 {
+			t.Errorf("exchange %d: got %+v", i, seen[i])
+		}
+	}
+	if len(seen) != 3 || !errors.Is(err, seen[2].Err) || seen[2].StatusCode != 0 {
+		t.Errorf("got %+v", seen)
+	}
+}
+
+// sdkBody behaves like a body of the AWS SDK, which is closed when the answer begins and then returns an error other than EOF.
+type sdkBody struct {
+	*bytes.Reader
+	answered chan struct{}
+}
+
+func (b sdkBody) WriteTo(w io.Writer) (int64, error) {
+	if b.Len() > 0 {
+		return b.Reader.WriteTo(w)
+	}
+	<-b.answered
+	return 0, io.EOF
+}
+
+func TestEarlyClosedBodyKeepsTheConnection(t *testing.T) {
+	server := startServer(t, func(_ http.ResponseWriter, r *http.Request) {
+		if body, err := io.ReadAll(r.Body); string(body) != "question" {
+			t.Errorf("the server got %q, error %v", body, err)
+		}
+	})
+	client := newClient(t, Options{CABundle: server.bundle(t)})
+	for range 2 {
+		body := sdkBody{bytes.NewReader([]byte("question")), make(chan struct{})}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, io.NopCloser(body))
 		if err != nil {
 			t.Fatal(err)
 		}
+		request.ContentLength = int64(body.Len())
+		answer, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		close(body.answered)
 		_, _ = io.Copy(io.Discard, answer.Body)
 		_ = answer.Body.Close()
 	}
-	server.Close()
-	if _, err := client.Get(server.URL); err == nil {
-		t.Fatal("a closed server answers")
-	}
-	if len(seen) != 3 || seen[0].URL != server.URL+"/path" || seen[0].StatusCode != http.StatusTeapot || !seen[0].NewConnection || seen[1].NewConnection || seen[2].Err == nil {
-		t.Errorf("%+v", seen)
-	}
+	server.mustHaveSeen(t, 1, 2)
 }
 
-func TestFault(t *testing.T) {
-	passing := []error{io.ErrUnexpectedEOF, io.EOF, &net.OpError{Op: "dial", Err: errors.New("connection refused")}, &net.DNSError{IsTemporary: true}, &transport.ProxyError{StatusCode: 502}, errors.New("whatever")}
-	lasting := []error{&transport.ProxyError{StatusCode: 403}, &transport.ProxyError{StatusCode: 407}, &transport.RedirectError{}, transport.ErrTooLarge, &net.DNSError{IsNotFound: true}, &tls.CertificateVerificationError{}, errors.New("net/http: invalid header field value"), errors.New("unsupported protocol scheme")}
-	for _, err := range passing {
-		if fault := new(retry.Fault); !errors.As(transport.Fault(err), &fault) || !errors.Is(transport.Fault(err), err) {
-			t.Errorf("%v does not pass", err)
-		}
+type failingBody struct{ closed bool }
+
+func (*failingBody) Read([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func (b *failingBody) Close() error { b.closed = true; return nil }
+
+func TestBodyThatCannotBeRead(t *testing.T) {
+	server := startServer(t, nil)
+	body := &failingBody{}
+	client := newClient(t, Options{CABundle: server.bundle(t)})
+	if _, err := client.Post(server.URL, "text/plain", body); !errors.Is(err, io.ErrClosedPipe) || !body.closed {
+		t.Errorf("got closed %v, error %v", body.closed, err)
 	}
-	for _, err := range lasting {
-		if fault := new(retry.Fault); errors.As(transport.Fault(err), &fault) {
-			t.Errorf("%v passes", err)
-		}
-	}
-	if transport.Fault(nil) != nil {
-		t.Error("no error became one")
-	}
+	server.mustHaveSeen(t, 0, 0)
 }
 
-func TestRetryAfter(t *testing.T) {
-	date := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for value, want := range map[string]time.Duration{
-		"": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "-1": 0, "soon": 0, "99999999999999999999": 0,
-		date.Add(90 * time.Second).Format(http.TimeFormat): 90 * time.Second, date.Add(-time.Hour).Format(http.TimeFormat): 0,
+// A known host that is not found is looked up again a few times; other hosts are not (issue 16, item 20).
+func TestLookupOfAKnownHostIsTransient(t *testing.T) {
+	notFound := func(host string) error {
+		return &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}}
+	}
+	known := func(host string) bool { return strings.HasSuffix(host, "known.example") }
+	for name, row := range map[string]struct {
+		host  string
+		known func(string) bool
+		want  []bool
+	}{
+		"known":        {"known.example", known, []bool{true, true, true, false, false}},
+		"unknown":      {"other.example", known, []bool{false}},
+		"no KnownHost": {"known.example", nil, []bool{false}},
+		"two in turn":  {"a.known.example b.known.example", known, []bool{true, true, true, true, true, true, false, false}},
 	} {
-		header := http.Header{"Retry-After": {value}, "Date": {date.Format(http.TimeFormat)}}
-		if got := transport.RetryAfter(header); got != want {
-			t.Errorf("%q: %v, want %v", value, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			client := newClient(t, Options{KnownHost: row.known})
+			client.transport.DialContext = func(_ context.Context, _, address string) (net.Conn, error) {
+				host, _, _ := net.SplitHostPort(address)
+				return nil, notFound(host)
+			}
+			hosts := strings.Fields(row.host)
+			for i, want := range row.want {
+				_, err := client.Get("https://" + hosts[i%len(hosts)])
+				if err = Transient(err); retry.IsTransient(err) != want || !strings.Contains(hintsOf(err), "resolve host names") {
+					t.Errorf("attempt %d: want transient %v: %v", i+1, want, err)
+				}
+			}
+		})
 	}
+	t.Run("other errors do not count", func(t *testing.T) {
+		client := newClient(t, Options{KnownHost: known})
+		client.transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.DNSError{Name: "known.example", IsTemporary: true}
+		}
+		for range 5 {
+			if _, err := client.Get("https://known.example"); !retry.IsTransient(Transient(err)) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if len(client.transport.missing) != 0 {
+			t.Error("an error that is not NXDOMAIN was counted")
+		}
+	})
 }
 
-func TestPassingStatus(t *testing.T) {
-	for status, want := range map[int]bool{200: false, 301: false, 400: false, 401: false, 403: false, 404: false, 408: true, 429: true, 500: true, 502: true, 503: true, 504: true} {
-		if transport.PassingStatus(status) != want {
-			t.Errorf("%d: want %v", status, want)
-		}
+func hintsOf(err error) string {
+	var hinted interface{ Hints() []string }
+	if !errors.As(err, &hinted) {
+		return ""
 	}
+	return strings.Join(hinted.Hints(), " ")
 }

@@ -1,0 +1,43 @@
+package awsauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
+)
+
+// AccessKey is an access key that exists already, with its session token if it is temporary.
+type AccessKey struct {
+	Credentials credentials.Credentials
+	// Retry repeats transient failures of the call.
+	Retry retry.Policy
+}
+
+// VerifyAccessKey asks STS whose the key is. That needs no permission, and shows that the key works before anything relies on
+// it. See https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html.
+func (c *Client) VerifyAccessKey(ctx context.Context, key AccessKey) (Session, error) {
+	session := Session{Credentials: key.Credentials}
+	err := key.Retry.Do(ctx, func(ctx context.Context) error {
+		answer, err := c.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}, as(key.Credentials))
+		if err != nil {
+			return awserr.From(service, err)
+		}
+		arn, account := aws.ToString(answer.Arn), aws.ToString(answer.Account)
+		// The SDK takes an answer that was cut off for an empty one.
+		if arn == "" && account == "" {
+			return retry.Transient(errors.New("STS did not say whose the access key is"), 0)
+		}
+		return session.identify(arn, account)
+	})
+	if err != nil {
+		return Session{}, awserr.Explain(fmt.Errorf("verify the access key: %w", err), accessKeyTable(), nil)
+	}
+	return session, nil
+}

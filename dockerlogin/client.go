@@ -1,0 +1,279 @@
+package dockerlogin
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecrpublic"
+	smithyendpoints "github.com/aws/smithy-go/endpoints"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+)
+
+// grace is how long the other calls may go on after one has failed. It is long enough for most answers, which the error
+// then lists, and too short for waiting out a service that is down.
+const grace = time.Second
+
+// errGaveUp replaces the error of a call that was canceled because another one had failed.
+var errGaveUp = errors.New("canceled, because another call had failed")
+
+// Client gets logins from ECR and ECR Public.
+type Client struct {
+	// The same for all Regions and calls, because the SDK's clients remember how wrong this machine's clock is.
+	private *ecr.Client
+	public  *ecrpublic.Client
+}
+
+// LoginRequest says which logins to get.
+type LoginRequest struct {
+	Credentials credentials.Credentials
+	// AccountID is the account of the credentials; empty if unknown.
+	AccountID  string
+	Registries []Registry
+	// Retry applies to each call.
+	Retry retry.Policy
+}
+
+// Login is what Docker needs to log in to a registry.
+type Login struct {
+	// Registry has its host in any case.
+	Registry Registry
+	// Username is AWS for all registries of ECR.
+	Username string
+	Password secret.Text
+	// Expires is when the password expires: after 12 hours, or together with the credentials. It is zero if unknown.
+	Expires time.Time
+}
+
+// NewClient returns a client that sends its calls with an HTTP client. From the environment it takes only where the services
+// are (see [awsclient.Variables]). The Region is the SDK's default; each call has the Region of its registries.
+func NewClient(ctx context.Context, region awsid.Region, client *http.Client) (*Client, error) {
+	config, err := awsclient.LoadConfig(ctx, region, client)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{private: ecr.NewFromConfig(config), public: ecrpublic.NewFromConfig(config)}
+	for service, base := range map[string]*string{"ECR": c.private.Options().BaseEndpoint, "ECR_PUBLIC": c.public.Options().BaseEndpoint} {
+		// The SDK's error would quote the URL, which may contain a password.
+		if _, err := url.Parse(aws.ToString(base)); err != nil {
+			return nil, fmt.Errorf("the variable AWS_ENDPOINT_URL_%s, or AWS_ENDPOINT_URL, must be a URL", service)
+		}
+	}
+	return c, nil
+}
+
+// Endpoints returns the URLs that [Client.Logins] is going to call for registries, so that connections can be opened early.
+// URLs that cannot be resolved are left out: the call will fail and say why.
+func (c *Client) Endpoints(ctx context.Context, registries []Registry) []string {
+	var urls []string
+	for _, g := range groupByIssuer(registries) {
+		if endpoint, err := c.endpoint(ctx, g.issuer); err == nil {
+			urls = append(urls, endpoint.URI.String())
+		}
+	}
+	return urls
+}
+
+func (c *Client) endpoint(ctx context.Context, from issuer) (smithyendpoints.Endpoint, error) {
+	private, public := c.private.Options(), c.public.Options()
+	region := aws.String(from.region.String())
+	// From the same configuration, so the same for both.
+	fips := aws.Bool(private.EndpointOptions.UseFIPSEndpoint == aws.FIPSEndpointStateEnabled)
+	dualStack := aws.Bool(private.EndpointOptions.UseDualStackEndpoint == aws.DualStackEndpointStateEnabled)
+	if from.isPublic {
+		return public.EndpointResolverV2.ResolveEndpoint(ctx, ecrpublic.EndpointParameters{
+			Region: region, UseFIPS: fips, UseDualStack: dualStack, Endpoint: public.BaseEndpoint,
+		})
+	}
+	return private.EndpointResolverV2.ResolveEndpoint(ctx, ecr.EndpointParameters{
+		Region: region, UseFIPS: fips, UseDualStack: dualStack, Endpoint: private.BaseEndpoint,
+	})
+}
+
+// Logins returns a login for each registry, in the same order, each host once. It makes one call per Region and one for ECR
+// Public, all at once. The calls need the permission ecr:GetAuthorizationToken; the one of ECR Public,
+// ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken. If any call fails, there are no logins, and the error,
+// an [explain.Error], lists all that failed.
+func (c *Client) Logins(ctx context.Context, request LoginRequest) ([]Login, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	groups := groupByIssuer(request.Registries)
+	var calls sync.WaitGroup
+	for _, g := range groups {
+		calls.Add(1)
+		go func() {
+			defer calls.Done()
+			if g.err = c.authorize(ctx, g, request); g.err != nil {
+				time.AfterFunc(grace, func() { cancel(errGaveUp) })
+			}
+		}()
+	}
+	calls.Wait()
+	if err := failures(groups); err != nil {
+		return nil, err
+	}
+	return assign(request, groups), nil
+}
+
+// group is the registries that one authorization token is valid for, and the login from the token.
+type group struct {
+	issuer     issuer
+	registries []Registry
+	login      Login
+	// ownHost is the host of the account's own registry, if it is one of the registries.
+	ownHost string
+	err     error
+}
+
+// groupByIssuer groups registries in the order of their first appearance.
+func groupByIssuer(registries []Registry) []*group {
+	var groups []*group
+	known := map[issuer]*group{}
+	for _, registry := range registries {
+		g := known[registry.issuer]
+		if g == nil {
+			g = &group{issuer: registry.issuer}
+			known[registry.issuer], groups = g, append(groups, g)
+		}
+		g.registries = append(g.registries, registry)
+	}
+	return groups
+}
+
+// authorize gets a group's login, with retries.
+func (c *Client) authorize(ctx context.Context, g *group, request LoginRequest) error {
+	var issued awserr.NewCredentials
+	err := request.Retry.Do(ctx, func(ctx context.Context) error {
+		token, err := c.call(ctx, g.issuer, awsclient.Provider(request.Credentials))
+		if err != nil {
+			if !request.Credentials.Expires.IsZero() {
+				err = issued.Mark(err)
+			}
+			return err
+		}
+		// Something between here and AWS may have sent an answer that is not valid.
+		if g.login, err = token.login(); err == nil && slices.ContainsFunc(g.registries, request.isOwn) {
+			g.ownHost, err = c.ownHost(token)
+		}
+		if err != nil {
+			return retry.Transient(fmt.Errorf("the answer of %s %w", g.issuer.service(), err), 0)
+		}
+		return nil
+	})
+	if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), errGaveUp) {
+		return errGaveUp
+	}
+	return err
+}
+
+// isOwn reports whether a registry is the one of the credentials' account. ECR's answer contains its host.
+func (request LoginRequest) isOwn(r Registry) bool {
+	return r.host == "" || (request.AccountID != "" && r.account.String() == request.AccountID)
+}
+
+// assign returns the login of every registry.
+func assign(request LoginRequest, groups []*group) []Login {
+	byIssuer := map[issuer]*group{}
+	for _, g := range groups {
+		byIssuer[g.issuer] = g
+	}
+	var logins []Login
+	seen := map[string]bool{}
+	for _, registry := range request.Registries {
+		g := byIssuer[registry.issuer]
+		if request.isOwn(registry) {
+			registry.host = g.ownHost
+		}
+		if !seen[registry.host] {
+			login := g.login
+			login.Registry = registry
+			logins = append(logins, login)
+		}
+		seen[registry.host] = true
+	}
+	return logins
+}
+
+// authorizationData is the part of ECR's and ECR Public's answers that matters. Errors must not quote it, because it contains
+// a password that the log does not know yet.
+type authorizationData struct {
+	token   secret.Text
+	expires time.Time
+	// proxyEndpoint is the URL of the account's own registry. ECR Public returns none.
+	proxyEndpoint secret.Text
+}
+
+// call makes one call.
+func (c *Client) call(ctx context.Context, from issuer, signer aws.CredentialsProvider) (authorizationData, error) {
+	if from.isPublic {
+		// See https://docs.aws.amazon.com/AmazonECRPublic/latest/APIReference/API_GetAuthorizationToken.html.
+		out, err := c.public.GetAuthorizationToken(ctx, nil, func(o *ecrpublic.Options) {
+			o.Region, o.Credentials = from.region.String(), signer
+		})
+		if err != nil {
+			return authorizationData{}, awserr.From(from.service(), err)
+		}
+		data := out.AuthorizationData
+		if data == nil {
+			return authorizationData{}, nil
+		}
+		return authorizationData{token: secret.New(aws.ToString(data.AuthorizationToken)), expires: aws.ToTime(data.ExpiresAt)}, nil
+	}
+	// See https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html.
+	out, err := c.private.GetAuthorizationToken(ctx, nil, func(o *ecr.Options) {
+		o.Region, o.Credentials = from.region.String(), signer
+	})
+	if err != nil {
+		return authorizationData{}, awserr.From(from.service(), err)
+	}
+	if len(out.AuthorizationData) == 0 {
+		return authorizationData{}, nil
+	}
+	data := out.AuthorizationData[0]
+	return authorizationData{
+		token:         secret.New(aws.ToString(data.AuthorizationToken)),
+		expires:       aws.ToTime(data.ExpiresAt),
+		proxyEndpoint: secret.New(aws.ToString(data.ProxyEndpoint)),
+	}, nil
+}
+
+// login returns the login in the authorization token, which is USERNAME:PASSWORD in base64.
+func (d authorizationData) login() (Login, error) {
+	if d.token.IsEmpty() {
+		return Login{}, errors.New("contains no authorization token")
+	}
+	plain, err := base64.StdEncoding.DecodeString(d.token.Reveal())
+	username, password, found := strings.Cut(string(plain), ":")
+	if err != nil || !found || username == "" || password == "" {
+		return Login{}, errors.New("contains an authorization token that is not USERNAME:PASSWORD in base64")
+	}
+	return Login{Username: username, Password: secret.New(password), Expires: d.expires}, nil
+}
+
+// ownHost returns the host of the account's own registry.
+func (c *Client) ownHost(data authorizationData) (string, error) {
+	host, ok := hostOfURL(data.proxyEndpoint.Reveal())
+	if !ok {
+		return "", errors.New("contains no valid URL of the account's registry")
+	}
+	// AWS's own endpoints return hosts of ECR. Another host would get a password of ECR.
+	if _, isECR := regionOfHost(host); !isECR && c.private.Options().BaseEndpoint == nil {
+		return "", errors.New("contains the URL of a registry that is not ECR's")
+	}
+	return host, nil
+}

@@ -1,0 +1,490 @@
+package dockerlogin
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+)
+
+func region(t testing.TB, code string) awsid.Region {
+	t.Helper()
+	parsed, err := awsid.ParseRegion(code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed
+}
+
+func registries(t *testing.T, items ...string) []Registry {
+	t.Helper()
+	var parsed []Registry
+	for _, item := range items {
+		registry, err := ParseRegistry(item, region(t, "eu-west-1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed = append(parsed, registry)
+	}
+	return parsed
+}
+
+// fakeECR answers calls depending on the REGION/SERVICE in their signature, and records them.
+type fakeECR struct {
+	mu      sync.Mutex
+	calls   []string
+	answers map[string]http.HandlerFunc
+}
+
+func (f *fakeECR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	scope := strings.Split(r.Header.Get("Authorization"), "/")
+	if len(scope) < 4 {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	where := scope[2] + "/" + scope[3]
+	f.mu.Lock()
+	f.calls = append(f.calls, where)
+	f.mu.Unlock()
+	answer := f.answers[where]
+	if answer == nil {
+		answer = f.answers[""]
+	}
+	answer(w, r)
+}
+
+func always(status int, body string) *fakeECR {
+	return &fakeECR{answers: map[string]http.HandlerFunc{"": reply(status, body)}}
+}
+
+func reply(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// silence never answers.
+func silence(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // otherwise, net/http does not notice that the client disconnects
+	<-r.Context().Done()
+}
+
+// environment sets AWS's variables and unsets all others.
+func environment(t *testing.T, variables map[string]string) {
+	t.Helper()
+	for _, variable := range os.Environ() {
+		if key, value, _ := strings.Cut(variable, "="); strings.HasPrefix(key, "AWS_") {
+			t.Setenv(key, value) // restores it after the test
+			if err := os.Unsetenv(key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for key, value := range variables {
+		t.Setenv(key, value)
+	}
+}
+
+func newClient(t *testing.T, variables map[string]string, http *http.Client) *Client {
+	t.Helper()
+	environment(t, variables)
+	client, err := NewClient(t.Context(), region(t, "eu-west-1"), http)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// client returns a client that calls the fake.
+func (f *fakeECR) client(t *testing.T) *Client {
+	t.Helper()
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	return newClient(t, map[string]string{"AWS_ENDPOINT_URL": server.URL}, server.Client())
+}
+
+// newRequest returns a request for logins that makes up to the given number of attempts per call, without waiting.
+func newRequest(attempts int, registries ...Registry) LoginRequest {
+	return LoginRequest{
+		Credentials: credentials.Credentials{
+			AccessKeyID: secret.New("AKIAEXAMPLE"), SecretAccessKey: secret.New("secret-canary"), SessionToken: secret.New("token-canary"),
+		},
+		Registries: registries,
+		Retry: retry.Policy{Wait: func(context.Context, time.Duration) error {
+			if attempts--; attempts < 1 {
+				return errors.New("enough")
+			}
+			return nil
+		}},
+	}
+}
+
+func own(t *testing.T) Registry { return OwnRegistry(region(t, "eu-west-1")) }
+
+func encoded(pair string) string { return base64.StdEncoding.EncodeToString([]byte(pair)) }
+
+func answer(token, endpoint string) string {
+	return fmt.Sprintf(`{"authorizationData":[{"authorizationToken":%q,"expiresAt":1700000000.5,"proxyEndpoint":%q}]}`, token, endpoint)
+}
+
+func denied(action, reason string) string {
+	message := "User: x is not authorized to perform: " + action + " on resource: * " + reason
+	return `{"__type":"com.amazonaws#AccessDeniedException","message":"` + message + `"}`
+}
+
+func TestLoginToTheOwnRegistry(t *testing.T) {
+	fake := always(200, answer(encoded("AWS:pass:word-canary"), "https://"+host))
+	logins, err := fake.client(t).Logins(t.Context(), newRequest(1, own(t)))
+	if err != nil || len(logins) != 1 || len(fake.calls) != 1 {
+		t.Fatalf("got %v, %v, calls %v", logins, err, fake.calls)
+	}
+	login := logins[0]
+	if login.Registry.String() != host || login.Username != "AWS" || login.Password.Reveal() != "pass:word-canary" {
+		t.Errorf("got %+v", login)
+	}
+	if want := time.UnixMilli(1700000000500); !login.Expires.Equal(want) {
+		t.Errorf("expires at %s, want %s", login.Expires, want)
+	}
+	if got := fmt.Sprintf("%v %+v %#v", login, login, login); strings.Contains(got, "canary") {
+		t.Errorf("the login prints its password: %s", got)
+	}
+}
+
+// The client makes one call per Region and one to ECR Public. Every host gets the login of its Region, in the order of the request.
+func TestOneCallPerRegion(t *testing.T) {
+	fake := &fakeECR{answers: map[string]http.HandlerFunc{
+		"eu-west-1/ecr":        reply(200, answer(encoded("AWS:of-eu-west-1"), "https://own.example:5000")),
+		"us-east-1/ecr":        reply(200, answer(encoded("AWS:of-us-east-1"), "https://ignored")),
+		"us-east-1/ecr-public": reply(200, `{"authorizationData":{"authorizationToken":"`+encoded("AWS:of-public")+`","expiresAt":1700000000}}`),
+	}}
+	client := fake.client(t)
+	request := newRequest(1, registries(t,
+		"210987654321.dkr.ecr.us-east-1.amazonaws.com", "public.ecr.aws", "210987654321", "000000000001", "https://public.ecr.aws/alias/app",
+		"210987654321.dkr-ecr.us-east-1.on.aws", "ecr-public.aws.com", "210987654321.dkr.ecr.eu-west-1.amazonaws.com/app:1")...)
+	request.AccountID = "000000000001"
+	logins, err := client.Logins(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [][2]string
+	for _, login := range logins {
+		got = append(got, [2]string{login.Registry.String(), login.Password.Reveal()})
+	}
+	want := [][2]string{
+		{"210987654321.dkr.ecr.us-east-1.amazonaws.com", "of-us-east-1"},
+		{"public.ecr.aws", "of-public"},
+		{"210987654321.dkr.ecr.eu-west-1.amazonaws.com", "of-eu-west-1"},
+		{"own.example:5000", "of-eu-west-1"},
+		{"210987654321.dkr-ecr.us-east-1.on.aws", "of-us-east-1"},
+		{"ecr-public.aws.com", "of-public"},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got logins %v, want %v", got, want)
+	}
+	slices.Sort(fake.calls)
+	if want := []string{"eu-west-1/ecr", "us-east-1/ecr", "us-east-1/ecr-public"}; !slices.Equal(fake.calls, want) {
+		t.Errorf("got calls %v, want %v", fake.calls, want)
+	}
+}
+
+// If one call fails, no logins are returned, and all failures are listed. Other calls are not retried anymore.
+func TestEveryFailureIsListed(t *testing.T) {
+	unavailable := make(chan struct{})
+	fake := &fakeECR{answers: map[string]http.HandlerFunc{
+		"eu-west-1/ecr": reply(200, answer(encoded("AWS:x"), "https://"+host)),
+		"us-east-1/ecr": reply(503, `{}`),
+		"us-east-1/ecr-public": func(w http.ResponseWriter, r *http.Request) {
+			<-unavailable
+			reply(400, denied("sts:GetServiceBearerToken", ""))(w, r)
+		},
+	}}
+	request := newRequest(1, registries(t, "210987654321", "public.ecr.aws",
+		"000000000001.dkr.ecr.us-east-1.amazonaws.com", "210987654321.dkr.ecr.us-east-1.amazonaws.com")...)
+	request.Retry.Wait = func(ctx context.Context, _ time.Duration) error {
+		close(unavailable) // fails if there is a second attempt
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	logins, err := fake.client(t).Logins(t.Context(), request)
+	if err == nil || len(logins) != 0 || len(fake.calls) != 3 {
+		t.Fatalf("got %v, %v, calls %v", logins, err, fake.calls)
+	}
+	lines := strings.Split(err.Error(), "\n")
+	const public = "get a login to ECR Public in us-east-1 for public.ecr.aws: ECR Public answered AccessDeniedException: User: x is not"
+	const private = "get a login to ECR in us-east-1 for 000000000001.dkr.ecr.us-east-1.amazonaws.com, " +
+		"210987654321.dkr.ecr.us-east-1.amazonaws.com: ECR answered 503"
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], public) || !strings.HasPrefix(lines[1], private) {
+		t.Errorf("got %q", lines)
+	}
+}
+
+// A Region that never answers does not delay a run in which another one has rejected the call.
+func TestRefusalDoesNotWaitForOtherRegions(t *testing.T) {
+	fake := &fakeECR{answers: map[string]http.HandlerFunc{
+		"us-east-1/ecr": silence,
+		"eu-west-1/ecr": reply(400, denied("ecr:GetAuthorizationToken", "")),
+	}}
+	_, err := fake.client(t).Logins(t.Context(), newRequest(5, own(t), OwnRegistry(region(t, "us-east-1"))))
+	if err == nil || !strings.HasSuffix(err.Error(), "\nget a login to ECR in us-east-1: canceled, because another call had failed") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLoginsEndWithTheirContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	fake := &fakeECR{answers: map[string]http.HandlerFunc{"": func(w http.ResponseWriter, r *http.Request) {
+		cancel()
+		silence(w, r)
+	}}}
+	_, err := fake.client(t).Logins(ctx, newRequest(5, own(t)))
+	if !errors.Is(err, context.Canceled) || errors.Is(err, errGaveUp) || len(fake.calls) != 1 {
+		t.Errorf("got %v, calls %v", err, fake.calls)
+	}
+}
+
+// Answers that are not logins are refused, and never quoted (16.14).
+func TestRefusals(t *testing.T) {
+	const (
+		unknown  = `{"__type":"UnrecognizedClientException","message":"invalid"}`
+		noToken  = "the answer of ECR contains no authorization token"
+		badToken = "the answer of ECR contains an authorization token that is not USERNAME:PASSWORD in base64"
+		badURL   = "the answer of ECR contains no valid URL of the account's registry"
+	)
+	valid := encoded("AWS:canary-password")
+	for name, row := range map[string]struct {
+		status int
+		body   string
+		want   string
+		isNew  bool // the credentials
+		calls  int  // of at most three attempts
+	}{
+		"denied":            {400, denied("ecr:GetAuthorizationToken", ""), "ECR answered AccessDeniedException: User: x is not", true, 1},
+		"throttled":         {400, `{"__type":"ThrottlingException","message":"Rate exceeded"}`, "ThrottlingException", false, 3},
+		"new credentials":   {400, unknown, "UnrecognizedClientException", true, 3},
+		"old credentials":   {400, unknown, "UnrecognizedClientException", false, 1},
+		"not JSON":          {200, `<html>canary`, "the answer of ECR, 200 OK, could not be read", false, 3},
+		"not JSON, 400":     {400, `<html>canary`, "the answer of ECR, 400 Bad Request, could not be read", false, 1},
+		"no code, 500":      {500, `{}`, "ECR answered 500 Internal Server Error", false, 3},
+		"data is a text":    {200, `{"authorizationData":"canary"}`, "the answer of ECR, 200 OK, could not be read", false, 3},
+		"no data":           {200, `{"authorizationData":[]}`, noToken, false, 3},
+		"no token":          {200, `{"authorizationData":[{"proxyEndpoint":"https://x"}]}`, noToken, false, 3},
+		"not base64":        {200, answer("canary%", "https://x"), badToken, false, 3},
+		"valid, then not":   {200, answer(valid+"%canary", "https://x"), badToken, false, 3},
+		"no colon":          {200, answer(encoded("canary"), "https://x"), badToken, false, 3},
+		"no username":       {200, answer(encoded(":canary"), "https://x"), badToken, false, 3},
+		"no password":       {200, answer(encoded("canary:"), "https://x"), badToken, false, 3},
+		"no registry":       {200, answer(valid, ""), badURL, false, 3},
+		"URL with path":     {200, answer(valid, "https://x/canary-password"), badURL, false, 3},
+		"URL with password": {200, answer(valid, "https://AWS:canary-password@x"), badURL, false, 3},
+		"URL with query":    {200, answer(valid, "https://x?canary-password"), badURL, false, 3},
+		"URL with port":     {200, answer(valid, "https://x:canary-password"), badURL, false, 3},
+		"URL with escape":   {200, answer(valid, "https://%zzcanary-password"), badURL, false, 3},
+		"not a URL":         {200, answer(valid, "canary-password"), badURL, false, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := always(row.status, row.body)
+			request := newRequest(3, own(t))
+			if row.isNew {
+				request.Credentials.Expires = time.Now().Add(time.Hour)
+			}
+			_, err := fake.client(t).Logins(t.Context(), request)
+			if err == nil || !strings.HasPrefix(err.Error(), "get a login to ECR in eu-west-1: ") || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("got %v, want %q", err, row.want)
+			} else if strings.Contains(err.Error(), "canary") {
+				t.Errorf("the error quotes the answer: %v", err)
+			}
+			if len(fake.calls) != row.calls {
+				t.Errorf("got %d calls, want %d", len(fake.calls), row.calls)
+			}
+		})
+	}
+}
+
+// ECR Public's answers have another structure than ECR's.
+func TestRefusalsOfECRPublic(t *testing.T) {
+	for name, row := range map[string]struct{ body, want string }{
+		"no data":     {`{}`, "the answer of ECR Public contains no authorization token"},
+		"no token":    {`{"authorizationData":{}}`, "the answer of ECR Public contains no authorization token"},
+		"not a token": {`{"authorizationData":{"authorizationToken":"canary"}}`, "contains an authorization token that is not USERNAME:PASSWORD"},
+		"not JSON":    {`canary`, "the answer of ECR Public, 200 OK, could not be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := always(200, row.body)
+			_, err := fake.client(t).Logins(t.Context(), newRequest(2, registries(t, "public.ecr.aws")...))
+			if err == nil || !strings.Contains(err.Error(), row.want) || len(fake.calls) != 2 {
+				t.Errorf("got %v in %d calls, want %q in 2", err, len(fake.calls), row.want)
+			} else if strings.Contains(err.Error(), "canary") {
+				t.Errorf("the error quotes the answer: %v", err)
+			}
+		})
+	}
+}
+
+func TestNewCredentialsAreNotRetriedForever(t *testing.T) {
+	fake := always(400, `{"__type":"UnrecognizedClientException","message":"invalid"}`)
+	request := newRequest(100, own(t))
+	request.Credentials.Expires = time.Now().Add(time.Hour)
+	if _, err := fake.client(t).Logins(t.Context(), request); err == nil || len(fake.calls) != 8 {
+		t.Errorf("got %d calls, %v; want 8", len(fake.calls), err)
+	}
+}
+
+// toServer sends every call to one server.
+type toServer struct{ host string }
+
+func (s toServer) RoundTrip(request *http.Request) (*http.Response, error) {
+	request.URL.Scheme, request.URL.Host = "http", s.host
+	return http.DefaultTransport.RoundTrip(request)
+}
+
+// AWS's own endpoints return registries of ECR. Endpoints that the variables name may return any host.
+func TestHostOfTheOwnRegistry(t *testing.T) {
+	for url, isECR := range map[string]bool{"https://" + host: true, "https://index.docker.io": false, "http://127.0.0.1:5000": false} {
+		t.Run(url, func(t *testing.T) {
+			fake := always(200, answer(encoded("AWS:x"), url))
+			if _, err := fake.client(t).Logins(t.Context(), newRequest(1, own(t))); err != nil {
+				t.Errorf("with AWS_ENDPOINT_URL: got %v", err)
+			}
+			server := httptest.NewServer(fake)
+			defer server.Close()
+			client := newClient(t, nil, &http.Client{Transport: toServer{strings.TrimPrefix(server.URL, "http://")}})
+			_, err := client.Logins(t.Context(), newRequest(1, own(t)))
+			if (err == nil) != isECR || !isECR && !strings.Contains(err.Error(), "the URL of a registry that is not ECR's") {
+				t.Errorf("without AWS_ENDPOINT_URL: got %v", err)
+			}
+		})
+	}
+}
+
+// The client corrects a wrong clock once, for all Regions. A signature that is rejected for another reason is not retried.
+func TestSignaturesFollowTheServersClock(t *testing.T) {
+	const layout = "20060102T150405Z"
+	for name, row := range map[string]struct {
+		ahead   time.Duration
+		accepts bool
+		calls   int
+	}{
+		"hours wrong":                 {3 * time.Hour, true, 3},
+		"right, but rejected anyway":  {0, false, 1},
+		"minutes wrong, and rejected": {2 * time.Minute, false, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := time.Now().Add(row.ahead)
+			fake := &fakeECR{answers: map[string]http.HandlerFunc{"": func(w http.ResponseWriter, r *http.Request) {
+				signed, err := time.Parse(layout, r.Header.Get("X-Amz-Date"))
+				w.Header().Set("Date", server.UTC().Format(http.TimeFormat))
+				if !row.accepts || err != nil || server.Sub(signed).Abs() > 5*time.Minute {
+					reply(400, `{"__type":"InvalidSignatureException","message":"Signature expired"}`)(w, r)
+					return
+				}
+				reply(200, answer(encoded("AWS:x"), "https://"+host))(w, r)
+			}}}
+			client := fake.client(t)
+			_, err := client.Logins(t.Context(), newRequest(5, own(t)))
+			if err == nil {
+				_, err = client.Logins(t.Context(), newRequest(5, OwnRegistry(region(t, "us-east-1"))))
+			}
+			if (err == nil) != row.accepts || len(fake.calls) != row.calls {
+				t.Errorf("got %d calls, %v; want %d", len(fake.calls), err, row.calls)
+			}
+		})
+	}
+}
+
+func TestCallsAreSigned(t *testing.T) {
+	var seen http.Header
+	fake := &fakeECR{answers: map[string]http.HandlerFunc{"": func(w http.ResponseWriter, r *http.Request) {
+		seen = r.Header.Clone()
+		reply(200, answer(encoded("AWS:x"), "https://"+host))(w, r)
+	}}}
+	if _, err := fake.client(t).Logins(t.Context(), newRequest(1, own(t))); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(fmt.Sprint(seen), "secret-canary") || seen.Get("X-Amz-Security-Token") != "token-canary" ||
+		!strings.HasSuffix(seen.Get("X-Amz-Target"), ".GetAuthorizationToken") {
+		t.Errorf("got %v", seen)
+	}
+}
+
+func TestNewClientDoesNotQuoteURLs(t *testing.T) {
+	for _, variable := range []string{"AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_ECR_PUBLIC"} {
+		t.Run(variable, func(t *testing.T) {
+			environment(t, map[string]string{variable: "http://[user:canary"})
+			_, err := NewClient(t.Context(), region(t, "eu-west-1"), http.DefaultClient)
+			if err == nil || err.Error() != "the variable "+variable+", or AWS_ENDPOINT_URL, must be a URL" {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	// A value that only the SDK's loader rejects.
+	environment(t, map[string]string{"AWS_USE_FIPS_ENDPOINT": "maybe"})
+	if _, err := NewClient(t.Context(), region(t, "eu-west-1"), http.DefaultClient); err == nil {
+		t.Error("AWS_USE_FIPS_ENDPOINT was not checked")
+	}
+}
+
+// The endpoints in all partitions are tested in e2e.
+func TestEndpoints(t *testing.T) {
+	const public = "public.ecr.aws"
+	for name, row := range map[string]struct {
+		variables map[string]string
+		want      []string
+	}{
+		"no variables": {nil, []string{"https://api.ecr.eu-west-1.amazonaws.com", "https://api.ecr-public.us-east-1.amazonaws.com"}},
+		"FIPS": {
+			map[string]string{"AWS_USE_FIPS_ENDPOINT": "true"},
+			[]string{"https://api.ecr-fips.eu-west-1.amazonaws.com", "https://api.ecr-public-fips.us-east-1.amazonaws.com"},
+		},
+		"dual-stack": {
+			map[string]string{"AWS_USE_DUALSTACK_ENDPOINT": "true"},
+			[]string{"https://ecr.eu-west-1.api.aws", "https://ecr-public.us-east-1.api.aws"},
+		},
+		"all services": {map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, []string{"http://127.0.0.1:1", "http://127.0.0.1:1"}},
+		"one service": {
+			map[string]string{"AWS_ENDPOINT_URL_ECR_PUBLIC": "http://127.0.0.1:2"},
+			[]string{"https://api.ecr.eu-west-1.amazonaws.com", "http://127.0.0.1:2"},
+		},
+		"cannot be resolved": {
+			map[string]string{"AWS_USE_FIPS_ENDPOINT": "true", "AWS_ENDPOINT_URL_ECR": "http://127.0.0.1:1"},
+			[]string{"https://api.ecr-public-fips.us-east-1.amazonaws.com"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := newClient(t, row.variables, http.DefaultClient).Endpoints(t.Context(), append(registries(t, "123456789012", public), own(t)))
+			if !slices.Equal(got, row.want) {
+				t.Errorf("got %q, want %q", got, row.want)
+			}
+		})
+	}
+}
+
+func FuzzParseToken(f *testing.F) {
+	for _, seed := range []string{"", "QVdTOng=", "Og==", "QQ==", "%"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		login, err := authorizationData{token: secret.New(in)}.login()
+		if err == nil && (login.Username == "" || login.Password.IsEmpty()) {
+			t.Errorf("%q was parsed as a login without a user name or password", in)
+		}
+		if err != nil && len(in) >= 8 && strings.Contains(err.Error(), in) {
+			t.Errorf("the error quotes the token: %v", err)
+		}
+	})
+}

@@ -1,0 +1,50 @@
+// Package command runs other programs. go-utils' command is not used: a context cannot stop its programs, and its errors repeat
+// the command line.
+package command
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// maxOutput is how much of a program's output is kept, in bytes.
+const maxOutput = 64 << 10
+
+// Run runs a program until it exits or ctx is done, and returns the beginning of its output on one line. Variables, KEY=VALUE, are
+// added to its environment. The program is in its own process group: a Ctrl-C at a terminal is meant for the Step, which may
+// need the program to clean up, and whatever the program has started ends with it.
+func Run(ctx context.Context, stdin io.Reader, variables []string, name string, arguments ...string) (output string, err error) {
+	// patience is how long another process may keep the output of a program open that has exited.
+	const patience = 100 * time.Millisecond
+
+	c := exec.CommandContext(ctx, name, arguments...)
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	c.WaitDelay = patience
+	c.Stdin = stdin
+	c.Env = append(c.Environ(), variables...)
+	var printed beginning
+	c.Stdout, c.Stderr = &printed, &printed
+	err = c.Run()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // the program is done; only its output was still open
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return strings.Join(strings.Fields(printed.kept.String()), " "), err
+}
+
+// beginning keeps the first bytes that are written to it.
+type beginning struct{ kept bytes.Buffer }
+
+func (b *beginning) Write(p []byte) (int, error) {
+	_, _ = b.kept.Write(p[:min(len(p), maxOutput-b.kept.Len())]) // never fails
+	return len(p), nil
+}

@@ -1,0 +1,54 @@
+package command_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/command"
+)
+
+func TestRun(t *testing.T) {
+	for name, row := range map[string]struct{ script, want, err string }{
+		"output of both kinds":    {"echo one; echo two >&2", "one two", ""},
+		"standard input":          {"cat", "given", ""},
+		"a variable":              {`echo "$VARIABLE"`, "value", ""},
+		"a failure":               {"echo no; exit 3", "no", "exit status 3"},
+		"a background process":    {"sleep 60 & echo done", "done", ""},
+		"more output than kept":   {"head -c 100000 /dev/zero | tr '\\0' x", strings.Repeat("x", 64<<10), ""},
+		"its own process group":   {`test "$(ps -o pgid= -p $$ | tr -d ' ')" = $$ && echo group`, "group", ""},
+		"output on several lines": {"printf 'a\\tb\\n\\nc'", "a b c", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			output, err := command.Run(t.Context(), strings.NewReader("given"), []string{"VARIABLE=value"}, "sh", "-c", row.script)
+			if output != row.want || (err == nil) != (row.err == "") || (err != nil && err.Error() != row.err) {
+				t.Errorf("got %.100q, %v; want %.100q, %q", output, err, row.want, row.err)
+			}
+		})
+	}
+}
+
+// When the context is done, the program and its child processes are killed, and the context's cause is returned.
+func TestRunEndsWithItsContext(t *testing.T) {
+	folder := t.TempDir()
+	started := filepath.Join(folder, "started")
+	reason := errors.New("the build was aborted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		for {
+			if _, err := os.Stat(started); err == nil {
+				cancel(reason)
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	_, err := command.Run(ctx, nil, nil, "sh", "-c", "sleep 60 & echo > "+started+"; wait")
+	if !errors.Is(err, reason) {
+		t.Errorf("got %v, want %v", err, reason)
+	}
+}

@@ -1,9 +1,0 @@
-package explain
-
-// Explainer is an error that explains itself.
-//
-// Deprecated: use [Error].
-type Explainer interface {
-	error
-	Explain() (Explanation, bool)
-}

@@ -1,0 +1,35 @@
+package report
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/command"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
+)
+
+// Annotate shows an explanation on the build page, with the annotations plug-in of the Bitrise CLI
+// (https://github.com/bitrise-io/bitrise-plugins-annotations), if it is installed in the user's home. It is best effort: the build
+// has just failed for another reason, so only the verbose log says what went wrong here.
+func (l *Log) Annotate(ctx context.Context, home string, x explain.Explanation) {
+	const patience = 2 * time.Second
+
+	program, err := exec.LookPath("bitrise")
+	if err != nil || home == "" {
+		return
+	}
+	if _, err := os.Stat(filepath.Join(home, ".bitrise", "plugins", "annotations")); err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, err = command.Run(ctx, strings.NewReader(l.markdown(x)), nil, program,
+		":annotations", "annotate", "--style", "error", "--context", "authenticate-with-aws")
+	if err != nil {
+		l.Debugf("Could not annotate the build page: bitrise :annotations: %s", err)
+	}
+}

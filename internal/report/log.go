@@ -1,0 +1,96 @@
+// Package report is everything that a run shows: its log, its explanations of failures, and its annotation on the build page.
+//
+// All of it passes through a [Log], which shows no secret that it knows of, in any usual encoding, and nothing that moves a
+// terminal's cursor or fills the log.
+package report
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/bitrise-io/go-utils/v2/log/colorstring"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
+)
+
+// Log writes lines that look like those of go-utils' logger. That one writes to standard output if its own stream fails, which in a
+// credential process carries the credentials; and a filter behind it could not tell its colors from foreign ones.
+type Log struct {
+	w       io.Writer
+	colors  bool
+	quiet   bool
+	debug   bool
+	secrets *secret.Redactor
+}
+
+// NewLog returns a log in colors, for a build's log.
+func NewLog(w io.Writer) *Log { return &Log{w: w, colors: true, secrets: new(secret.Redactor)} }
+
+// NewPlainLog returns a log without colors, for a stream that other programs show.
+func NewPlainLog(w io.Writer) *Log { return &Log{w: w, secrets: new(secret.Redactor)} }
+
+// Quiet returns a log of the same secrets that writes warnings and errors only.
+func (l *Log) Quiet() *Log {
+	quiet := *l
+	quiet.quiet = true
+	return &quiet
+}
+
+// Protect adds secrets that are never shown from now on.
+func (l *Log) Protect(secrets ...secret.Text) { l.secrets.Add(secrets...) }
+
+// EnableDebug turns on [Log.Debugf].
+func (l *Log) EnableDebug() { l.debug = true }
+
+// Infof writes a heading.
+func (l *Log) Infof(format string, args ...any) { l.info(colorstring.Blue, format, args...) }
+
+// Printf writes a line.
+func (l *Log) Printf(format string, args ...any) { l.info(colorstring.NoColor, format, args...) }
+
+// Donef writes a success.
+func (l *Log) Donef(format string, args ...any) { l.info(colorstring.Green, format, args...) }
+
+// Warnf writes a warning.
+func (l *Log) Warnf(format string, args ...any) { l.line(colorstring.Yellow, format, args...) }
+
+// Errorf writes an error.
+func (l *Log) Errorf(format string, args ...any) { l.line(colorstring.Red, format, args...) }
+
+// Debugf writes a line to a verbose log.
+func (l *Log) Debugf(format string, args ...any) {
+	if l.debug {
+		l.info(colorstring.Magenta, format, args...)
+	}
+}
+
+func (l *Log) info(color colorstring.ColorFunc, format string, args ...any) {
+	if !l.quiet {
+		l.line(color, format, args...)
+	}
+}
+
+// line writes one line, or several if there are line breaks in it. That a log cannot be written is no reason to fail.
+func (l *Log) line(color colorstring.ColorFunc, format string, args ...any) {
+	line := l.clean(fmt.Sprintf(format, args...))
+	if l.colors {
+		line = color(line)
+	}
+	_, _ = fmt.Fprintln(l.w, line)
+}
+
+// clean makes a text fit to be shown. Secrets are removed after invisible characters, which could hide one, and before the text is
+// cut: a cut secret would not be recognized.
+func (l *Log) clean(s string) string {
+	const longest = 8000 // characters; the Step's longest texts are a table of claims and a policy for the build page
+
+	return truncate(l.secrets.Redact(text.Clean(s)), longest)
+}
+
+func truncate(s string, longest int) string {
+	if runes := []rune(s); len(runes) > longest {
+		return string(runes[:longest]) + "… (truncated)"
+	}
+	return s
+}

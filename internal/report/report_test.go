@@ -1,0 +1,228 @@
+package report_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+)
+
+func everyLevel(log *report.Log) {
+	log.Infof("info %s", "x")
+	log.Printf("print")
+	log.Donef("done")
+	log.Warnf("warn")
+	log.Errorf("error")
+	log.Debugf("debug")
+}
+
+func TestLevels(t *testing.T) {
+	for name, row := range map[string]struct {
+		log  func(w *bytes.Buffer) *report.Log
+		want string
+	}{
+		"colors": {func(w *bytes.Buffer) *report.Log { return report.NewLog(w) },
+			"\x1b[34;1minfo x\x1b[0m\nprint\n\x1b[32;1mdone\x1b[0m\n\x1b[33;1mwarn\x1b[0m\n\x1b[31;1merror\x1b[0m\n"},
+		"plain": {func(w *bytes.Buffer) *report.Log { return report.NewPlainLog(w) }, "info x\nprint\ndone\nwarn\nerror\n"},
+		"quiet": {func(w *bytes.Buffer) *report.Log { return report.NewPlainLog(w).Quiet() }, "warn\nerror\n"},
+		"verbose": {func(w *bytes.Buffer) *report.Log {
+			log := report.NewPlainLog(w)
+			log.EnableDebug()
+			return log
+		}, "info x\nprint\ndone\nwarn\nerror\ndebug\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var written bytes.Buffer
+			everyLevel(row.log(&written))
+			if written.String() != row.want {
+				t.Errorf("got %q, want %q", &written, row.want)
+			}
+		})
+	}
+}
+
+func TestLinesAreClean(t *testing.T) {
+	const canary = "canary-0123456789"
+	long := strings.Repeat("x", 7995)
+	for name, row := range map[string]struct{ given, want string }{
+		"a secret":                {"the token " + canary + " leaks", "the token [REDACTED] leaks\n"},
+		"a secret, then cut":      {long + canary, long + "[REDA… (truncated)\n"},
+		"control characters":      {"a\rb\x07", "a b \n"},
+		"tabs and lines are kept": {"a\tb\nc", "a\tb\nc\n"},
+		"longest line":            {strings.Repeat("ü", 8000), strings.Repeat("ü", 8000) + "\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var written bytes.Buffer
+			log := report.NewPlainLog(&written)
+			log.Protect(secret.New(canary))
+			log.Quiet().Warnf("%s", row.given)
+			if written.String() != row.want {
+				t.Errorf("got %.80q, want %.80q", &written, row.want)
+			}
+		})
+	}
+}
+
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+
+func TestLogWithoutAReader(*testing.T) { everyLevel(report.NewLog(brokenPipe{})) }
+
+func explanation() explain.Explanation {
+	return explain.Explanation{
+		Cause: "role deploy does not trust this build",
+		Said:  "STS answered AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on canary-0123456789\nsecond answer",
+		Means: []string{"One of four things: " + strings.Repeat("word ", 20) + "canary-0123456789."},
+		Do:    []string{"Check the role's name, exactly as it is written in the console, including upper and lower case.", "Check <b>it_again*."},
+		ConditionKeys: []explain.ConditionKey{
+			{Key: "issuer:aud", Value: "sts.amazonaws.com", IsDocumented: true}, {Key: "issuer:app_slug", Value: "0123|456"},
+		},
+		Policy: "{\n  \"Version\": \"2012-10-17\"\n}", PolicyAdmits: "builds of this app only",
+	}
+}
+
+func TestExplain(t *testing.T) {
+	var written bytes.Buffer
+	log := report.NewPlainLog(&written)
+	log.Protect(secret.New("canary-0123456789"))
+	log.Explain(explanation())
+	want := `
+AWS said
+STS answered AccessDenied: Not authorized to perform
+sts:AssumeRoleWithWebIdentity on [REDACTED]
+second answer
+
+What this means
+One of four things: word word word word word word word word word word word word
+word word word word word word word word [REDACTED].
+
+What to do
+- Check the role's name, exactly as it is written in the console, including
+  upper and lower case.
+- Check <b>it_again*.
+
+The identity token's claims, as condition keys of a trust policy
+* issuer:aud       sts.amazonaws.com
+  issuer:app_slug  0123|456
+* AWS documents that IAM evaluates this key.
+
+A trust policy that admits builds of this app only
+{
+  "Version": "2012-10-17"
+}
+
+role deploy does not trust this build
+`
+	if written.String() != want {
+		t.Errorf("got:\n%s\nwant:\n%s", &written, want)
+	}
+}
+
+func TestExplainWithoutDetails(t *testing.T) {
+	var written bytes.Buffer
+	report.NewPlainLog(&written).Explain(explain.Explanation{Cause: "the disk is full"})
+	if written.String() != "\nthe disk is full\n" {
+		t.Errorf("got %q", &written)
+	}
+	written.Reset()
+	report.NewPlainLog(&written).Explain(explain.Explanation{Cause: "x", Said: "the token endpoint answered 401"})
+	if !strings.HasPrefix(written.String(), "\nBitrise said\n") {
+		t.Errorf("got %q", &written)
+	}
+}
+
+// A word is never broken, even if it is longer than a line.
+func TestWrap(t *testing.T) {
+	var written bytes.Buffer
+	arn := "arn:aws:iam::123456789012:role/" + strings.Repeat("n", 64)
+	exactly80 := strings.Repeat("a", 78)
+	report.NewPlainLog(&written).Problems("Title:", []string{"role_arn: " + arn, exactly80, exactly80 + " b"}, "summary")
+	want := "Title:\n- role_arn:\n  " + arn + "\n- " + exactly80 + "\n- " + exactly80 + "\n  b\nsummary\n"
+	if written.String() != want {
+		t.Errorf("got %q, want %q", &written, want)
+	}
+}
+
+func TestLongAnswersAreTruncated(t *testing.T) {
+	var written bytes.Buffer
+	report.NewPlainLog(&written).Explain(explain.Explanation{Cause: strings.Repeat("c", 1001), Said: strings.Repeat("s", 1001)})
+	want := "\nAWS said\n" + strings.Repeat("s", 1000) + "…\n(truncated)\n\n" + strings.Repeat("c", 1000) + "… (truncated)\n"
+	if written.String() != want {
+		t.Errorf("got %q", &written)
+	}
+}
+
+// fakeBitrise puts a program called bitrise in PATH that stores its arguments and input, and creates a home folder with the plug-in.
+func fakeBitrise(t *testing.T, script string) (home, stored string) {
+	t.Helper()
+	home, bin := t.TempDir(), t.TempDir()
+	stored = filepath.Join(t.TempDir(), "stored")
+	if err := os.MkdirAll(filepath.Join(home, ".bitrise", "plugins", "annotations"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	script = "#!/bin/sh\n" + strings.ReplaceAll(script, "STORED", stored) + "\n"
+	if err := os.WriteFile(filepath.Join(bin, "bitrise"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	return home, stored
+}
+
+func TestAnnotate(t *testing.T) {
+	home, stored := fakeBitrise(t, `{ echo "$*"; cat; } > STORED`)
+	var written bytes.Buffer
+	log := report.NewPlainLog(&written)
+	log.EnableDebug()
+	log.Protect(secret.New("canary-0123456789"))
+	log.Annotate(t.Context(), home, explanation())
+	got, err := os.ReadFile(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := ":annotations annotate --style error --context authenticate-with-aws\n" +
+		"**Authenticate with AWS: role deploy does not trust this build**\n\n" +
+		"> STS answered AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on \\[REDACTED]\n>\n> second answer\n\n" +
+		"One of four things: " + strings.Repeat("word ", 20) + "[REDACTED].\n\n" +
+		"- Check the role's name, exactly as it is written in the console, including upper and lower case.\n" +
+		"- Check &lt;b>it\\_again\\*.\n\n" +
+		"| condition key | value | documented by AWS |\n| --- | --- | --- |\n| issuer:aud | sts.amazonaws.com | yes |\n| issuer:app\\_slug | 0123\\|456 | no |\n\n" +
+		"A trust policy that admits builds of this app only:\n\n```json\n{\n  \"Version\": \"2012-10-17\"\n}\n```\n"
+	if string(got) != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+	if written.Len() > 0 {
+		t.Errorf("got log %q", &written)
+	}
+}
+
+func TestAnnotationsAreBestEffort(t *testing.T) {
+	home, stored := fakeBitrise(t, "touch STORED; echo broken; exit 1")
+	for name, row := range map[string]struct {
+		home   string
+		called bool
+	}{"a plug-in that fails": {home, true}, "no plug-in": {t.TempDir(), false}, "no home": {"", false}} {
+		t.Run(name, func(t *testing.T) {
+			_ = os.Remove(stored)
+			var written bytes.Buffer
+			log := report.NewPlainLog(&written)
+			log.Annotate(t.Context(), row.home, explanation())
+			log.EnableDebug()
+			log.Annotate(t.Context(), row.home, explanation())
+			if _, err := os.Stat(stored); (err == nil) != row.called {
+				t.Errorf("the plug-in was called: got %v, want the opposite", err)
+			}
+			if got := strings.Count(written.String(), "Could not annotate the build page: bitrise :annotations: exit status 1"); (got == 1) != row.called || got > 1 {
+				t.Errorf("got log %q", &written)
+			}
+		})
+	}
+	t.Setenv("PATH", t.TempDir())
+	report.NewPlainLog(&bytes.Buffer{}).Annotate(t.Context(), home, explanation())
+}

@@ -1,0 +1,89 @@
+package sharedfile
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestStaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "program")
+	change, err := File{Path: path, Mode: 0o700}.Prepare(func([]byte) ([]byte, error) { return []byte("new"), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if content, err := os.ReadFile(change.Staged()); err != nil || string(content) != "new" || change.Staged() == path {
+		t.Errorf("%s: got %q, %v", change.Staged(), content, err)
+	}
+	if err := Commit(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	if change.Staged() != path {
+		t.Errorf("after the commit: got %s", change.Staged())
+	}
+}
+
+func TestMaxSizeOfAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, []byte("four"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for size, accepted := range map[int64]bool{3: false, 4: true} {
+		_, err := File{Path: path, MaxSize: size}.Prepare(func(content []byte) ([]byte, error) { return content, nil })
+		if (err == nil) != accepted {
+			t.Errorf("with a limit of %d bytes: got %v", size, err)
+		}
+	}
+}
+
+// Commit waits while the folder is locked.
+func TestLockFolder(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "new")
+	unlock, err := LockFolder(t.Context(), folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change, err := File{Path: filepath.Join(folder, "file")}.Prepare(func([]byte) ([]byte, error) { return []byte{}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Commit(ended, change); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	unlock()
+	if err := Commit(t.Context(), change); err != nil {
+		t.Error(err)
+	}
+}
+
+// Another run may remove an empty folder right before it is locked.
+func TestLockWhileTheFolderIsRemoved(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "new")
+	ended, end := context.WithCancel(t.Context())
+	removed := make(chan struct{})
+	go func() {
+		defer close(removed)
+		for ended.Err() == nil {
+			_ = os.RemoveAll(folder)
+		}
+	}()
+	for range 1000 {
+		for _, take := range []func() (func(), error){
+			func() (func(), error) { return LockFolder(t.Context(), folder) },
+			func() (func(), error) { return LockFile(t.Context(), filepath.Join(folder, "lock")) },
+		} {
+			unlock, err := take()
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			unlock()
+		}
+	}
+	end()
+	<-removed
+}

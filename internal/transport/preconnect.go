@@ -1,0 +1,61 @@
+package transport
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Preconnect starts to open connections to the hosts of some URLs, through the proxy if there is one, and returns without
+// waiting for them. A later request uses the connection, or waits until it is open. Only handshakes are sent. An error is not
+// reported: the request that needs the connection opens another one, and reports its own error. Hosts that the client has
+// already called, and URLs that cannot be called, are ignored.
+//
+// CloseIdleConnections closes the connections that were not used, including those that are still being opened.
+func (c *Client) Preconnect(ctx context.Context, urls ...string) {
+	for _, u := range urls {
+		c.transport.preconnect(ctx, u)
+	}
+}
+
+// dialStarted is the key of a context's func() that is called when the dial starts.
+type dialStarted struct{}
+
+// preconnect starts a request and cancels it as soon as its dial starts. net/http continues such a dial and keeps the connection
+// for the next request (see http.Transport.DialContext). It has no other way to open a connection without a request. The dial
+// waits until the request has returned, so that the request is never sent.
+func (rt *roundTripper) preconnect(ctx context.Context, address string) {
+	returned := make(chan struct{})
+	defer close(returned)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ctx = context.WithValue(ctx, dialStarted{}, func() {
+		cancel()
+		<-returned
+	})
+	request, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
+	if err != nil || ctx.Err() != nil || !rt.markContacted(request.URL) {
+		return
+	}
+	response, err := rt.Transport.RoundTrip(request)
+	if err == nil { // cannot happen
+		_ = response.Body.Close()
+	}
+}
+
+// dial opens a TCP connection. Its deadline covers the handshakes that follow. It is removed when the connection is handed to a
+// request, whose context takes over.
+func (rt *roundTripper) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if started, ok := ctx.Value(dialStarted{}).(func()); ok {
+		started()
+	}
+	ctx, cancel := context.WithTimeout(ctx, phaseTimeout)
+	defer cancel()
+	connection, err := rt.dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	_ = connection.SetDeadline(time.Now().Add(rt.handshakeTimeout))
+	return connection, nil
+}

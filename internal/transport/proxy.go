@@ -1,0 +1,116 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpproxy"
+)
+
+// proxyFromEnvironment returns what an http.Transport calls to find a request's proxy. Requests over plain HTTP never use one:
+// a proxy could read the secrets in them. So HTTP_PROXY is checked, because other programs of the build use it, but not used.
+func proxyFromEnvironment(getenv func(string) string) (func(*http.Request) (*url.URL, error), error) {
+	if getenv == nil {
+		return nil, nil
+	}
+	if _, err := readProxy(getenv, "HTTP_PROXY", "http_proxy"); err != nil {
+		return nil, err
+	}
+	proxy, err := readProxy(getenv, "HTTPS_PROXY", "https_proxy")
+	if err != nil {
+		return nil, err
+	}
+	_, except := readVariable(getenv, "NO_PROXY", "no_proxy")
+	find := (&httpproxy.Config{HTTPSProxy: proxy, NoProxy: except}).ProxyFunc()
+	return func(request *http.Request) (*url.URL, error) { return find(request.URL) }, nil
+}
+
+// readVariable returns the first of the variables that is not empty, with its value trimmed.
+func readVariable(getenv func(string) string, names ...string) (name, value string) {
+	for _, name := range names {
+		if value := strings.TrimSpace(getenv(name)); value != "" {
+			return name, value
+		}
+	}
+	return "", ""
+}
+
+// readProxy returns the URL of a proxy.
+func readProxy(getenv func(string) string, names ...string) (string, error) {
+	name, value := readVariable(getenv, names...)
+	if value == "" {
+		return "", nil
+	}
+	if !strings.Contains(value, "://") {
+		value = "http://" + value
+	}
+	u, err := url.Parse(value)
+	if err != nil || strings.ContainsAny(value, "#?") || strings.Trim(u.Path, "/") != "" || !isProxyAddress(u) {
+		return "", &ProxyVariableError{Variable: name}
+	}
+	return value, nil
+}
+
+var hostPattern = regexp.MustCompile(`^[\pL\pN._:%-]+$`)
+
+// isProxyAddress reports whether scheme, host and port are those of a proxy that net/http can use.
+func isProxyAddress(u *url.URL) bool {
+	if port := u.Port(); port != "" {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
+	}
+	return slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) && hostPattern.MatchString(u.Hostname())
+}
+
+// ProxyVariableError is a proxy variable that does not contain a valid URL. It does not contain the variable's value, because
+// that may contain a password.
+type ProxyVariableError struct{ Variable string }
+
+// Error names the variable and says what a valid value is.
+func (e *ProxyVariableError) Error() string {
+	return e.Variable + " must be the URL of a proxy, such as http://proxy.example.com:3128, without quotes; " +
+		"percent-encode special characters in its user name and password (# is %23, / is %2F, % is %25)"
+}
+
+// Hints returns what the user can do.
+func (e *ProxyVariableError) Hints() []string {
+	return []string{fmt.Sprintf("Correct %s, or unset it if no proxy is needed.", e.Variable)}
+}
+
+// ProxyError is a proxy's refusal to open a tunnel.
+type ProxyError struct {
+	// Proxy is the proxy's host and port.
+	Proxy string
+	// Target is the host and port that the tunnel was to lead to.
+	Target string
+	// StatusCode is the HTTP status of the proxy's answer.
+	StatusCode int
+}
+
+// Error names the proxy, the target and the status.
+func (e *ProxyError) Error() string {
+	return fmt.Sprintf("the proxy %s refused to connect to %s: %d %s", e.Proxy, e.Target, e.StatusCode, http.StatusText(e.StatusCode))
+}
+
+// Hints returns what the user can do.
+func (e *ProxyError) Hints() []string {
+	if e.StatusCode == http.StatusProxyAuthRequired || e.StatusCode == http.StatusUnauthorized {
+		return []string{"Set the proxy's user name and password in HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT."}
+	}
+	return []string{fmt.Sprintf("Allow the proxy to open tunnels to %s, or add that host to NO_PROXY.", e.Target)}
+}
+
+// checkProxyAnswer returns a typed error; net/http's own error would only be a text.
+func checkProxyAnswer(_ context.Context, proxy *url.URL, request *http.Request, response *http.Response) error {
+	if response.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &ProxyError{Proxy: proxy.Host, Target: request.Host, StatusCode: response.StatusCode}
+}

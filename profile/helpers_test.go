@@ -1,0 +1,113 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
+)
+
+func noon() time.Time { return time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC) }
+
+func at(d time.Duration) func() time.Time { return func() time.Time { return noon().Add(d) } }
+
+// testCredentials returns credentials with the given lifetime, or long-lived ones if it is 0.
+func testCredentials(id string, lifetime time.Duration) credentials.Credentials {
+	c := credentials.Credentials{
+		AccessKeyID: secret.New(id), SecretAccessKey: secret.New("canary-secret"), SessionToken: secret.New("canary-token"),
+	}
+	if lifetime != 0 {
+		c.Expires = noon().Add(lifetime)
+	}
+	return c
+}
+
+// renewed returns a Renewal that succeeds. The access key ID is new.
+func renewed(lifetime time.Duration) Renewal {
+	return func(context.Context) (credentials.Credentials, error) {
+		return testCredentials("new", lifetime), nil
+	}
+}
+
+// never returns a Renewal that must not be called.
+func never(t *testing.T) Renewal {
+	return func(context.Context) (credentials.Credentials, error) {
+		t.Helper()
+		t.Error("valid credentials were renewed")
+		return credentials.Credentials{}, errors.New("must not be called")
+	}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// tree returns the paths of all files and folders below a folder.
+func tree(t *testing.T, root string) []string {
+	t.Helper()
+	var paths []string
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if path != root {
+			relative, _ := filepath.Rel(root, path)
+			paths = append(paths, relative)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+func checkMode(t *testing.T, path string, want fs.FileMode) {
+	t.Helper()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+		t.Errorf("%s: want mode %v; got %v, %v", path, want, info, err)
+	}
+}
+
+func checkAdvice(t *testing.T, err error, want string) {
+	t.Helper()
+	if err == nil {
+		t.Error("no error")
+	} else if do := explain.Of(err).Do; !slices.Contains(do, want) {
+		t.Errorf("%v: got the advice %q", err, do)
+	}
+}
+
+// commit commits changes and discards those that are left, like the Step does.
+func commit(t *testing.T, changes ...*sharedfile.Change) {
+	t.Helper()
+	if err := sharedfile.Commit(t.Context(), changes...); err != nil {
+		t.Error(err)
+	}
+	for _, change := range changes {
+		change.Discard()
+	}
+}

@@ -1,0 +1,118 @@
+package profile
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// line is a line of one of AWS's files.
+type line struct {
+	// begin and end are where the line is in the file, in bytes.
+	begin, end int
+	// text is the line without the whitespace around it.
+	text string
+	// section is the text in brackets at the beginning of the line, whatever its indentation: some readers take it for a section
+	// where others see a part of the setting above. It ends at the first closing bracket, where most readers end it.
+	section string
+}
+
+// isComment reports whether readers ignore the line.
+func (l line) isComment() bool { return l.text == "" || l.text[0] == '#' || l.text[0] == ';' }
+
+// parse splits a file into lines. It refuses every file that the AWS CLI and boto3 cannot read; they use Python's RawConfigParser
+// (https://docs.python.org/3/library/configparser.html) and split nested settings themselves (botocore/configloader.py). Errors
+// give the line but never quote it, since the file may hold secrets.
+func parse(content []byte) ([]line, error) {
+	var lines []line
+	var p parser
+	begin := 0
+	for raw := range strings.Lines(string(content)) {
+		l, err := p.parseLine(raw, len(lines)+1)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w; the AWS CLI cannot read such a file", len(lines)+1, err)
+		}
+		l.begin, l.end = begin, begin+len(raw)
+		begin = l.end
+		lines = append(lines, l)
+	}
+	return lines, nil
+}
+
+// parser is what has to be known of the lines above.
+type parser struct {
+	// sections and settings map what was seen, in the file and in the current section, to the number of its line.
+	sections, settings map[string]int
+	// hasSetting reports whether the next line can continue a setting. It does if it is indented deeper than indent.
+	hasSetting bool
+	indent     int
+	// isNested reports whether the setting consists of nested ones.
+	isNested bool
+}
+
+func (p *parser) parseLine(raw string, number int) (line, error) {
+	raw = strings.TrimRight(raw, "\r\n")
+	l := line{text: strings.TrimSpace(raw)}
+	switch {
+	case !utf8.ValidString(raw), number == 1 && strings.HasPrefix(raw, "\ufeff"):
+		return l, errors.New("must be UTF-8 without a byte order mark")
+	case strings.ContainsFunc(raw, isControl):
+		return l, errors.New("must not contain control characters")
+	case l.isComment():
+		return l, nil
+	}
+	if rest, found := strings.CutPrefix(l.text, "["); found {
+		if section, _, isClosed := strings.Cut(rest, "]"); isClosed {
+			l.section = section
+		}
+	}
+	indent := utf8.RuneCountInString(raw) - utf8.RuneCountInString(strings.TrimLeftFunc(raw, unicode.IsSpace))
+	if p.hasSetting && indent > p.indent {
+		if p.isNested && !strings.Contains(l.text, "=") {
+			return l, errors.New("a nested setting must be NAME = VALUE")
+		}
+		return l, nil
+	}
+	p.indent = indent
+	if l.text[0] == '[' {
+		return l, p.openSection(l.section, number)
+	}
+	return l, p.addSetting(l.text, number)
+}
+
+// isControl reports whether a character ends a line, or might, for some reader.
+func isControl(r rune) bool { return r != '\t' && unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) }
+
+func (p *parser) openSection(section string, number int) error {
+	if section == "" {
+		return errors.New("a section must be [NAME]")
+	}
+	if first, found := p.sections[section]; found {
+		return fmt.Errorf("repeats the section of line %d", first)
+	}
+	if p.sections == nil {
+		p.sections = map[string]int{}
+	}
+	p.sections[section] = number
+	p.settings, p.hasSetting = map[string]int{}, false
+	return nil
+}
+
+func (p *parser) addSetting(text string, number int) error {
+	separator := strings.IndexAny(text, "=:")
+	switch {
+	case p.sections == nil:
+		return errors.New("a setting must be in a section, which begins with [NAME]")
+	case separator <= 0:
+		return errors.New("must be a section, a setting (NAME = VALUE) or a comment")
+	}
+	name := strings.ToLower(strings.TrimSpace(text[:separator]))
+	if first, found := p.settings[name]; found {
+		return fmt.Errorf("repeats the setting of line %d", first)
+	}
+	p.settings[name] = number
+	p.hasSetting, p.isNested = true, separator == len(text)-1
+	return nil
+}

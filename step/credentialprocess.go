@@ -1,0 +1,178 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/bitrise-io/go-utils/v2/env"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
+)
+
+// renewalTimeout is how long the credential process may take. The SDK for Go ends it after a minute
+// (credentials/processcreds.DefaultTimeout), and then no one would see why.
+const renewalTimeout = 50 * time.Second
+
+// CredentialProcess is the program as AWS's CLI and SDKs run it for a profile that [Step.Run] has written. All fields are required.
+type CredentialProcess struct {
+	// Inputs is the process's environment. A renewal puts the kept inputs into it.
+	Inputs env.Repository
+	// Environment is the environment that the process was started with.
+	Environment Environment
+	// Program is the program's path, next to which its files are.
+	Program string
+	// Stdout receives the credentials. Stderr is the log's stream, which the AWS CLI and SDKs show if the process fails.
+	Stdout, Stderr io.Writer
+	Now            func() time.Time
+	// Exit ends the process. It is called only if the run does not end in time.
+	Exit func(code int)
+}
+
+// Run prints the credentials of the session whose key is the argument and returns the exit code: 0 if it did, 1 if there are
+// none, with the reason on standard error, 2 if it was called in another way.
+func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
+	if len(arguments) == 1 && (arguments[0] == "--help" || arguments[0] == "-h") {
+		_, _ = io.WriteString(p.Stdout, profile.Usage)
+		return 0
+	}
+	if len(arguments) != 1 {
+		_, _ = io.WriteString(p.Stderr, profile.Usage)
+		return 2
+	}
+	key, err := profile.ParseKey(arguments[0])
+	if err != nil {
+		_, _ = fmt.Fprintf(p.Stderr, "%s: %s\n\n%s", profile.ProgramName, err, profile.Usage)
+		return 2
+	}
+	log := report.NewPlainLog(p.Stderr)
+	ctx, cancel := context.WithTimeoutCause(ctx, renewalTimeout, errRenewalTimeout)
+	defer cancel()
+	defer watch(ctx, graceAfterSignal, log, p.Exit, "the credential process was interrupted or ran out of time")()
+	folder := profile.FolderOf(p.Program)
+	answer, err := folder.Cache(key).Get(ctx, p.Now, func(ctx context.Context) (credentials.Credentials, error) {
+		return p.renew(ctx, folder, key, log.Quiet())
+	})
+	switch {
+	case err == nil:
+	case errors.Is(context.Cause(ctx), errRenewalTimeout):
+		x := explain.Of(err)
+		x.Cause, x.Means = errRenewalTimeout.Error(), append([]string{"At that moment: " + explain.OneLine(err) + "."}, x.Means...)
+		log.Explain(x)
+		return 1
+	case ctx.Err() != nil:
+		log.Errorf("interrupted by a signal before there were new credentials")
+		return 1
+	default:
+		log.Explain(explain.Of(err))
+		return 1
+	}
+	if answer.Problem != nil {
+		log.Warnf("%s: %s", profile.ProgramName, explain.OneLine(answer.Problem))
+	}
+	if err := profile.Print(p.Stdout, answer); err != nil {
+		log.Errorf("%s: print the credentials: %s", profile.ProgramName, err)
+		return 1
+	}
+	return 0
+}
+
+var errRenewalTimeout = fmt.Errorf("no new credentials within %d seconds", int(renewalTimeout.Seconds()))
+
+// renew obtains the session again, as the run of the Step did.
+func (p CredentialProcess) renew(
+	ctx context.Context, folder profile.Folder, key profile.Key, log *report.Log,
+) (credentials.Credentials, error) {
+	settings, err := folder.Settings(key)
+	if err != nil {
+		return credentials.Credentials{}, err
+	}
+	buildToken := p.Environment.Get(buildTokenVariable)
+	if settings.Get(givenToken) != "" {
+		return credentials.Credentials{}, errTokenNotKept()
+	}
+	if settings.Get("access_key_id") == "" && buildToken == "" {
+		return credentials.Credentials{}, errNoBuildToken()
+	}
+	environment, err := p.restore(settings, buildToken)
+	if err != nil {
+		return credentials.Credentials{}, err
+	}
+	inputs, err := readInputs(p.Inputs)
+	if err != nil {
+		return credentials.Credentials{}, err
+	}
+	log.Protect(inputs.secrets()...)
+	config, err := ParseInputs(inputs, p.Now())
+	if err != nil {
+		return credentials.Credentials{}, err
+	}
+	authenticator, err := newAuthenticator(ctx, config, environment, log, p.Now)
+	if err != nil {
+		return credentials.Credentials{}, err
+	}
+	defer authenticator.http.CloseIdleConnections()
+	if url, err := authenticator.sts.Endpoint(ctx); err == nil {
+		authenticator.http.Preconnect(ctx, url)
+	}
+	session, err := authenticator.session(ctx)
+	return session.Credentials, err
+}
+
+// restore gives the process the environment that the run of the Step had, as far as it shapes the session, and returns it. What
+// happens to be set now, by another Step's inputs or for another service, does not count.
+func (p CredentialProcess) restore(settings profile.Settings, buildToken string) (Environment, error) {
+	environment := Environment{}
+	for key, value := range p.Environment { // HOME, and the proxies
+		environment[key] = value
+	}
+	values := map[string]string{}
+	Inputs{}.each(func(key string, _ any) { values[key] = settings.Get(key) })
+	values["build_api_token"] = buildToken
+	for _, key := range keptVariables() {
+		values[key] = settings.Get(key)
+	}
+	for key, value := range values {
+		environment[key] = value
+		err := p.Inputs.Set(key, value)
+		if value == "" || key == "AWS_CA_BUNDLE" { // the SDK fails on it; see TakeEnvironment
+			err = p.Inputs.Unset(key)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("set %s: %w", key, err)
+		}
+	}
+	return environment, nil
+}
+
+func errTokenNotKept() error {
+	return &explain.Error{
+		Err: errors.New("the credentials were obtained with identity_token, which is not kept, so they cannot be renewed"),
+		Explanation: explain.Explanation{
+			Means: []string{"The Step was given an existing identity token. It is valid for minutes only, so it cannot renew " +
+				"credentials that last longer."},
+			Do: []string{"Leave identity_token empty, so that the profile can fetch tokens. Or run the Step again, with a new " +
+				"token, before this one."},
+		},
+	}
+}
+
+func errNoBuildToken() error {
+	return &explain.Error{
+		Err: errors.New("the variable " + buildTokenVariable + " is not set, so the credentials cannot be renewed"),
+		Explanation: explain.Explanation{
+			Means: []string{"The profile's credentials have expired. To get new ones, this program asks Bitrise for an identity token " +
+				"with the build's API token, which it keeps in no file and reads from that variable. Bitrise sets it for every Step, so " +
+				"something in between removed it."},
+			Do: []string{
+				"Pass the variable on to the program that uses the profile: sudo --preserve-env=" +
+					buildTokenVariable + ", docker run --env " + buildTokenVariable + ", or whatever cleared the environment.",
+			},
+		},
+	}
+}

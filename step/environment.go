@@ -1,0 +1,46 @@
+package step
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bitrise-io/go-utils/v2/env"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
+)
+
+// Environment is the environment that the process was started with.
+type Environment map[string]string
+
+// TakeEnvironment returns a snapshot of the process's environment, and removes AWS's variables from the process, except those
+// that the Step honors (awsclient.Variables).
+//
+// What an earlier Step has left must not change this one. But AWS's SDK reads some sixty variables, at several moments, and
+// fails on a bad value in some of them, even where the code sets the option. Only variables that are not there are ignored
+// for certain. They are not put back: nothing in this process needs them, and what the Step starts has no use for them.
+func TakeEnvironment(repository env.Repository) (Environment, error) {
+	environment := Environment{}
+	for _, variable := range repository.List() {
+		key, value, _ := strings.Cut(variable, "=")
+		environment[key] = value
+	}
+	for key := range environment {
+		if !strings.HasPrefix(key, "AWS_") || slices.Contains(awsclient.Variables(), key) {
+			continue
+		}
+		if err := repository.Unset(key); err != nil {
+			return nil, fmt.Errorf("unset %s: %w", key, err)
+		}
+	}
+	return environment, nil
+}
+
+// Get returns a variable's value; empty if it is not set.
+func (e Environment) Get(key string) string { return e[key] }
+
+// Lookup returns a variable's value and reports whether it is set.
+func (e Environment) Lookup(key string) (string, bool) {
+	value, found := e[key]
+	return value, found
+}

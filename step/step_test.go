@@ -1,0 +1,249 @@
+package step
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+)
+
+// Every input is either kept for the renewals of a profile, or deliberately not kept. This test fails for a new input until it is
+// in one of the two lists.
+func TestEveryInputIsKeptOrDeliberatelyNot(t *testing.T) {
+	notKept := map[string]string{
+		"action": "of the run", "identity_token": "only its digest", "build_api_token": "never written", "aws_profile": "names the profile",
+		"docker_login": "of the run", "ecr_registries": "of the run", "timeout": "of the run", "verbose": "of the run",
+	}
+	count := 0
+	Inputs{}.each(func(key string, _ any) {
+		count++
+		if _, found := notKept[key]; found == slices.Contains(keptInputs(), key) {
+			t.Errorf("%s: got kept %v and not kept %v, want exactly one", key, !found, found)
+		}
+	})
+	if want := len(keptInputs()) + len(notKept); count != want {
+		t.Errorf("got %d inputs, want the %d that are listed", count, want)
+	}
+}
+
+func TestSessionSettings(t *testing.T) {
+	given := repository{
+		"region": " eu-west-1\n", "role_arn": "arn", "session_name": "", "build_api_token": "canary-build-token",
+		"identity_token": "canary-identity-token", "secret_access_key": "canary-key", "docker_login": "true",
+	}
+	environment := Environment{"AWS_ENDPOINT_URL_STS": "https://sts", "HTTPS_PROXY": "canary-proxy", "AWS_CA_BUNDLE": "/ca", "AWS_PROFILE": "x"}
+	settings, err := Step{Inputs: given, Environment: environment}.sessionSettings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"AWS_CA_BUNDLE", "AWS_ENDPOINT_URL_STS", "identity_token_sha256", "region", "role_arn", "secret_access_key"}
+	if got := slices.Sorted(maps.Keys(settings)); !slices.Equal(got, want) || settings.Get("region") != "eu-west-1" || settings.Get("secret_access_key") != "canary-key" {
+		t.Errorf("got %v", got)
+	}
+	if text := fmt.Sprintf("%v %+v %#v", settings, settings, settings); strings.Contains(text, "canary") {
+		t.Errorf("a secret is printed: %s", text)
+	}
+	for _, name := range []string{"region", "identity_token", "secret_access_key"} {
+		t.Run("another "+name, func(t *testing.T) {
+			other := maps.Clone(given)
+			other[name] = "another"
+			otherSettings, err := Step{Inputs: other, Environment: environment}.sessionSettings()
+			if err != nil || otherSettings.Key() == settings.Key() {
+				t.Errorf("got the same session, %v", err)
+			}
+		})
+	}
+}
+
+// A renewal uses the settings that were kept, not the current environment.
+func TestRestore(t *testing.T) {
+	given := repository{"region": "us-east-1", "external_id": "another Step's", "AWS_ENDPOINT_URL": "https://other", "AWS_USE_FIPS_ENDPOINT": "true", "timeout": "10"}
+	settings, err := Step{
+		Inputs: repository{"region": "eu-west-1", "role_arn": "arn"}, Environment: Environment{"AWS_ENDPOINT_URL_STS": "https://sts", "AWS_CA_BUNDLE": "/ca"},
+	}.sessionSettings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	environment, err := CredentialProcess{Inputs: given, Environment: Environment{"HTTPS_PROXY": "proxy", "AWS_ENDPOINT_URL": "https://other"}}.restore(settings, "build token")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := repository{"region": "eu-west-1", "role_arn": "arn", "build_api_token": "build token", "AWS_ENDPOINT_URL_STS": "https://sts"}
+	if !reflect.DeepEqual(given, want) {
+		t.Errorf("got the environment %v, want %v", given, want)
+	}
+	for key, want := range map[string]string{"HTTPS_PROXY": "proxy", "AWS_CA_BUNDLE": "/ca", "AWS_ENDPOINT_URL": "", "AWS_ENDPOINT_URL_STS": "https://sts"} {
+		if got := environment.Get(key); got != want {
+			t.Errorf("%s: got %q, want %q", key, got, want)
+		}
+	}
+}
+
+// The log promises renewal only where it is possible.
+func TestIsRenewable(t *testing.T) {
+	key := &credentials.Credentials{AccessKeyID: secret.New("AKIA"), SecretAccessKey: secret.New("secret")}
+	temporary := &credentials.Credentials{AccessKeyID: secret.New("ASIA"), SecretAccessKey: secret.New("secret"), SessionToken: secret.New("token")}
+	chain := []awsauth.RoleARN{{}}
+	for name, row := range map[string]struct {
+		config Config
+		want   bool
+	}{
+		"a role":                      {Config{WebIdentity: &WebIdentityConfig{}}, true},
+		"a role, with a given token":  {Config{WebIdentity: &WebIdentityConfig{Token: &idtoken.Token{}}}, false},
+		"an access key":               {Config{AccessKey: key}, false},
+		"an access key and a chain":   {Config{AccessKey: key, Chain: chain}, true},
+		"a temporary key and a chain": {Config{AccessKey: temporary, Chain: chain}, false},
+	} {
+		if got := row.config.isRenewable(); got != row.want {
+			t.Errorf("%s: got %v, want %v", name, got, row.want)
+		}
+	}
+}
+
+// With a profile, only variables that are set are emptied, because some SDKs treat an empty variable as a value.
+func TestEmptyCredentialOutputs(t *testing.T) {
+	var got []string
+	for _, out := range emptyCredentialOutputs(Environment{"AWS_SESSION_TOKEN": "t", "AWS_ACCESS_KEY_ID": "", "AWS_REGION": "r"}) {
+		got = append(got, out.key+"="+out.value.Reveal())
+	}
+	if want := []string{"AWS_ACCESS_KEY_ID=", "AWS_SESSION_TOKEN="}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestInterruption(t *testing.T) {
+	failure := errors.New("no answer")
+	timedOut, cancel := context.WithCancelCause(t.Context())
+	cancel(&timeoutError{after: 10 * time.Second})
+	interrupted, stop := context.WithCancel(t.Context())
+	stop()
+	for name, row := range map[string]struct {
+		ctx   context.Context
+		err   error
+		cause string
+		means string
+	}{
+		"no interruption":   {t.Context(), failure, "no answer", ""},
+		"a signal":          {interrupted, failure, "interrupted by a signal", ""},
+		"the timeout":       {timedOut, failure, "the Step took longer than the 10 seconds of its input timeout", "At that moment: no answer."},
+		"already the cause": {timedOut, errInterrupted, "interrupted by a signal", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := explain.Of(interruption(row.ctx, row.err))
+			if x.Cause != row.cause || strings.Join(x.Means, "") != row.means {
+				t.Errorf("got %+v", x)
+			}
+		})
+	}
+	if interruption(interrupted, nil) != nil {
+		t.Error("got an error for nil")
+	}
+}
+
+// A run that does not end in time is stopped, with a line that says so. Other runs are not affected (issue 16, item 3).
+func TestWatch(t *testing.T) {
+	var log bytes.Buffer
+	exited := make(chan int, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer watch(ctx, 0, report.NewPlainLog(&log), func(code int) { exited <- code }, "timed out")()
+	cancel()
+	if code := <-exited; code != 1 || !strings.Contains(log.String(), "timed out: the Step did not end in time and was stopped") {
+		t.Errorf("got exit code %d, log %q", code, &log)
+	}
+
+	var late atomic.Int32
+	ctx, cancel = context.WithCancel(t.Context())
+	stop := watch(ctx, time.Hour, report.NewPlainLog(&log), func(int) { late.Add(1) }, "")
+	cancel()
+	stop()
+	if late.Load() != 0 {
+		t.Error("a run that ended in time was stopped")
+	}
+}
+
+type blocked struct{}
+
+func (blocked) Write([]byte) (int, error) { select {} }
+
+// A blocked log does not keep the watchdog from stopping the process (issue 16, item 3).
+func TestWatchWithABlockedLog(t *testing.T) {
+	exited := make(chan int, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer watch(ctx, 0, report.NewPlainLog(blocked{}), func(code int) { exited <- code }, "timed out")()
+	cancel()
+	<-exited
+}
+
+func TestCheckAccount(t *testing.T) {
+	allowed, err := awsid.ParseAccountID("123456789012")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct {
+		account string
+		allowed []awsid.AccountID
+		want    string
+	}{
+		"any":     {"210987654321", nil, ""},
+		"allowed": {"123456789012", []awsid.AccountID{allowed}, ""},
+		"another": {"210987654321", []awsid.AccountID{allowed}, "of account 210987654321, which is not allowed"},
+		"unknown": {"", []awsid.AccountID{allowed}, "does not say which account"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := checkAccount(awsauth.Session{AccountID: row.account, CallerARN: "arn"}, row.allowed)
+			if (err == nil) != (row.want == "") || (err != nil && !strings.Contains(err.Error(), row.want)) {
+				t.Errorf("got %v, want %q", err, row.want)
+			}
+		})
+	}
+}
+
+// Known hosts are looked up again if they are not found (issue 16, item 20).
+func TestKnownHosts(t *testing.T) {
+	for name, row := range map[string]struct {
+		region, host string
+		want         bool
+	}{
+		"Bitrise":              {"us-east-1", "app.bitrise.io", true},
+		"STS":                  {"eu-west-1", "sts.eu-west-1.amazonaws.com", true},
+		"dual-stack":           {"eu-west-1", "sts.eu-west-1.api.aws", true},
+		"China":                {"cn-north-1", "sts.cn-north-1.amazonaws.com.cn", true},
+		"a typo in the Region": {"eu-wset-1", "sts.eu-wset-1.amazonaws.com", false},
+		"another service":      {"eu-west-1", "minio.example.com", false},
+		"a similar name":       {"eu-west-1", "evilbitrise.io", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			region, err := awsid.ParseRegion(row.region)
+			if err != nil || (Config{Region: region}).isKnownHost(row.host) != row.want {
+				t.Errorf("got %v, %v", !row.want, err)
+			}
+		})
+	}
+}
+
+func TestEnvmanAdvice(t *testing.T) {
+	for output, want := range map[string]string{
+		"env var value is too large": "exceed envman's limit", "env list is too large": "exceed envman's limit", "": "bitrise run", "no such file": "bitrise run",
+	} {
+		t.Run(output, func(t *testing.T) {
+			if got := strings.Join(envmanAdvice(output), " "); !strings.Contains(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}

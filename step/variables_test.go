@@ -1,0 +1,167 @@
+package step
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+)
+
+// lookupIn returns a function that looks up variables in a list of KEY=VALUE entries.
+func lookupIn(environ []string) lookupFunc {
+	environment := Environment{}
+	for _, entry := range environ {
+		key, value, _ := strings.Cut(entry, "=")
+		environment[key] = value
+	}
+	return environment.Lookup
+}
+
+func TestVariableEffects(t *testing.T) {
+	const registry = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+	plainRun := runFacts{region: "us-east-1", sessionToken: secret.New("the-session-token")}
+	profileRun := runFacts{region: "us-east-1", profile: "bitrise", configFile: "/home/user/.aws/config", credentialsFile: "/home/user/.aws/credentials"}
+	dockerRun := runFacts{region: "us-east-1", registries: []string{registry}, dockerFile: "/home/user/.docker/config.json"}
+
+	tests := []struct {
+		name    string
+		environ []string
+		run     runFacts
+		output  string // KEY=VALUE
+		warns   string
+		fact    string
+	}{
+		{name: "nothing is set", run: plainRun},
+		{name: "nothing is set, with a profile", run: profileRun},
+		{name: "variables without an effect", run: plainRun, environ: []string{
+			"AWS_CREDENTIAL_FILE=/etc/keys", "BOTO_CONFIG=/etc/boto", "AWS_EC2_METADATA_DISABLED=true", "AWS_ROLE_ARN=arn", "AWS_SDK_LOAD_CONFIG=1",
+			"AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1/", "AWS_CREDENTIAL_EXPIRATION=2020-01-01T00:00:00Z", "AWS_ACCESS_KEY=a", "AWS_SECRET_KEY=b",
+			"AWS_CONFIG_FILE=", "AWS_SHARED_CREDENTIALS_FILE=", "AWS_SDK_CONFIG_OPT_OUT=1",
+		}},
+
+		{name: "empty profile name", environ: []string{"AWS_PROFILE="}, run: plainRun, warns: "AWS_PROFILE is set but empty"},
+		{name: "another profile", environ: []string{"AWS_PROFILE=mine"}, run: plainRun, warns: `AWS_PROFILE is set to "mine"`},
+		{name: "the last entry counts", environ: []string{"AWS_PROFILE=", "AWS_PROFILE=mine"}, run: plainRun, warns: `AWS_PROFILE is set to "mine"`},
+		{name: "another profile, replaced", environ: []string{"AWS_PROFILE=mine"}, run: profileRun},
+
+		{name: "empty default profile", environ: []string{"AWS_DEFAULT_PROFILE="}, run: plainRun, warns: "AWS_DEFAULT_PROFILE is set but empty"},
+		{name: "another default profile", environ: []string{"AWS_DEFAULT_PROFILE=mine"}, run: plainRun, warns: `AWS_DEFAULT_PROFILE is set to "mine"`},
+		{
+			name: "empty default profile, with a profile", environ: []string{"AWS_DEFAULT_PROFILE="}, run: profileRun,
+			output: "AWS_DEFAULT_PROFILE=bitrise", fact: `AWS_DEFAULT_PROFILE is set to ""`,
+		},
+		{
+			name: "another default profile, with a profile", environ: []string{"AWS_DEFAULT_PROFILE=mine"}, run: profileRun,
+			output: "AWS_DEFAULT_PROFILE=bitrise", fact: `AWS_DEFAULT_PROFILE is set to "mine"`,
+		},
+		{name: "the same default profile", environ: []string{"AWS_DEFAULT_PROFILE=bitrise"}, run: profileRun},
+
+		{
+			name: "old session token", environ: []string{"AWS_SECURITY_TOKEN=old"}, run: plainRun,
+			output: "AWS_SECURITY_TOKEN=the-session-token", fact: "AWS_SECURITY_TOKEN is set",
+		},
+		{
+			name: "old session token, with a profile", environ: []string{"AWS_SECURITY_TOKEN=old"}, run: profileRun,
+			output: "AWS_SECURITY_TOKEN=", fact: "AWS_SECURITY_TOKEN is set",
+		},
+		{name: "empty old session token", environ: []string{"AWS_SECURITY_TOKEN="}, run: plainRun},
+
+		{name: "web identity", environ: []string{"AWS_WEB_IDENTITY_TOKEN_FILE=/token", "AWS_ROLE_ARN=arn"}, run: plainRun, warns: ".NET v3 assumes that role"},
+		{name: "web identity without a role", environ: []string{"AWS_WEB_IDENTITY_TOKEN_FILE=/token"}, run: plainRun},
+		{name: "empty web identity", environ: []string{"AWS_WEB_IDENTITY_TOKEN_FILE=", "AWS_ROLE_ARN=arn"}, run: plainRun},
+		{name: "web identity, with a profile", environ: []string{"AWS_WEB_IDENTITY_TOKEN_FILE=/token"}, run: profileRun, warns: `AWS_WEB_IDENTITY_TOKEN_FILE is set to "/token"`},
+		{
+			name: "empty web identity and a role, with a profile", environ: []string{"AWS_WEB_IDENTITY_TOKEN_FILE=", "AWS_ROLE_ARN="}, run: profileRun,
+			warns: "AWS_WEB_IDENTITY_TOKEN_FILE is set but empty, and AWS_ROLE_ARN is set",
+		},
+		{name: "empty web identity, with a profile", environ: []string{"AWS_WEB_IDENTITY_TOKEN_FILE="}, run: profileRun},
+
+		{name: "old keys", environ: []string{"AWS_ACCESS_KEY=a", "AWS_SECRET_KEY=b"}, run: profileRun, warns: "AWS_ACCESS_KEY and AWS_SECRET_KEY are set"},
+		{name: "half an old key", environ: []string{"AWS_ACCESS_KEY=a"}, run: profileRun},
+		{name: "empty old keys", environ: []string{"AWS_ACCESS_KEY=", "AWS_SECRET_KEY=b"}, run: profileRun},
+		{
+			name: "older keys", environ: []string{"AMAZON_ACCESS_KEY_ID=a", "AMAZON_SECRET_ACCESS_KEY=b"}, run: profileRun,
+			warns: "AMAZON_ACCESS_KEY_ID and AMAZON_SECRET_ACCESS_KEY are set",
+		},
+		{
+			name: "relative container credentials", environ: []string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/x"}, run: profileRun,
+			warns: "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is set",
+		},
+		{
+			name: "full container credentials", environ: []string{"AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1/"}, run: profileRun,
+			warns: "AWS_CONTAINER_CREDENTIALS_FULL_URI is set",
+		},
+		{name: "empty container credentials", environ: []string{"AWS_CONTAINER_CREDENTIALS_FULL_URI="}, run: profileRun},
+		{
+			name: "empty config file", environ: []string{"AWS_CONFIG_FILE="}, run: profileRun,
+			output: "AWS_CONFIG_FILE=/home/user/.aws/config", fact: "AWS_CONFIG_FILE is set but empty",
+		},
+		{
+			name: "empty credentials file", environ: []string{"AWS_SHARED_CREDENTIALS_FILE="}, run: profileRun,
+			output: "AWS_SHARED_CREDENTIALS_FILE=/home/user/.aws/credentials", fact: "AWS_SHARED_CREDENTIALS_FILE is set but empty",
+		},
+		{name: "other files", environ: []string{"AWS_CONFIG_FILE=/a", "AWS_SHARED_CREDENTIALS_FILE=/b"}, run: profileRun},
+		{name: "Ruby opts out", environ: []string{"AWS_SDK_CONFIG_OPT_OUT="}, run: profileRun, warns: "AWS_SDK_CONFIG_OPT_OUT is set"},
+
+		{
+			name: "Docker login in the variable", environ: []string{`DOCKER_AUTH_CONFIG={"auths":{"` + registry + `":{"auth":"c2VjcmV0"}}}`}, run: dockerRun,
+			warns: "DOCKER_AUTH_CONFIG has a login for " + registry,
+		},
+		{name: "Docker login elsewhere", environ: []string{`DOCKER_AUTH_CONFIG={"auths":{"docker.io":{"auth":"c2VjcmV0"}}}`}, run: dockerRun},
+		{name: "no Docker login", environ: []string{`DOCKER_AUTH_CONFIG={"auths":{"` + registry + `":{"auth":"c2VjcmV0"}}}`}, run: plainRun},
+		{
+			name:    "Docker ignores unknown keys",
+			environ: []string{`DOCKER_AUTH_CONFIG={"auths":{"` + registry + `":{"username":"AWS"}}}`}, run: dockerRun,
+		},
+		{name: "Docker ignores what is not JSON", environ: []string{"DOCKER_AUTH_CONFIG=c2VjcmV0"}, run: dockerRun},
+		{name: "Podman reads another file", environ: []string{"REGISTRY_AUTH_FILE=/auth.json"}, run: dockerRun, warns: `REGISTRY_AUTH_FILE is set to "/auth.json"`},
+		{name: "Podman reads Docker's file", environ: []string{"REGISTRY_AUTH_FILE=/home/user/.docker//config.json"}, run: dockerRun},
+		{name: "Podman reads another file, but no login", environ: []string{"REGISTRY_AUTH_FILE=/auth.json"}, run: plainRun},
+
+		{name: "another Region", environ: []string{"AWS_REGION=eu-west-3"}, run: plainRun, fact: `AWS_REGION is "eu-west-3"; it is exported as "us-east-1"`},
+		{name: "another default Region", environ: []string{"AWS_DEFAULT_REGION=eu-west-3"}, run: profileRun, fact: `AWS_DEFAULT_REGION is "eu-west-3"`},
+		{name: "the same Region", environ: []string{"AWS_REGION=us-east-1", "AWS_DEFAULT_REGION="}, run: plainRun},
+
+		{
+			name: "an endpoint", environ: []string{"AWS_ENDPOINT_URL_STS=https://user:secret@minio.example.com:9000/secret"}, run: plainRun,
+			fact: "AWS_ENDPOINT_URL_STS is set: calls to STS go to minio.example.com:9000",
+		},
+		{name: "all endpoints", environ: []string{"AWS_ENDPOINT_URL=https://minio.example.com"}, run: plainRun, fact: "calls to all AWS services go to minio.example.com"},
+		{name: "ignored endpoints", environ: []string{"AWS_ENDPOINT_URL_ECR=https://minio.example.com", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=True"}, run: plainRun},
+		{name: "empty endpoint", environ: []string{"AWS_ENDPOINT_URL_ECR_PUBLIC="}, run: plainRun},
+		{name: "Bedrock", environ: []string{"AWS_BEARER_TOKEN_BEDROCK=secret"}, run: plainRun, fact: "AWS_BEARER_TOKEN_BEDROCK is set"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := variableEffects(lookupIn(test.environ), test.run)
+
+			var outputs []string
+			for _, out := range got.outputs {
+				outputs = append(outputs, out.key+"="+out.value.Reveal())
+				if out.isSensitive != (out.key == "AWS_SECURITY_TOKEN") {
+					t.Errorf("output %s: got sensitive %t", out.key, out.isSensitive)
+				}
+			}
+			checkOne(t, "outputs", outputs, test.output)
+			checkOne(t, "warnings", got.warnings, test.warns)
+			checkOne(t, "facts", got.facts, test.fact)
+			for _, line := range slices.Concat(got.warnings, got.facts) {
+				if strings.Contains(line, "secret@") || strings.Contains(line, "/secret") || strings.Contains(line, "c2VjcmV0") || strings.Contains(line, "the-session-token") {
+					t.Errorf("%q contains a secret", line)
+				}
+			}
+		})
+	}
+}
+
+// checkOne checks that a list has one element that contains want, or no elements if want is "".
+func checkOne(t *testing.T, what string, list []string, want string) {
+	t.Helper()
+	switch {
+	case want == "" && len(list) > 0:
+		t.Errorf("%s: got %q, want none", what, list)
+	case want != "" && (len(list) != 1 || !strings.Contains(list[0], want)):
+		t.Errorf("%s: got %q, want one with %q", what, list, want)
+	}
+}
