@@ -2,70 +2,109 @@ package e2e
 
 import (
 	"debug/buildinfo"
+	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
 	"testing"
-
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 )
 
-// largestProgram is how large the Step's program may be, in bytes.
-const largestProgram = 14_000_000
+// The largest programs, in bytes. Agents download the released one. The other is what "go build" makes, as in a build from source.
+// docs/performance.md says what they consist of.
+const (
+	largestRelease    = 11_600_000
+	largestUnstripped = 17_000_000
+)
 
-// modules are those that are built into the Step, and why. Bitrise compiles the Step at the start of builds, so each of them
-// is part of somebody's wait.
+// modules are the modules that are built into the Step, with the reason for each of them. They add to the size of the program,
+// which agents download, and to the time of a build from source.
 func modules() map[string]string {
 	return map[string]string{
 		"github.com/aws/aws-sdk-go-v2":                                  "signatures, and what all of its clients share",
-		"github.com/aws/aws-sdk-go-v2/internal/configsources":           "of service/sts",
-		"github.com/aws/aws-sdk-go-v2/internal/endpoints/v2":            "of service/sts: the endpoints of all partitions",
-		"github.com/aws/aws-sdk-go-v2/internal/v4a":                     "of service/sts",
-		"github.com/aws/aws-sdk-go-v2/service/internal/accept-encoding": "of service/sts",
-		"github.com/aws/aws-sdk-go-v2/service/internal/presigned-url":   "of service/sts",
-		"github.com/aws/aws-sdk-go-v2/service/sts":                      "STS's calls",
+		"github.com/aws/aws-sdk-go-v2/config":                           "the SDK's configuration, without files and credentials",
+		"github.com/aws/aws-sdk-go-v2/credentials":                      "of config",
+		"github.com/aws/aws-sdk-go-v2/feature/ec2/imds":                 "of config",
+		"github.com/aws/aws-sdk-go-v2/internal/configsources":           "of the SDK's clients",
+		"github.com/aws/aws-sdk-go-v2/internal/endpoints/v2":            "of the SDK's clients",
+		"github.com/aws/aws-sdk-go-v2/internal/v4a":                     "of the SDK's clients",
+		"github.com/aws/aws-sdk-go-v2/service/ecr":                      "the call to ECR",
+		"github.com/aws/aws-sdk-go-v2/service/ecrpublic":                "the call to ECR Public",
+		"github.com/aws/aws-sdk-go-v2/service/internal/accept-encoding": "of the SDK's clients",
+		"github.com/aws/aws-sdk-go-v2/service/internal/presigned-url":   "of the SDK's clients",
+		"github.com/aws/aws-sdk-go-v2/service/signin":                   "of config",
+		"github.com/aws/aws-sdk-go-v2/service/sso":                      "of config",
+		"github.com/aws/aws-sdk-go-v2/service/ssooidc":                  "of config",
+		"github.com/aws/aws-sdk-go-v2/service/sts":                      "the calls to STS",
 		"github.com/aws/smithy-go":                                      "what the SDK is made of; its errors",
-		"github.com/bitrise-io/go-utils/v2":                             "the log and the environment, as Bitrise's Steps have them",
-		"github.com/docker/cli":                                         "where Docker's configuration is, and how a login is written there",
+		"github.com/bitrise-io/go-steputils/v2":                         "stepconf, to read the inputs",
+		"github.com/bitrise-io/go-utils/v2":                             "the environment, and the colors of the log",
+		"github.com/docker/cli":                                         "where Docker's configuration file is, and how Docker reads it",
 		"github.com/docker/docker-credential-helpers":                   "of docker/cli",
+		"github.com/gofrs/flock":                                        "locks on files that others write, too",
+		"github.com/hashicorp/go-cleanhttp":                             "of go-utils, through stepconf",
+		"github.com/hashicorp/go-retryablehttp":                         "of go-utils, through stepconf",
 		"github.com/sirupsen/logrus":                                    "of docker/cli",
-		"github.com/gofrs/flock":                                        "locks on files that others write too",
+		"golang.org/x/net":                                              "the proxy variables",
 		"golang.org/x/sys":                                              "of docker/cli and logrus",
+		"golang.org/x/text":                                             "of golang.org/x/net",
 	}
 }
 
-// TestBuild looks at the program as users get it, without the race detector.
+// TestBuild checks the programs that users get: which modules they contain and why, and how large they are.
 func TestBuild(t *testing.T) {
-	program := buildStep(t)
-	info, err := buildinfo.ReadFile(program)
+	t.Parallel()
+	folder := t.TempDir()
+	must(t, root(t), nil, "make", "release", "RELEASE_PLATFORMS="+runtime.GOOS+"/"+runtime.GOARCH, "DIST="+folder)
+	release := filepath.Join(folder, "authenticate-with-aws-"+runtime.GOOS+"-"+runtime.GOARCH)
+	unstripped := filepath.Join(folder, "unstripped")
+	build(t, root(t), unstripped, "GOFLAGS=-trimpath", "CGO_ENABLED=0")
+
+	info, err := buildinfo.ReadFile(release)
 	if err != nil {
 		t.Fatal(err)
 	}
 	expected := modules()
 	for _, module := range info.Deps {
 		if expected[module.Path] == "" {
-			t.Errorf("%s is built into the Step; if that has to be, give the reason in this test and in CONTRIBUTING.md", module.Path)
+			t.Errorf("%s is built into the Step; if it is needed, give the reason in this test and in CONTRIBUTING.md", module.Path)
 		}
 		delete(expected, module.Path)
 	}
 	for module := range expected {
-		t.Errorf("%s is no longer built into the Step; take it off the list", module)
+		t.Errorf("%s is no longer built into the Step; remove it from the list", module)
 	}
-	if size := sizeOf(t, program); size > largestProgram {
-		t.Errorf("the program has %d bytes, at most %d wanted", size, largestProgram)
+
+	page := readFile(t, filepath.Join(root(t), "docs", "performance.md"))
+	for _, program := range []struct {
+		name, path string
+		limit      int64
+	}{
+		{"the released program (stripped)", release, largestRelease},
+		{"the same, unstripped", unstripped, largestUnstripped},
+	} {
+		size := sizeOf(t, program.path)
+		if size > program.limit {
+			t.Errorf("%s has %d bytes, must have at most %d", program.name, size, program.limit)
+		}
+		row := regexp.MustCompile(`\| ` + regexp.QuoteMeta(program.name) + ` \| ([0-9.]+) MB \| ([0-9.]+) MB \|`).FindStringSubmatch(page)
+		if row == nil {
+			t.Fatalf("docs/performance.md does not say how large %s is", program.name)
+		}
+		if got := fmt.Sprintf("%.1f", float64(program.limit)/1e6); row[2] != got {
+			t.Errorf("docs/performance.md says that %s has at most %s MB, the limit is %s MB", program.name, row[2], got)
+		}
+		// Other platforms and versions of Go make slightly different programs.
+		if measured, err := strconv.ParseFloat(row[1], 64); err != nil || math.Abs(measured-float64(size)/1e6) > 0.5 {
+			t.Errorf("docs/performance.md says that %s has %s MB, it has %.1f MB", program.name, row[1], float64(size)/1e6)
+		}
 	}
 }
 
-// buildStep builds the Step alone, with flags or an environment of its own.
-func buildStep(t testing.TB, environ ...string) string {
-	t.Helper()
-	root := root(t)
-	program := filepath.Join(t.TempDir(), harness.StepProgram)
-	build(t, root, program, environ...)
-	return program
-}
-
-// build compiles the package in a folder and returns the finished command.
+// build compiles the package in a directory and returns the finished command.
 func build(t testing.TB, folder, program string, environ ...string) *exec.Cmd {
 	t.Helper()
 	command := exec.Command("go", "build", "-o", program, ".")

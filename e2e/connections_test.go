@@ -11,10 +11,10 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// links are what lies between the Step and the three services of a sandbox, of which STS and ECR are at one address.
+// links are the network links between the Step and the services of a sandbox. STS and ECR have the same address.
 type links struct{ bitrise, sts, ecr *link.Link }
 
-// environ leads the Step over the links.
+// environ returns the variables that make the Step connect through the links.
 func (l links) environ(cloud *sandbox.Sandbox) []string {
 	return []string{
 		"BITRISE_BUILD_URL=" + strings.Replace(cloud.BuildURL(), cloud.BitriseURL(), "https://"+l.bitrise.Address(), 1),
@@ -32,7 +32,7 @@ func hostOf(address string) string {
 	return host
 }
 
-// Each service gets one connection, whatever the Step is asked for, and those that it is not asked for get none.
+// The Step opens one connection to each service that the run needs, and none to the others.
 func TestConnections(t *testing.T) {
 	chain := map[string]string{"role_arn": role, "role_chain": targetRole}
 	for name, row := range map[string]struct {
@@ -56,14 +56,15 @@ func TestConnections(t *testing.T) {
 			row.given["verbose"] = "true"
 			output := newRun(t, cloud, between.environ(cloud)...).mustStep(row.given)
 			if got := between.connections(); got != row.want || len(cloud.Calls()) != row.calls {
-				t.Errorf("connections to Bitrise, STS and ECR: %v, want %v; %d calls, want %d\n%s", got, row.want, len(cloud.Calls()), row.calls, output)
+				t.Errorf("connections to Bitrise, STS, and ECR: got %v, want %v; got %d calls, want %d\n%s",
+					got, row.want, len(cloud.Calls()), row.calls, output)
 			}
 		})
 	}
 }
 
-// Bitrise's answer is kept back until the handshakes with STS and ECR are done. A Step that opened those connections when
-// it needs them would wait for ever.
+// Bitrise's answer is held back until the TLS handshakes with STS and ECR are complete. A Step that opened those connections
+// only when it needs them would time out.
 func TestConnectionsAreOpenedWhileTheTokenIsFetched(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{TLS: true})
 	between := startLinks(t, cloud, 0)
@@ -76,11 +77,11 @@ func TestConnectionsAreOpenedWhileTheTokenIsFetched(t *testing.T) {
 	between.bitrise.Hold(shaken)
 	newRun(t, cloud, between.environ(cloud)...).mustStep(map[string]string{"role_arn": role, "docker_login": "true", "timeout": "20"})
 	if got, want := between.connections(), [3]int{1, 1, 1}; got != want {
-		t.Errorf("connections to Bitrise, STS and ECR: %v, want %v", got, want)
+		t.Errorf("connections to Bitrise, STS, and ECR: got %v, want %v", got, want)
 	}
 }
 
-// Behind a proxy, the tunnel to Bitrise is opened when the one to STS has been asked for.
+// The proxy opens the tunnel to Bitrise only after it has received the request for the one to STS.
 func TestTunnelsAreOpenedWhileTheTokenIsFetched(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{TLS: true, Hosts: []string{"app.bitrise.io", "sts.us-east-1.amazonaws.com"}})
 	asked := make(chan struct{})
@@ -98,26 +99,28 @@ func TestTunnelsAreOpenedWhileTheTokenIsFetched(t *testing.T) {
 		}
 	})
 	build := strings.Replace(cloud.BuildURL(), cloud.BitriseURL(), "https://app.bitrise.io", 1)
-	newRun(t, cloud, "HTTPS_PROXY="+forward.url, "AWS_ENDPOINT_URL_STS=").mustStep(map[string]string{"role_arn": role, "build_url": build, "timeout": "20"})
+	r := newRun(t, cloud, "HTTPS_PROXY="+forward.url, "AWS_ENDPOINT_URL_STS=")
+	r.mustStep(map[string]string{"role_arn": role, "build_url": build, "timeout": "20"})
 	if got, want := forward.hosts(), []string{"app.bitrise.io:443", "sts.us-east-1.amazonaws.com:443"}; !slices.Equal(got, want) {
-		t.Errorf("tunnels to %v, want %v", got, want)
+		t.Errorf("got tunnels to %v, want %v", got, want)
 	}
 }
 
-// If nothing can be opened ahead, the log is the one of a Step that did not try.
-func TestConnectionThatCannotBeOpenedAhead(t *testing.T) {
+// A connection that cannot be opened in advance is not mentioned in the log until it is needed.
+func TestConnectionThatCannotBeOpenedInAdvance(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
-	refused := "127.0.0.1:1" // tcpmux, which nobody runs
+	refused := "127.0.0.1:1" // tcpmux, which no machine runs
 	interrupt := func(step *os.Process) { _ = step.Signal(os.Interrupt) }
-	output, err := newRun(t, cloud, "AWS_ENDPOINT_URL_STS=http://"+refused).stepUntil("connection refused", interrupt, map[string]string{"role_arn": role})
+	r := newRun(t, cloud, "AWS_ENDPOINT_URL_STS=http://"+refused)
+	output, err := r.stepUntil("connection refused", interrupt, map[string]string{"role_arn": role})
 	if err == nil || count(cloud, "bitrise:id_token") != 1 {
 		t.Errorf("%v\n%s", err, output)
 	}
 	if fetched, failed := strings.Index(output, "Fetched an"), strings.Index(output, "connection refused"); failed < fetched {
-		t.Errorf("the log speaks of STS before it is called:\n%s", output)
+		t.Errorf("the log mentions STS before it is called:\n%s", output)
 	}
-	// Nor is there a word where the token is not to be had, and STS is never called.
-	cloud = startSandbox(t, sandbox.Options{Faults: []sandbox.Fault{{Service: "bitrise", Action: "id_token", First: 1, Kind: "status", Args: []string{"403"}}}})
+	// If the token request is rejected, STS is never called, and the log does not mention it.
+	cloud = startSandbox(t, sandbox.Options{Faults: parseFaults(t, idToken+" 1 status 403")})
 	output, err = newRun(t, cloud, "AWS_ENDPOINT_URL_STS=http://"+refused).step(map[string]string{"role_arn": role})
 	if err == nil || strings.Contains(output, refused) {
 		t.Errorf("%v\n%s", err, output)

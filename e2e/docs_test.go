@@ -14,21 +14,17 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 )
 
-var update = flag.Bool("update", false, "write what the tests generate into the files that hold it")
+var update = flag.Bool("update", false, "write what the tests generate to the files that contain it")
 
-// The tables of README.md say what step.yml says.
+// The tables of inputs and outputs in README.md are generated from step.yml.
 func TestREADMETables(t *testing.T) {
 	step, err := harness.ReadStep()
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := root(t)
-	file := filepath.Join(root, "README.md")
-	old, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content := string(old)
+	file := filepath.Join(root(t), "README.md")
+	old := readFile(t, file)
+	content := old
 	for section, table := range map[string]string{"inputs": inputTable(t, step.Inputs), "outputs": outputTable(t, step.Outputs)} {
 		pattern := regexp.MustCompile(`(?s)(<!-- ` + section + `: [^\n]*-->\n).*?(<!-- end -->)`)
 		if !pattern.MatchString(content) {
@@ -36,67 +32,103 @@ func TestREADMETables(t *testing.T) {
 		}
 		content = pattern.ReplaceAllString(content, "${1}"+strings.ReplaceAll(table, "$", "$$")+"${2}")
 	}
-	if content == string(old) {
+	if content == old {
 		return
 	}
 	if !*update {
-		t.Fatal("the tables of README.md differ from step.yml; look at them after: go test -run README . -update")
+		t.Fatal("the tables in README.md differ from step.yml; to update them, run: go test -run README . -update")
 	}
 	if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// Every test that README.md names as the keeper of a promise is there.
-func TestREADMEPromises(t *testing.T) {
+// Each row of docs/guarantees.md has a test, and the tests are in the folders that the row names. A script or a make target that it
+// names exists, too.
+func TestGuaranteesHaveTests(t *testing.T) {
 	root := root(t)
-	content, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows := regexp.MustCompile(`(?m)^\|[^|]+\|(.*`+"`Test"+`.*)\|$`).FindAllStringSubmatch(string(content), -1)
-	if len(rows) == 0 {
-		t.Fatal("README.md names no test, so this one cannot fail")
-	}
+	page := readFile(t, filepath.Join(root, "docs", "guarantees.md"))
+	rows := regexp.MustCompile(`(?m)^\| (.+?) \| (.+?) \|(?: .+?)? \|$`).FindAllStringSubmatch(page, -1)
+	found := 0
 	for _, row := range rows {
-		for _, group := range strings.Split(row[1], ";") {
-			folder := regexp.MustCompile("`([a-z0-9/]+)`:").FindStringSubmatch(group)
+		if row[1] == "guarantee" || row[1] == "---" {
+			continue
+		}
+		tests := 0
+		for _, group := range strings.Split(row[2], "; ") {
+			if target, isTarget := strings.CutPrefix(strings.Trim(group, "`"), "make "); isTarget {
+				if !strings.Contains(readFile(t, filepath.Join(root, "Makefile")), "\n"+target+":") {
+					t.Errorf("there is no make %s", target)
+				}
+				continue
+			}
+			folder := regexp.MustCompile("^`([a-z0-9/]+)`: ").FindStringSubmatch(group)
 			if folder == nil {
-				t.Errorf("no folder is named in %q", group)
+				t.Errorf("%q names no folder", group)
 				continue
 			}
 			source := readAll(t, filepath.Join(root, folder[1], "*_test.go"))
-			for _, test := range regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(group, -1) {
-				if !strings.Contains(source, "func "+test[1]+"(") {
-					t.Errorf("there is no %s in %s", test[1], folder[1])
+			for _, name := range testNames(group) {
+				tests++
+				if !strings.Contains(source, "func "+name+"(") {
+					t.Errorf("there is no %s in %s", name, folder[1])
+				}
+			}
+			for _, script := range regexp.MustCompile("`([^`]+\\.txt)`").FindAllStringSubmatch(group, -1) {
+				if readAll(t, filepath.Join(root, folder[1], "testdata", script[1])) == "" {
+					t.Errorf("there is no script %s", script[1])
 				}
 			}
 		}
+		if tests == 0 {
+			t.Errorf("no test holds this guarantee: %s", row[1])
+		}
+		found += tests
+	}
+	if found == 0 {
+		t.Fatal("docs/guarantees.md names no test, so this one cannot fail")
 	}
 }
 
-// The tests that CONTRIBUTING.md names are there, in whichever folder.
-func TestCONTRIBUTINGNamesTests(t *testing.T) {
-	content, err := os.ReadFile(filepath.Join(root(t), "CONTRIBUTING.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+// Every test that a page names exists.
+func TestPagesNameTests(t *testing.T) {
 	var source strings.Builder
 	for _, folder := range []string{"*", "internal/*", "e2e/*"} {
 		source.WriteString(readAll(t, filepath.Join(root(t), folder, "*_test.go")))
 	}
-	names := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(string(content), -1)
-	if len(names) == 0 {
-		t.Fatal("CONTRIBUTING.md names no test, so this one cannot fail")
-	}
-	for _, name := range names {
-		if !strings.Contains(source.String(), "func "+name[1]+"(") {
-			t.Errorf("there is no %s", name[1])
+	found := 0
+	for _, page := range pages(t) {
+		for _, name := range testNames(readFile(t, page)) {
+			found++
+			if !strings.Contains(source.String(), "func "+name+"(") {
+				t.Errorf("%s names %s, which does not exist", filepath.Base(page), name)
+			}
 		}
+	}
+	if found == 0 {
+		t.Fatal("the pages name no test, so this one cannot fail")
 	}
 }
 
-// readAll returns the files of a pattern, one behind the other.
+// testNames returns the names of tests, fuzz tests, and benchmarks that a Markdown text contains as code.
+func testNames(text string) []string {
+	var names []string
+	for _, name := range regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]+)`").FindAllStringSubmatch(text, -1) {
+		names = append(names, name[1])
+	}
+	return names
+}
+
+func readFile(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// readAll returns the concatenated contents of the files that match a pattern.
 func readAll(t *testing.T, pattern string) string {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
@@ -105,11 +137,7 @@ func readAll(t *testing.T, pattern string) string {
 	}
 	var all strings.Builder
 	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all.Write(content)
+		all.WriteString(readFile(t, file))
 	}
 	return all.String()
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -15,19 +16,6 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
-
-// pendingInputs are in the Step's contract, in the examples and in docs/migrating.md, and not in step.yml yet. Take each out
-// when step.yml has it; TestPendingInputs fails until then.
-var pendingInputs = []string{}
-
-func TestPendingInputs(t *testing.T) {
-	known := inputKeys(t)
-	for _, key := range pendingInputs {
-		if slices.Contains(known, key) {
-			t.Errorf("step.yml has %s now: take it out of pendingInputs", key)
-		}
-	}
-}
 
 func inputKeys(t *testing.T) []string {
 	t.Helper()
@@ -42,23 +30,26 @@ func inputKeys(t *testing.T) []string {
 	return keys
 }
 
-// wishes are what a person can ask the AWS examples for; the zero value: nothing but builds of the app.
-type wishes struct{ workflow, repository, bucket, next string }
+// parameters are the parameters of the AWS examples. Optional ones are omitted if they are empty.
+type parameters struct{ subject, workflow, repository, bucket, next string }
 
-// made is what the AWS examples make of wishes.
-type made struct {
+// created describes the resources that the AWS examples create.
+type created struct {
 	provider sandbox.Provider
 	trust    json.RawMessage
-	allows   map[string]json.RawMessage // by the policy's name
+	allows   map[string]json.RawMessage // by name of the policy
 }
 
-var wishList = map[string]wishes{
-	"every workflow, all permissions": {repository: "my-app", bucket: "my-bucket", next: targetRole},
-	"one workflow, no permission":     {workflow: "deploy"},
+var exampleParameters = map[string]parameters{
+	"every workflow, all permissions": {
+		subject: "app:" + sandbox.DefaultAppSlug + ":*", repository: "my-app", bucket: "my-bucket", next: targetRole,
+	},
+	"one workflow, no permissions": {subject: "app:" + sandbox.DefaultAppSlug + ":*", workflow: "deploy"},
+	"one workflow by its subject":  {subject: "app:" + sandbox.DefaultAppSlug + ":workflow:deploy"},
 }
 
-// check holds what was made against what was asked for, in the sandbox and permission by permission.
-func (m made) check(t *testing.T, asked wishes) {
+// check checks that the resources match the parameters.
+func (m created) check(t *testing.T, asked parameters) {
 	t.Helper()
 	want := map[string][]string{"*": nil} // actions by resource
 	names := 0
@@ -80,14 +71,14 @@ func (m made) check(t *testing.T, asked wishes) {
 		want[asked.next] = []string{"sts:AssumeRole"}
 	}
 	if len(m.allows) != names {
-		t.Errorf("%d policies, want %d: %s", len(m.allows), names, m.allows)
+		t.Errorf("got %d policies, want %d: %s", len(m.allows), names, m.allows)
 	}
 	m.mustAllow(t, want)
-	m.mustAdmitOnlyItsBuilds(t, asked)
+	m.mustWork(t, asked)
 }
 
-// mustAllow checks that the policies allow these actions on these resources, and name no others.
-func (m made) mustAllow(t *testing.T, want map[string][]string) {
+// mustAllow checks that the policies allow these actions on these resources, and no others.
+func (m created) mustAllow(t *testing.T, want map[string][]string) {
 	t.Helper()
 	got := map[string][]string{"*": nil}
 	for name, document := range m.allows {
@@ -100,7 +91,7 @@ func (m made) mustAllow(t *testing.T, want map[string][]string) {
 				got[resource] = append(got[resource], statement.Action...)
 				for _, action := range statement.Action {
 					if decision := policy.Evaluate(sandbox.Request{Action: action, Resource: resource}); decision != sandbox.Allowed {
-						t.Errorf("%s: %s on %s: decision %d", name, action, resource, decision)
+						t.Errorf("%s: got decision %d for %s on %s", name, decision, action, resource)
 					}
 				}
 			}
@@ -109,18 +100,18 @@ func (m made) mustAllow(t *testing.T, want map[string][]string) {
 	for resource := range got {
 		slices.Sort(got[resource])
 		if !slices.Equal(got[resource], want[resource]) {
-			t.Errorf("on %s the role may %v, want %v", resource, got[resource], want[resource])
+			t.Errorf("got permissions %v on %s, want %v", got[resource], resource, want[resource])
 		}
 	}
 	for resource := range want {
 		if _, found := got[resource]; !found {
-			t.Errorf("the role may do nothing on %s", resource)
+			t.Errorf("the role has no permissions on %s", resource)
 		}
 	}
 }
 
-// mustAdmitOnlyItsBuilds runs the Step in a sandbox that has the provider and the role.
-func (m made) mustAdmitOnlyItsBuilds(t *testing.T, asked wishes) {
+// mustWork runs the Step in a sandbox with the OIDC provider and the role.
+func (m created) mustWork(t *testing.T, asked parameters) {
 	t.Helper()
 	config := sandbox.DefaultConfig()
 	config.Accounts[0].Providers = []sandbox.Provider{m.provider}
@@ -130,34 +121,45 @@ func (m made) mustAdmitOnlyItsBuilds(t *testing.T, asked wishes) {
 		config.Accounts[0].Roles[0].Policies = append(config.Accounts[0].Roles[0].Policies, document)
 	}
 	cloud := startSandbox(t, sandbox.Options{Config: config, Issuer: bitriseIssuer})
-	newRun(t, cloud).mustStep(map[string]string{"role_arn": role})
 	for input, possible := range map[string]bool{"docker_login": asked.repository != "", "role_chain": asked.next != ""} {
 		value := map[string]string{"docker_login": "true", "role_chain": targetRole}[input]
 		output, err := newRun(t, cloud).step(map[string]string{"role_arn": role, input: value})
 		if (err == nil) != possible {
-			t.Errorf("%s: %v, want it possible: %v\n%s", input, err, possible, output)
+			t.Errorf("%s: got error %v, want success: %v\n%s", input, err, possible, output)
 		}
 	}
-	for claim, other := range map[string]string{"app_slug": "fedcba9876543210", "workflow": "pull-request"} {
-		admits := claim == "workflow" && asked.workflow == ""
-		var before any
-		change := func(value any) {
-			if err := cloud.SetConfig(func(c *sandbox.Config) { before, c.Build[claim] = c.Build[claim], value }); err != nil {
-				t.Fatal(err)
+	m.mustAdmitBuilds(t, cloud, asked)
+}
+
+// mustAdmitBuilds checks in both worlds which builds can assume the role.
+func (m created) mustAdmitBuilds(t *testing.T, cloud *sandbox.Sandbox, asked parameters) {
+	t.Helper()
+	bySubject := strings.HasSuffix(asked.subject, ":workflow:deploy")
+	for world, everyClaim := range worlds {
+		if err := cloud.SetConfig(func(c *sandbox.Config) { c.EveryClaim = everyClaim }); err != nil {
+			t.Fatal(err)
+		}
+		for name, build := range map[string]map[string]any{"the build": thisBuild, "the app's next build": nextBuild} {
+			if !admits(t, cloud, build) {
+				t.Errorf("%s: %s cannot assume the role", world, name)
 			}
 		}
-		change(other)
-		output, err := newRun(t, cloud).step(map[string]string{"role_arn": role})
-		if (err == nil) != admits || (err != nil && !strings.Contains(flat(output), "AccessDenied")) {
-			t.Errorf("another %s: %v, want it admitted: %v\n%s", claim, err, admits, output)
+		for name, build := range otherApps {
+			if admits(t, cloud, build) {
+				t.Errorf("%s: %s can assume the role", world, name)
+			}
 		}
-		change(before)
+		want := !bySubject && (asked.workflow == "" || !everyClaim)
+		if got := admits(t, cloud, anotherWorkflow); got != want {
+			t.Errorf("%s: another workflow can assume the role: got %v, want %v", world, got, want)
+		}
 	}
 }
 
-// The CloudFormation templates, created on moto and read back. moto knows no AWS::IAM::OIDCProvider: the provider is read
-// from its template.
+// The CloudFormation templates are created on moto and read back. moto has no AWS::IAM::OIDCProvider, so the provider comes
+// directly from its template.
 func TestCloudFormationExample(t *testing.T) {
+	t.Parallel()
 	endpoint := startMoto(t)
 	aws := need(t, "aws", howToGetAWS)
 	folder := filepath.Join(root(t), "examples", "cloudformation")
@@ -165,7 +167,7 @@ func TestCloudFormationExample(t *testing.T) {
 		t.Helper()
 		command := exec.CommandContext(t.Context(), aws, append(arguments, "--output", "json")...)
 		command.Env = append(os.Environ(), "HOME="+t.TempDir(), "AWS_ENDPOINT_URL="+endpoint, "AWS_REGION="+region, "AWS_DEFAULT_REGION="+region,
-			"AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=any-that-moto-is-given", "PYTHONWARNINGS=ignore")
+			"AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=any", "PYTHONWARNINGS=ignore")
 		output, err := command.Output()
 		if err != nil {
 			t.Fatalf("aws %s: %v\n%s", strings.Join(arguments, " "), err, stderr(err))
@@ -175,15 +177,15 @@ func TestCloudFormationExample(t *testing.T) {
 		}
 	}
 	provider := cloudFormationProvider(t, filepath.Join(folder, "oidc-provider.yml"))
-	for name, asked := range wishList {
+	for name, asked := range exampleParameters {
 		t.Run(name, func(t *testing.T) {
-			stack := "stack-" + asked.workflow
-			roleName := "role-" + asked.workflow
+			suffix := strings.NewReplacer(" ", "-", ",", "").Replace(name)
+			stack, roleName := "stack-"+suffix, "role-"+suffix
 			arguments := []string{"cloudformation", "create-stack", "--stack-name", stack, "--capabilities", "CAPABILITY_NAMED_IAM",
 				"--template-body", "file://" + filepath.Join(folder, "role.yml"), "--parameters"}
-			for key, value := range map[string]string{"AppSlug": sandbox.DefaultAppSlug, "RoleName": roleName, "Workflow": asked.workflow,
-				"RepositoryName": asked.repository, "BucketName": asked.bucket, "NextRoleArn": asked.next} {
-				if value != "" { // else the default of the template
+			for key, value := range map[string]string{"AppSlug": sandbox.DefaultAppSlug, "SubjectPattern": asked.subject, "RoleName": roleName,
+				"Workflow": asked.workflow, "RepositoryName": asked.repository, "BucketName": asked.bucket, "NextRoleArn": asked.next} {
+				if value != "" { // "" means the template's default
 					arguments = append(arguments, "ParameterKey="+key+",ParameterValue="+value)
 				}
 			}
@@ -202,7 +204,7 @@ func TestCloudFormationExample(t *testing.T) {
 				Role struct{ AssumeRolePolicyDocument json.RawMessage }
 			}
 			cli(&got, "iam", "get-role", "--role-name", roleName)
-			result := made{provider: provider, trust: got.Role.AssumeRolePolicyDocument, allows: map[string]json.RawMessage{}}
+			result := created{provider: provider, trust: got.Role.AssumeRolePolicyDocument, allows: map[string]json.RawMessage{}}
 			var policies struct{ PolicyNames []string }
 			cli(&policies, "iam", "list-role-policies", "--role-name", roleName)
 			for _, policy := range policies.PolicyNames {
@@ -220,6 +222,54 @@ func stderr(err error) string {
 		return string(failed.Stderr)
 	}
 	return ""
+}
+
+// The template rejects subject patterns that admit other apps.
+func TestCloudFormationSubjectPattern(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(root(t), "examples", "cloudformation", "role.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var template struct {
+		Parameters map[string]struct {
+			Default        *string `yaml:"Default"`
+			AllowedPattern string  `yaml:"AllowedPattern"`
+		} `yaml:"Parameters"`
+	}
+	if err := yaml.Unmarshal(content, &template); err != nil {
+		t.Fatal(err)
+	}
+	parameter := template.Parameters["SubjectPattern"]
+	if parameter.Default != nil {
+		t.Error("SubjectPattern has a default")
+	}
+	allowed := regexp.MustCompile("^(?:" + parameter.AllowedPattern + ")$") // CloudFormation matches the whole value
+	for pattern, want := range subjectPatterns {
+		if pattern == "app:fedcba9876543210:*" {
+			continue // AllowedPattern cannot refer to the app's slug
+		}
+		t.Run(pattern, func(t *testing.T) {
+			if got := allowed.MatchString(pattern); got != want {
+				t.Errorf("allowed: got %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// subjectPatterns returns subject patterns for the default app, and whether the examples accept them.
+var subjectPatterns = map[string]bool{
+	"app:" + sandbox.DefaultAppSlug + ":workflow:deploy": true,
+	"app:" + sandbox.DefaultAppSlug + ":*":               true,
+	sandbox.DefaultAppSlug + "/*":                        true,
+	"app:" + sandbox.DefaultAppSlug + ":*:workflow:?":    true,
+	"app:" + sandbox.DefaultAppSlug + "*":                false,
+	"app:fedcba9876543210:*":                             false,
+	"app:*":                                              false,
+	"*":                                                  false,
+	"*" + sandbox.DefaultAppSlug + "*":                   false,
+	"????????????????????????????????????":               false,
+	"":                                                   false,
+	"app:" + sandbox.DefaultAppSlug + ":${aws:username}": false,
 }
 
 // cloudFormationProvider reads the OIDC provider of a template.
@@ -247,15 +297,19 @@ func cloudFormationProvider(t *testing.T, file string) sandbox.Provider {
 	return sandbox.Provider{URL: properties.URL, ClientIDs: properties.ClientIDList}
 }
 
-// The linters of CloudFormation and Terraform, where they are, have nothing to say.
+// The linters of CloudFormation and Terraform, if installed, report nothing.
 func TestLintersOfTheExamples(t *testing.T) {
+	t.Parallel()
 	examples := filepath.Join(root(t), "examples")
 	for program, line := range map[string]struct {
 		arguments []string
 		how       string
 	}{
-		"cfn-lint":  {[]string{filepath.Join(examples, "cloudformation", "*.yml")}, "pip install cfn-lint"},
-		"terraform": {[]string{"fmt", "-check", "-diff", "-recursive", filepath.Join(examples, "terraform")}, "https://developer.hashicorp.com/terraform/install"},
+		"cfn-lint": {[]string{filepath.Join(examples, "cloudformation", "*.yml")}, "pip install cfn-lint"},
+		"terraform": {
+			[]string{"fmt", "-check", "-diff", "-recursive", filepath.Join(examples, "terraform")},
+			"https://developer.hashicorp.com/terraform/install",
+		},
 	} {
 		t.Run(program, func(t *testing.T) {
 			if output, err := exec.CommandContext(t.Context(), need(t, program, line.how), line.arguments...).CombinedOutput(); err != nil {
@@ -265,7 +319,7 @@ func TestLintersOfTheExamples(t *testing.T) {
 	}
 }
 
-// workflows is what of a bitrise.yml these tests read.
+// workflows is the part of a bitrise.yml that these tests read.
 type workflows struct {
 	FormatVersion string `yaml:"format_version"`
 	StepLib       string `yaml:"default_step_lib_source"`
@@ -274,19 +328,20 @@ type workflows struct {
 	} `yaml:"workflows"`
 }
 
-// The Step runs with the inputs of every example workflow, in a sandbox whose second account is set up as examples/README.md
-// says.
+// The Step runs with the inputs of every example workflow, in a sandbox whose second account is set up as described in
+// examples/README.md.
 func TestWorkflowExamples(t *testing.T) {
+	t.Parallel()
 	chained := policiesOf(t, filepath.Join(root(t), "examples", "README.md"))
 	if len(chained) != 1 {
 		t.Fatalf("examples/README.md has %d policies, want the second account's", len(chained))
 	}
 	config := sandbox.DefaultConfig()
-	config.Accounts[1].Roles = []sandbox.Role{{Name: "deploy-production", TrustPolicy: json.RawMessage(chained[0])}}
+	config.Accounts[1].Roles = []sandbox.Role{{Name: "deploy-production", TrustPolicy: json.RawMessage(chained[0].document)}}
 	cloud := startSandbox(t, sandbox.Options{Config: config})
 	files, err := filepath.Glob(filepath.Join(root(t), "examples", "workflows", "*.yml"))
 	if err != nil || len(files) != 4 {
-		t.Fatalf("%d examples, want 4: %v", len(files), err)
+		t.Fatalf("got %d examples, want 4: %v", len(files), err)
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
@@ -311,16 +366,15 @@ func TestWorkflowExamples(t *testing.T) {
 						found++
 						given := map[string]string{}
 						for _, input := range step.Inputs {
-							if key, value, _ := item(t, input); !slices.Contains(pendingInputs, key) {
-								given[key] = value
-							}
+							key, value, _ := item(t, input)
+							given[key] = value
 						}
 						newRun(t, cloud, "AWS_CONFIG_FILE="+filepath.Join(t.TempDir(), "config")).mustStep(given)
 					}
 				}
 			}
 			if found != 1 {
-				t.Errorf("the Step is in there %d times, want once", found)
+				t.Errorf("the workflow uses the Step %d times, want once", found)
 			}
 			if bitrise, err := exec.LookPath("bitrise"); err == nil {
 				validate := exec.CommandContext(t.Context(), bitrise, "validate", "--config", file)
@@ -333,7 +387,7 @@ func TestWorkflowExamples(t *testing.T) {
 	}
 }
 
-// root is the folder of the repository.
+// root returns the root directory of the repository.
 func root(t testing.TB) string {
 	t.Helper()
 	folder, err := harness.Root()

@@ -8,7 +8,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// The three calls that a run with a Docker login makes, as the sandbox counts them.
+// The calls that a run makes, in the form that [count] takes.
 const (
 	idToken = "bitrise:id_token"
 	assume  = "sts:AssumeRoleWithWebIdentity"
@@ -16,20 +16,19 @@ const (
 	caller  = "sts:GetCallerIdentity"
 )
 
-// calls is how often each of them is made.
+// calls is the number of calls of each kind.
 type calls struct{ idToken, assume, login int }
 
-// fault is a row of the matrix: what is played, what the Step must do, and how many calls it may take. To add one, write
-// the fault as sandbox.ParseFaults reads it.
+// fault is a row of the matrix: what the sandbox does wrong, how the Step must react, and how many calls it must make.
 type fault struct {
 	name string
-	// script are the faults.
+	// script is parsed by [sandbox.ParseFaults].
 	script string
-	// failure is what the log must say when the Step is to fail; empty: it is to come through.
+	// failure is a regular expression that the log must match if the Step must fail. If empty, the Step must succeed.
 	failure string
-	// calls are exact: neither does the Step give up early, nor does it ask again where that is no use.
+	// calls are exact: the Step neither gives up early nor retries permanent errors.
 	calls calls
-	// log is what the log must say besides, silent what it must not say; regular expressions.
+	// log and silent are regular expressions that the log must match and must not match.
 	log, silent string
 }
 
@@ -38,8 +37,8 @@ func faultMatrix() []fault {
 	return []fault{
 		{name: "no fault", calls: once},
 
-		// Faults that pass, at each of the calls.
-		{name: "token: connection reset", script: idToken + " 1 reset", calls: calls{2, 1, 1}, log: `Attempt 1 to get an identity token failed: .*; the next one comes in \d+\.\d s`},
+		// Transient errors of each call.
+		{name: "token: connection reset", script: idToken + " 1 reset", calls: calls{2, 1, 1}, log: `Fetching an identity token failed \(attempt 1\): .*; retrying in \d+\.\d s`},
 		{name: "token: connection closed", script: idToken + " 1-2 close", calls: calls{3, 1, 1}},
 		{name: "token: connection closed midway", script: idToken + " 1 midway", calls: calls{2, 1, 1}},
 		{name: "token: answer cut short", script: idToken + " 1 truncate", calls: calls{2, 1, 1}},
@@ -47,7 +46,7 @@ func faultMatrix() []fault {
 		{name: "token: answer is empty", script: idToken + " 1 empty", calls: calls{2, 1, 1}},
 		{name: "token: no answer", script: idToken + " 1 silence", calls: calls{2, 1, 1}, log: "no answer within 10 seconds"},
 		{name: "token: 500", script: idToken + " 1 status 500", calls: calls{2, 1, 1}},
-		{name: "token: 503 with Retry-After", script: idToken + " 1 status 503 1", calls: calls{2, 1, 1}, log: `the next one comes in 1\.\d s`},
+		{name: "token: 503 with Retry-After", script: idToken + " 1 status 503 1", calls: calls{2, 1, 1}, log: `retrying in 1\.\d s`},
 		{name: "token: 429", script: idToken + " 1-3 status 429", calls: calls{4, 1, 1}},
 		{name: "token: not a JWT", script: idToken + " 1 nojwt", calls: calls{2, 1, 1}},
 
@@ -58,9 +57,9 @@ func faultMatrix() []fault {
 		{name: "STS: answer is empty", script: assume + " 1 empty", calls: calls{1, 2, 1}},
 		{name: "STS: no answer", script: assume + " 1 silence", calls: calls{1, 2, 1}, log: "no answer within 10 seconds"},
 		{name: "STS: 500", script: assume + " 1 status 500", calls: calls{1, 2, 1}},
-		{name: "STS: balancer's page with 503", script: assume + " 1 page 503", calls: calls{1, 2, 1}},
-		{name: "ECR: balancer's page with 503", script: login + " 1 page 503", calls: calls{1, 1, 2}},
-		{name: "STS: 503 with Retry-After", script: assume + " 1 status 503 1", calls: calls{1, 2, 1}, log: `the next one comes in 1\.\d s`},
+		{name: "STS: load balancer's page with 503", script: assume + " 1 page 503", calls: calls{1, 2, 1}},
+		{name: "ECR: load balancer's page with 503", script: login + " 1 page 503", calls: calls{1, 1, 2}},
+		{name: "STS: 503 with Retry-After", script: assume + " 1 status 503 1", calls: calls{1, 2, 1}, log: `retrying in 1\.\d s`},
 		{name: "STS: throttled", script: assume + ` 1-3 error Throttling "Rate exceeded"`, calls: calls{1, 4, 1}, log: "STS answered Throttling: Rate exceeded"},
 		{name: "STS: provider does not answer", script: assume + ` 1-2 error IDPCommunicationError "Connection to the identity provider timed out"`, calls: calls{1, 3, 1}},
 		{name: "STS: provider's keys not fetched", script: assume + ` 1 error InvalidIdentityToken "Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity documentation for requirements"`, calls: calls{1, 2, 1}},
@@ -73,17 +72,17 @@ func faultMatrix() []fault {
 		{name: "ECR: no answer", script: login + " 1 silence", calls: calls{1, 1, 2}, log: "no answer within 10 seconds"},
 		{name: "ECR: 502", script: login + " 1 status 502", calls: calls{1, 1, 2}},
 		{name: "ECR: throttled", script: login + ` 1-2 error ThrottlingException "Rate exceeded"`, calls: calls{1, 1, 3}},
-		{name: "ECR: credentials not known everywhere yet", script: login + ` 1-2 error UnrecognizedClientException "The security token included in the request is invalid."`, calls: calls{1, 1, 3}},
+		{name: "ECR: credentials not propagated yet", script: login + ` 1-2 error UnrecognizedClientException "The security token included in the request is invalid."`, calls: calls{1, 1, 3}},
 
-		{name: "one at every call", script: idToken + " 1 reset\n" + assume + " 1 status 500\n" + login + " 1 truncate", calls: calls{2, 2, 2}},
+		{name: "one error per call", script: idToken + " 1 reset\n" + assume + " 1 status 500\n" + login + " 1 truncate", calls: calls{2, 2, 2}},
 
-		// Faults that stay. The Step ends at once.
-		{name: "token: 401", script: idToken + " * status 401", failure: "the token endpoint answered 401 .*likely because of build_api_token", calls: calls{1, 0, 0}},
+		// Permanent errors. The Step fails immediately.
+		{name: "token: 401", script: idToken + " * status 401", failure: "the token endpoint answered 401 .*most likely because of build_api_token", calls: calls{1, 0, 0}},
 		{name: "token: 404", script: idToken + " * status 404", failure: "the token endpoint answered 404", calls: calls{1, 0, 0}},
-		{name: "token: other audience", script: idToken + " * audience someone-else", failure: `the answer's token is for the audience \["someone-else"\], "sts.amazonaws.com" was asked for`, calls: calls{1, 0, 0}},
-		{name: "token: expired", script: idToken + " * expired", failure: "the answer's token has expired at ", calls: calls{1, 0, 0}},
+		{name: "token: other audience", script: idToken + " * audience someone-else", failure: `the token in the answer must be for the audience "sts.amazonaws.com", got \["someone-else"\]`, calls: calls{1, 0, 0}},
+		{name: "token: expired", script: idToken + " * expired", failure: "the token in the answer expired at ", calls: calls{1, 0, 0}},
 		{name: "token: too large", script: idToken + " * huge 2000000", failure: "larger than 1 MiB", calls: calls{1, 0, 0}},
-		{name: "token: Retry-After beyond the timeout", script: idToken + " * status 503 4000", failure: "asks to be left alone for 4000 s; the timeout leaves no time", calls: calls{1, 0, 0}},
+		{name: "token: Retry-After beyond the timeout", script: idToken + " * status 503 4000", failure: "the token endpoint answered 503 .*still failing when the Step's timeout expired", calls: calls{1, 0, 0}},
 		{name: "STS: access denied", script: assume + ` * error AccessDenied "Not authorized to perform sts:AssumeRoleWithWebIdentity"`, failure: "STS answered AccessDenied", calls: calls{1, 1, 0}},
 		{name: "STS: wrong audience", script: assume + ` * error InvalidIdentityToken "Incorrect token audience"`, failure: "STS answered InvalidIdentityToken", calls: calls{1, 1, 0}},
 		{name: "STS: policy malformed", script: assume + ` * error MalformedPolicyDocument "Syntax error"`, failure: "STS answered MalformedPolicyDocument", calls: calls{1, 1, 0}},
@@ -94,7 +93,7 @@ func faultMatrix() []fault {
 		{name: "ECR: access denied", script: login + ` * error AccessDeniedException "not authorized to perform: ecr:GetAuthorizationToken"`, failure: "ECR answered AccessDeniedException", calls: calls{1, 1, 1}},
 		{name: "ECR: other 4xx", script: login + " * status 403", failure: "the answer of ECR, 403 Forbidden, could not be read", calls: calls{1, 1, 1}},
 
-		// What a server repeats of the secrets that were sent to it shows nowhere: every run is searched for them.
+		// If a server repeats the secrets that were sent to it, they do not show up anywhere: every log is searched for them.
 		{name: "token: the refusal repeats the build's token", script: idToken + " * echo -", failure: `the token endpoint answered 403 Forbidden: \[REDACTED\] and \[REDACTED\]`, calls: calls{1, 0, 0}},
 		{name: "STS: the refusal repeats the identity token", script: assume + " * echo AccessDenied", failure: `STS answered AccessDenied: \[REDACTED\] and \[REDACTED\]`, calls: calls{1, 1, 0}},
 		{name: "ECR: the refusal repeats the session token", script: login + " * echo InvalidSignatureException", failure: `ECR answered InvalidSignatureException: \[REDACTED\] and \[REDACTED\]`, calls: calls{1, 1, 1}},
@@ -102,14 +101,15 @@ func faultMatrix() []fault {
 		{name: "STS: a broken header repeats the identity token", script: assume + " 1 header", calls: calls{1, 2, 1}},
 		{name: "ECR: a broken header repeats the session token", script: login + " 1 header", calls: calls{1, 1, 2}},
 
-		// A wrong clock is told, and does no harm by itself.
-		{name: "clock hardly off", script: idToken + " * date 58", calls: once, silent: "machine.s clock"},
+		// A wrong clock gets a warning, but is not an error.
+		{name: "clock almost right", script: idToken + " * date 58", calls: once, silent: "machine.s clock"},
 		{name: "clock of this machine behind", script: idToken + " * date 120", calls: once, log: `This machine's clock is (2m0s|1m59s|2m1s) behind Bitrise's`},
 		{name: "clock of this machine ahead", script: idToken + " * date -90", calls: once, log: `This machine's clock is 1m(30|31|29)s ahead of Bitrise's`},
 	}
 }
 
 func TestFaultMatrix(t *testing.T) {
+	t.Parallel()
 	for _, row := range faultMatrix() {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -123,27 +123,27 @@ func TestFaultMatrix(t *testing.T) {
 
 			if row.failure == "" {
 				if err != nil {
-					t.Errorf("the Step did not come through: %v\n%s", err, output)
+					t.Errorf("the Step failed: %v\n%s", err, output)
 				} else if r.exported()["AWS_SECRET_ACCESS_KEY"] == "" || r.exported()["ECR_REGISTRY"] == "" {
-					t.Error("the Step succeeded, and not everything was exported")
+					t.Error("the Step succeeded but did not export everything")
 				}
 			} else {
 				if err == nil {
 					t.Errorf("the Step succeeded:\n%s", output)
 				}
 				if !regexp.MustCompile(row.failure).MatchString(flat(output)) {
-					t.Errorf("the log does not say %q:\n%s", row.failure, output)
+					t.Errorf("the log does not match %q:\n%s", row.failure, output)
 				}
 				r.mustHaveExportedNothing()
 			}
 			if row.log != "" && !regexp.MustCompile(row.log).MatchString(flat(output)) {
-				t.Errorf("the log does not say %q:\n%s", row.log, output)
+				t.Errorf("the log does not match %q:\n%s", row.log, output)
 			}
 			if row.silent != "" && regexp.MustCompile(row.silent).MatchString(flat(output)) {
-				t.Errorf("the log says %q:\n%s", row.silent, output)
+				t.Errorf("the log matches %q:\n%s", row.silent, output)
 			}
 			if got := (calls{count(cloud, idToken), count(cloud, assume), count(cloud, login)}); got != row.calls {
-				t.Errorf("calls %+v, want %+v; the log:\n%s", got, row.calls, output)
+				t.Errorf("got calls %+v, want %+v; the log:\n%s", got, row.calls, output)
 			}
 		})
 	}

@@ -16,7 +16,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
@@ -29,32 +28,32 @@ func parseFaults(t *testing.T, script string) []sandbox.Fault {
 	return faults
 }
 
-// Of 120 builds that ask STS at once, when it answers ten calls a second, all come through. The sandbox holds their tokens
-// back until all of them have asked for one.
+// 120 builds call STS at the same time, which answers ten calls per second: all of them succeed. The sandbox holds the identity
+// tokens back until all builds have requested one.
 func TestRaceOf120Builds(t *testing.T) {
 	const builds = 120
 
-	// Without the race detector, with which 120 processes would need more memory than a machine may have.
-	folder := t.TempDir()
-	if err := harness.Build(t.Context(), folder); err != nil {
+	// With the race detector, 120 processes may need more memory than the machine has.
+	program, err := plainProgram()
+	if err != nil {
 		t.Fatal(err)
 	}
 	cloud := startSandbox(t, sandbox.Options{Faults: parseFaults(t, fmt.Sprintf("%s * gather %d\n%s * rate 10", idToken, builds, assume))})
 	runs := make([]*run, builds)
 	for i := range runs {
 		runs[i] = newRun(t, cloud)
-		runs[i].program = filepath.Join(folder, harness.StepProgram)
+		runs[i].program = program
 	}
 	commands := make([]*exec.Cmd, builds)
 	for i, r := range runs {
 		commands[i] = r.command(map[string]string{"role_arn": role})
 	}
-	var through atomic.Int32
+	var succeeded atomic.Int32
 	var group sync.WaitGroup
 	for _, command := range commands {
 		group.Go(func() {
 			if output, err := command.CombinedOutput(); err == nil {
-				through.Add(1)
+				succeeded.Add(1)
 			} else {
 				t.Errorf("%v\n%s", err, output)
 			}
@@ -67,18 +66,18 @@ func TestRaceOf120Builds(t *testing.T) {
 			throttled++
 		}
 	}
-	t.Logf("%d of %d builds came through; STS turned %d calls away", through.Load(), builds, throttled)
+	t.Logf("%d of %d builds succeeded; STS throttled %d calls", succeeded.Load(), builds, throttled)
 	if throttled == 0 {
-		t.Error("STS turned no call away, so this test cannot fail")
+		t.Error("STS throttled no call, so this test cannot fail")
 	}
 }
 
-// A connection that is refused is tried again until somebody listens.
+// A refused connection is retried until a server listens.
 func TestConnectionRefused(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	address := freeAddress(t)
 	r := newRun(t, cloud, "AWS_ENDPOINT_URL_STS=http://"+address)
-	output, err := r.stepUntil("connection refused; the next one comes in", func(*os.Process) {
+	output, err := r.stepUntil("connection refused; retrying in", func(*os.Process) {
 		forward(t, address, strings.TrimPrefix(cloud.AWSURL(), "http://"))
 	}, map[string]string{"role_arn": role})
 	if err != nil {
@@ -86,7 +85,7 @@ func TestConnectionRefused(t *testing.T) {
 	}
 }
 
-// forward passes the HTTP calls at an address on to another one.
+// forward forwards HTTP requests from one address to another.
 func forward(t *testing.T, from, to string) {
 	listener, err := net.Listen("tcp", from)
 	if err != nil {
@@ -109,18 +108,18 @@ func forward(t *testing.T, from, to string) {
 	go func() { _ = server.Serve(listener) }()
 }
 
-// A token that ends before STS took it is replaced by a new one.
+// A token that is about to expire when an attempt is retried is replaced by a new one.
 func TestExpiredTokenIsMintedAgain(t *testing.T) {
 	config := sandbox.DefaultConfig()
-	config.TokenLifetime = 10 // seconds: less than one attempt may take, so it is too old for a second one
+	config.TokenLifetime = 10 // seconds, less than one attempt may take, so the token is too old for the second attempt
 	cloud := startSandbox(t, sandbox.Options{Config: config, Faults: parseFaults(t, assume+` 1 error Throttling "Rate exceeded"`)})
 	r := newRun(t, cloud)
 	r.mustStep(map[string]string{"role_arn": role})
 	if got := count(cloud, idToken); got != 2 {
-		t.Errorf("%d tokens were fetched, want 2", got)
+		t.Errorf("got %d tokens, want 2", got)
 	}
 
-	// A given one cannot be replaced. It is sent for as long as it is good, which here it is not any more after the wait.
+	// The token in identity_token cannot be replaced. It is sent until it expires; here, before the second attempt.
 	config = sandbox.DefaultConfig()
 	config.TokenLifetime = 3
 	cloud = startSandbox(t, sandbox.Options{Config: config, Faults: parseFaults(t, assume+" 1 status 503 3")})
@@ -130,20 +129,21 @@ func TestExpiredTokenIsMintedAgain(t *testing.T) {
 	}
 	r = newRun(t, cloud)
 	output, err := r.step(map[string]string{"role_arn": role, "identity_token": token})
-	if err == nil || !strings.Contains(flat(output), "the token in identity_token has expired at ") || count(cloud, assume) != 1 {
+	if err == nil || !strings.Contains(flat(output), "the token in identity_token expired at ") || count(cloud, assume) != 1 {
 		t.Errorf("%v\n%s", err, output)
 	}
 	r.mustHaveExportedNothing()
 }
 
-// The build token goes to no other host, and nothing is sent to where a redirect leads.
+// A redirect to another host is not followed, so that host gets neither the build's API token nor anything else.
 func TestRedirectToAnotherHost(t *testing.T) {
+	t.Parallel()
 	var reached atomic.Int32
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
 	defer elsewhere.Close()
 	for call, log := range map[string]string{
-		idToken: `http://127\.0\.0\.1:\d+ redirects to http://127\.0\.0\.1:\d+, where nothing was sent`,
-		assume:  `http://127\.0\.0\.1:\d+ redirects to http://127\.0\.0\.1:\d+, where nothing was sent`,
+		idToken: `http://127\.0\.0\.1:\d+ redirects to http://127\.0\.0\.1:\d+, and the redirect was not followed`,
+		assume:  `http://127\.0\.0\.1:\d+ redirects to http://127\.0\.0\.1:\d+, and the redirect was not followed`,
 	} {
 		cloud := startSandbox(t, sandbox.Options{Faults: parseFaults(t, call+" * redirect "+elsewhere.URL+"/take")})
 		r := newRun(t, cloud)
@@ -152,14 +152,15 @@ func TestRedirectToAnotherHost(t *testing.T) {
 			t.Errorf("%v\n%s", err, output)
 		}
 		if got := count(cloud, call); got != 1 {
-			t.Errorf("%s was called %d times, want once", call, got)
+			t.Errorf("got %d calls of %s, want 1", got, call)
 		}
 		r.mustHaveExportedNothing()
 	}
-	// From https to http on the same host is another host too.
+	// The scheme and the port are part of the origin.
 	cloud := startSandbox(t, sandbox.Options{TLS: true, Faults: parseFaults(t, idToken+" * redirect "+elsewhere.URL)})
 	r := newRun(t, cloud)
-	if output, err := r.step(map[string]string{"role_arn": role}); err == nil || !strings.Contains(flat(output), "https://127.0.0.1:") || !strings.Contains(flat(output), "where nothing was sent") {
+	output, err := r.step(map[string]string{"role_arn": role})
+	if log := flat(output); err == nil || !strings.Contains(log, "https://127.0.0.1:") || !strings.Contains(log, "the redirect was not followed") {
 		t.Errorf("%v\n%s", err, output)
 	}
 	if reached.Load() != 0 {
@@ -167,15 +168,16 @@ func TestRedirectToAnotherHost(t *testing.T) {
 	}
 }
 
-// Whichever call of envman fails, none of the credentials stays behind, and Docker's file is as it was.
+// Whichever envman call fails, no credentials are left behind, and Docker's file is unchanged.
 func TestEnvmanFailsAtAnyCall(t *testing.T) {
+	t.Parallel()
 	const exports = 10
 	for n := 1; n <= exports; n++ {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			cloud := startSandbox(t, sandbox.Options{})
 			r := newRun(t, cloud)
-			// An earlier login of the user's, which has to be there afterwards.
+			// The user's earlier login, which must still be there afterwards.
 			config := filepath.Join(r.docker, "config.json")
 			before := []byte(`{"auths":{"registry.example.com":{"auth":"a2VwdDprZXB0"}}}`)
 			if err := os.MkdirAll(r.docker, 0o700); err != nil {
@@ -184,7 +186,7 @@ func TestEnvmanFailsAtAnyCall(t *testing.T) {
 			if err := os.WriteFile(config, before, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			// It fails after it has stored the value: how far a call got that failed, nobody knows.
+			// envman fails after it has stored the value, because a failed call may have had an effect.
 			r.wrapEnvman(fmt.Sprintf(`[ "$calls" = %d ] && { '%s' "$@"; echo "disk full" >&2; exit 1; }`, n, filepath.Join(bin, "envman")))
 			output, err := r.step(map[string]string{"role_arn": role, "docker_login": "true"})
 			if err == nil || !regexp.MustCompile(`export \w+: envman: exit status 1: disk full`).MatchString(flat(output)) {
@@ -202,23 +204,24 @@ func TestEnvmanFailsAtAnyCall(t *testing.T) {
 	}
 }
 
-// If even the taking back fails, the log says so.
+// If undoing the exports fails too, the log names the variables.
 func TestEnvmanFailsForGood(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
 	r.wrapEnvman(`[ "$calls" -ge 3 ] && exit 1`)
 	output, err := r.step(map[string]string{"role_arn": role})
-	if err == nil || !strings.Contains(flat(output), "export AWS_SESSION_TOKEN: envman: exit status 1") || !strings.Contains(flat(output), "could not be emptied again, and may be there for the next Steps: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN") {
+	const left = "Could not empty these outputs again, so the next Steps may see them: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN"
+	if log := flat(output); err == nil || !strings.Contains(log, "export AWS_SESSION_TOKEN: envman: exit status 1") || !strings.Contains(log, left) {
 		t.Errorf("%v\n%s", err, output)
 	}
 }
 
-// No secret is in the argument list of any process that the Step starts.
+// The argument lists of the processes that the Step starts contain no secrets.
 func TestArgumentListsHoldNoSecret(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
 	list := filepath.Join(t.TempDir(), "arguments")
-	// envman's debug log shows every value, so that it has to stay off whatever the user's LOGLEVEL says.
+	// envman's debug log shows every value, so it must stay off whatever the user's LOGLEVEL is.
 	r.environ = append(r.environ, "LOGLEVEL=debug")
 	r.wrapEnvman(`echo "LOGLEVEL=$LOGLEVEL $@" >> '` + list + `'`)
 	r.mustStep(map[string]string{"role_arn": role, "docker_login": "true", "verbose": "true"})
@@ -234,8 +237,8 @@ func TestArgumentListsHoldNoSecret(t *testing.T) {
 	}
 }
 
-// wrapEnvman puts a shell script in front of the real envman, which is run where the script does not end before. $calls
-// is the number of the call, from 1.
+// wrapEnvman runs a shell script before the real envman, unless the script exits. $calls is the number of the call, starting
+// at 1.
 func (r *run) wrapEnvman(script string) {
 	r.t.Helper()
 	folder := r.t.TempDir()
@@ -260,7 +263,7 @@ func exitCode(err error) int {
 	return -1
 }
 
-// lastLine is the last line of a log.
+// lastLine returns the last line of a log.
 func lastLine(log string) string {
 	lines := strings.Split(strings.TrimSpace(log), "\n")
 	return lines[len(lines)-1]

@@ -13,11 +13,11 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// leak returns how a text shows one of the secrets: raw, in base64, or encoded for a URL; empty if it shows none.
+// leak returns in what form a text contains one of the secrets, or "" if it contains none.
 func leak(text string, secrets []string) string {
 	for _, secret := range secrets {
 		if len(secret) < 8 {
-			continue // too short to tell from chance
+			continue // may occur by chance
 		}
 		for name, form := range map[string]string{
 			"raw":               secret,
@@ -29,7 +29,7 @@ func leak(text string, secrets []string) string {
 				return name
 			}
 		}
-		// A part of a secret is a leak too. Half of it cannot stand there by chance.
+		// A part of a secret is a leak too. Half of a long one does not occur by chance.
 		if len(secret) >= 32 && (strings.Contains(text, secret[:len(secret)/2]) || strings.Contains(text, secret[len(secret)/2:])) {
 			return "in part"
 		}
@@ -47,15 +47,15 @@ func TestLeakFindsEveryForm(t *testing.T) {
 		"in part":           "x" + secret[:25] + "x",
 	} {
 		if got := leak(text, []string{"", secret}); got == "" {
-			t.Errorf("a secret %s was not found", name)
+			t.Errorf("a secret was not found: %s", name)
 		}
 	}
 	if got := leak("nothing here", []string{"", secret}); got != "" {
-		t.Errorf("a secret was found %s where there is none", got)
+		t.Errorf("got %q for a text without secrets", got)
 	}
 }
 
-// No file holds a secret but those that are made for it: envman's store and Docker's configuration.
+// The only files that contain secrets are those that are meant to: envman's store and Docker's configuration.
 func TestNoOtherFileHoldsASecret(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	folder := t.TempDir()
@@ -75,7 +75,7 @@ func TestNoOtherFileHoldsASecret(t *testing.T) {
 			if how := leak(string(content), cloud.Secrets()); how != "" && slices.Contains(meant, path) {
 				seen++
 			} else if how != "" {
-				t.Errorf("%s holds a secret, %s", path, how)
+				t.Errorf("%s contains a secret, %s", path, how)
 			}
 			return nil
 		})
@@ -84,6 +84,6 @@ func TestNoOtherFileHoldsASecret(t *testing.T) {
 		}
 	}
 	if seen != len(meant) {
-		t.Errorf("%d of %d files that are meant to hold secrets hold one", seen, len(meant))
+		t.Errorf("got %d files with secrets, want %d", seen, len(meant))
 	}
 }

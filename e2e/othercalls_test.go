@@ -9,8 +9,9 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// The calls that are no part of the plain run are tried again like the others.
+// Transient errors of the calls that TestFaultMatrix does not cover are retried too.
 func TestFaultsOfTheOtherCalls(t *testing.T) {
+	t.Parallel()
 	const hop, public = "sts:AssumeRole", "ecr-public:GetAuthorizationToken"
 	for _, row := range []struct {
 		call   string
@@ -37,17 +38,17 @@ func TestFaultsOfTheOtherCalls(t *testing.T) {
 					maps.Copy(given, map[string]string{"docker_login": "true", "ecr_registries": "public.ecr.aws"})
 				}
 				output, err := newRun(t, cloud).step(given)
-				if err != nil || count(cloud, row.call) != 2 || !strings.Contains(output, "Attempt 1 to ") {
-					t.Errorf("%d calls, %v\n%s", count(cloud, row.call), err, output)
+				if err != nil || count(cloud, row.call) != 2 || !strings.Contains(output, "failed (attempt 1)") {
+					t.Errorf("got %d calls, want 2; %v\n%s", count(cloud, row.call), err, output)
 				}
 			})
 		}
 	}
-	// What stays, and what repeats the secrets that were sent.
+	// Permanent errors, and errors that repeat the secrets that were sent.
 	for name, script := range map[string]string{
 		"unknown key":        caller + ` * error InvalidClientTokenId "The security token included in the request is invalid."`,
 		"echo to a hop":      hop + " * echo AccessDenied",
-		"hop may not":        hop + ` * error AccessDenied "no"`,
+		"hop is denied":      hop + ` * error AccessDenied "no"`,
 		"echo to ECR Public": public + " * echo AccessDeniedException",
 		"no such permission": public + ` * error AccessDeniedException "no"`,
 	} {
@@ -63,15 +64,16 @@ func TestFaultsOfTheOtherCalls(t *testing.T) {
 			output, err := r.step(given)
 			call, _, _ := strings.Cut(script, " ")
 			if err == nil || count(cloud, call) != 1 {
-				t.Errorf("%d calls, %v\n%s", count(cloud, call), err, output)
+				t.Errorf("got %d calls, want 1; %v\n%s", count(cloud, call), err, output)
 			}
 			r.mustHaveExportedNothing()
 		})
 	}
 }
 
-// A temporary access key is three parts, which are verified together.
+// The three parts of a temporary access key are verified together.
 func TestTemporaryAccessKey(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	first := newRun(t, cloud)
 	first.mustStep(map[string]string{"role_arn": role})
@@ -80,23 +82,24 @@ func TestTemporaryAccessKey(t *testing.T) {
 	second := newRun(t, cloud)
 	second.mustStep(given)
 	if got := second.exported(); count(cloud, caller) != 1 || got["AWS_SESSION_TOKEN"] != values["AWS_SESSION_TOKEN"] || got["AWS_CALLER_ARN"] != values["AWS_CALLER_ARN"] {
-		t.Errorf("%d calls; %s of %s", count(cloud, caller), got["AWS_CALLER_ARN"], got["AWS_ACCOUNT_ID"])
+		t.Errorf("got %d calls; exported %s in %s", count(cloud, caller), got["AWS_CALLER_ARN"], got["AWS_ACCOUNT_ID"])
 	}
 	given["session_token"] = "one-that-is-not-its"
 	third := newRun(t, cloud)
-	if output, err := third.step(given); err == nil || !strings.Contains(flat(output), "AWS does not know the access key") {
+	if output, err := third.step(given); err == nil || !strings.Contains(flat(output), "AWS does not recognize the access key") {
 		t.Errorf("%v\n%s", err, output)
 	}
 	third.mustHaveExportedNothing()
 }
 
-// A machine's clock that is an hour off is no reason to fail where AWS tells the right time.
+// A machine's clock that is an hour off does not make the Step fail, because AWS's answers contain the time.
 func TestClockThatIsAnHourOff(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{Clock: func() time.Time { return time.Now().Add(time.Hour) }})
 	key := cloud.User("ci")
 	r := newRun(t, cloud)
 	r.mustStep(map[string]string{"access_key_id": key.ID, "secret_access_key": key.Secret, "role_chain": targetRole, "docker_login": "true"})
 	if got := [3]int{count(cloud, caller), count(cloud, "sts:AssumeRole"), count(cloud, login)}; got[0] > 2 || got[1] > 2 || got[2] > 2 {
-		t.Errorf("calls %v; one more each at the most was wanted", got)
+		t.Errorf("got calls %v, want at most 2 of each", got)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 )
 
-// What docs/migrating.md says is "here" is here: inputs, outputs, and the variables that README.md names.
+// The inputs, outputs, and variables in the column "here" of docs/migrating.md exist: as inputs or outputs, or in README.md.
 func TestMigratingNamesWhatIsHere(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(root(t), "docs", "migrating.md"))
 	if err != nil {
@@ -27,7 +27,7 @@ func TestMigratingNamesWhatIsHere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := slices.Concat(inputKeys(t), pendingInputs, []string{"run_if"}) // that of every Step
+	known := append(inputKeys(t), "run_if") // which every Step has
 	for _, output := range step.Outputs {
 		key, _, _ := item(t, output)
 		known = append(known, key)
@@ -53,20 +53,20 @@ func TestMigratingNamesWhatIsHere(t *testing.T) {
 			if slices.Contains(known, name) || (strings.ToUpper(name) == name && strings.Contains(string(readme), "`"+name+"`")) {
 				continue
 			}
-			t.Errorf("line %d: there is no %s here", number+1, name)
+			t.Errorf("line %d: this Step has no %s", number+1, name)
 		}
 	}
-	// An input that has no row was forgotten, but for those that only this Step has.
+	// Only these inputs have no counterpart elsewhere.
 	for _, key := range inputKeys(t) {
 		if !named[key] && !slices.Contains([]string{"build_url", "build_api_token", "verbose"}, key) {
-			t.Errorf("no table says where %s comes from", key)
+			t.Errorf("no table maps anything to %s", key)
 		}
 	}
 }
 
-// Every input that the YAML of a page gives to the Step is one.
+// Every input of the Step in a page's YAML exists.
 func TestInputsInPages(t *testing.T) {
-	known := append(inputKeys(t), pendingInputs...)
+	known := inputKeys(t)
 	found := 0
 	for _, page := range pages(t) {
 		content, err := os.ReadFile(page)
@@ -81,17 +81,17 @@ func TestInputsInPages(t *testing.T) {
 			for _, key := range inputsIn(tree) {
 				found++
 				if !slices.Contains(known, key) {
-					t.Errorf("%s gives the Step %s, which is no input", filepath.Base(page), key)
+					t.Errorf("%s sets %s, which is not an input of the Step", filepath.Base(page), key)
 				}
 			}
 		}
 	}
 	if found == 0 {
-		t.Error("no input was found, so this test cannot fail")
+		t.Error("no page sets an input, so this test cannot fail")
 	}
 }
 
-// inputsIn returns the keys of the Step's inputs, wherever the Step stands in a piece of YAML.
+// inputsIn returns the keys of the Step's inputs, wherever the Step is in a piece of YAML.
 func inputsIn(tree any) []string {
 	var keys []string
 	switch node := tree.(type) {
@@ -120,7 +120,7 @@ func inputsIn(tree any) []string {
 	return keys
 }
 
-// Every link from one page to another leads to a file, and to a heading if it names one.
+// Every link from one page to another leads to a file that exists, and to a heading that exists if it names one.
 func TestLinksBetweenPages(t *testing.T) {
 	found := 0
 	for _, page := range pages(t) {
@@ -139,18 +139,18 @@ func TestLinksBetweenPages(t *testing.T) {
 				target = filepath.Join(filepath.Dir(page), filepath.FromSlash(file))
 			}
 			if _, err := os.Stat(target); err != nil {
-				t.Errorf("%s: %s leads nowhere", filepath.Base(page), link[1])
+				t.Errorf("%s: the target of %s does not exist", filepath.Base(page), link[1])
 			} else if heading != "" && !slices.Contains(headings(t, target), heading) {
-				t.Errorf("%s: %s names no heading", filepath.Base(page), link[1])
+				t.Errorf("%s: the heading of %s does not exist", filepath.Base(page), link[1])
 			}
 		}
 	}
 	if found == 0 {
-		t.Error("no link was found, so this test cannot fail")
+		t.Error("no page has a link, so this test cannot fail")
 	}
 }
 
-// headings returns a page's headings as GitHub's links name them.
+// headings returns the names of a page's headings in GitHub's links.
 func headings(t *testing.T, page string) []string {
 	t.Helper()
 	content, err := os.ReadFile(page)
@@ -159,8 +159,12 @@ func headings(t *testing.T, page string) []string {
 	}
 	var names []string
 	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(string(content), -1) {
-		name := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading[1]), "")
-		names = append(names, strings.ReplaceAll(name, " ", "-"))
+		names = append(names, anchor(heading[1]))
 	}
 	return names
+}
+
+// anchor returns the name of a heading in GitHub's links.
+func anchor(heading string) string {
+	return strings.ReplaceAll(regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }

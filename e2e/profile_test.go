@@ -18,11 +18,11 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// oddName is a profile's name as odd as AWS's CLI and SDKs take it.
+// oddName is a profile name with a space and with letters beyond ASCII, which the AWS CLI and SDKs accept.
 const oddName = "my döner ビルド"
 
-// plainProgram is the Step's program without the race detector, with which many processes, and quick ones, would be
-// others than a user's.
+// plainProgram returns the path of the Step's program built without the race detector, for tests that run it many times or
+// depend on its speed.
 var plainProgram = sync.OnceValues(func() (string, error) {
 	folder := filepath.Join(bin, "plain")
 	root, err := harness.Root()
@@ -32,7 +32,7 @@ var plainProgram = sync.OnceValues(func() (string, error) {
 	program := filepath.Join(folder, harness.StepProgram)
 	arguments := []string{"build", "-o", program}
 	if os.Getenv("GOCOVERDIR") != "" {
-		arguments = append(arguments, "-cover", "-covermode=atomic") // as the race detector wants it of the others
+		arguments = append(arguments, "-cover", "-covermode=atomic") // the mode of the program with the race detector
 	}
 	command := exec.Command("go", append(arguments, ".")...)
 	command.Dir = root
@@ -42,14 +42,14 @@ var plainProgram = sync.OnceValues(func() (string, error) {
 	return program, nil
 })
 
-// shortSessions is a world whose sessions live for seconds.
+// shortSessions returns a sandbox configuration in which sessions expire after a number of seconds.
 func shortSessions(seconds int) sandbox.Config {
 	world := sandbox.DefaultConfig()
 	world.SessionLifetime = seconds
 	return world
 }
 
-// newProfileRun prepares a run with a home of its own, with a blank and a letter beyond ASCII in its path.
+// newProfileRun prepares a run whose home folder has a space and a letter beyond ASCII in its path.
 func newProfileRun(t *testing.T, cloud *sandbox.Sandbox, environ ...string) *run {
 	t.Helper()
 	program, err := plainProgram()
@@ -67,37 +67,38 @@ func newProfileRun(t *testing.T, cloud *sandbox.Sandbox, environ ...string) *run
 
 func (r *run) configFile() string { return filepath.Join(r.home(), ".aws", "config") }
 
-// process is the profile's credential process, as most SDKs run it: by sh -c.
+// process returns the profile's credential process, started through sh -c like most SDKs do.
 func (r *run) process() *exec.Cmd {
 	r.t.Helper()
 	program, argument := processOf(r.t, r.configFile())
-	command := exec.CommandContext(r.t.Context(), "sh", "-c", `exec "`+program+`" `+argument)
+	command := exec.CommandContext(r.t.Context(), "sh", "-c", `exec '`+program+`' credential-process `+argument)
 	command.Env = r.environ
 	return command
 }
 
-// processOf takes the credential process out of a configuration file.
+// processOf returns the credential process in a configuration file.
 func processOf(t testing.TB, file string) (program, argument string) {
 	t.Helper()
 	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	match := regexp.MustCompile(`(?m)^credential_process = "(.*)" (\S+)$`).FindStringSubmatch(string(content))
+	match := regexp.MustCompile(`(?m)^credential_process = '?(.*?)'? credential-process (\S+)$`).FindStringSubmatch(string(content))
 	if match == nil {
 		t.Fatalf("no credential_process in:\n%s", content)
 	}
 	return match[1], match[2]
 }
 
-// processOutput is what a credential process prints.
+// processOutput is the output of a credential process,
+// https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html.
 type processOutput struct {
 	Version                                    int
 	AccessKeyId, SecretAccessKey, SessionToken string //nolint:revive // as AWS spells it
 	Expiration                                 time.Time
 }
 
-// credentials runs the credential process, which has to succeed, and returns what it printed on both streams.
+// credentials runs the credential process, which must succeed, and returns its standard output and standard error.
 func (r *run) credentials() (processOutput, string) {
 	r.t.Helper()
 	output, stderr, err := r.tryCredentials(r.process())
@@ -113,7 +114,7 @@ func (r *run) tryCredentials(command *exec.Cmd) (output processOutput, stderr st
 	command.Stdout, command.Stderr = &out, &errors
 	if err := command.Run(); err != nil {
 		if out.Len() > 0 {
-			r.t.Errorf("a process that fails printed %d bytes on standard output", out.Len())
+			r.t.Errorf("the process failed but wrote %d bytes to standard output", out.Len())
 		}
 		r.searchForSecrets("the process's standard error", errors.String())
 		return processOutput{}, errors.String(), err
@@ -121,13 +122,13 @@ func (r *run) tryCredentials(command *exec.Cmd) (output processOutput, stderr st
 	decoder := json.NewDecoder(&out)
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&output); err != nil || output.Version != 1 {
-		r.t.Errorf("standard output is no credentials: %v", err)
+		r.t.Errorf("standard output does not contain credentials: %v", err)
 	}
 	r.searchForSecrets("the process's standard error", errors.String())
 	return output, errors.String(), nil
 }
 
-// waitUntil waits until a time that was told has come.
+// waitUntil waits until the given time.
 func waitUntil(t *testing.T, end time.Time) {
 	t.Helper()
 	timer := time.NewTimer(time.Until(end))
@@ -139,15 +140,16 @@ func waitUntil(t *testing.T, end time.Time) {
 	}
 }
 
-// The first use costs no exchange, and no later one does either, as long as the credentials are good.
-func TestProfileWithGoodCredentialsCallsNobody(t *testing.T) {
+// As long as the credentials are valid, the credential process makes no calls.
+func TestProfileWithValidCredentialsMakesNoCalls(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newProfileRun(t, cloud)
 	r.mustStep(map[string]string{"role_arn": role, "aws_profile": oddName})
 	if got := count(cloud, "*"); got != 2 {
-		t.Errorf("%d calls during the Step, want 2", got)
+		t.Errorf("got %d calls by the Step, want 2", got)
 	}
-	// Neither the build's API token nor anything else of the environment is needed.
+	// It needs neither the build's API token nor any other variable.
 	var first processOutput
 	for i := range 5 {
 		command := r.process()
@@ -163,22 +165,22 @@ func TestProfileWithGoodCredentialsCallsNobody(t *testing.T) {
 		}
 	}
 	if got := count(cloud, "*"); got != 2 {
-		t.Errorf("%d calls in all, want 2", got)
+		t.Errorf("got %d calls in total, want 2", got)
 	}
-	// Five minutes before the end they are renewed; what is told lies between that and the end, an hour after the start.
+	// They are renewed five minutes before they expire, an hour after the start. The reported expiration is between the two.
 	if left := time.Until(first.Expiration); left < 55*time.Minute || left > time.Hour-time.Minute {
-		t.Errorf("an hour's credentials are told to end in %s", left)
+		t.Errorf("the credentials are reported to expire in %s, want between 55 and 59 minutes", left)
 	}
 }
 
-// Of fifty processes that find the credentials at their end, one renews, and the others take what it got.
+// Of fifty processes that find expired credentials, one renews them, and the others use the result.
 func TestFiftyProcessesRenewOnce(t *testing.T) {
 	const processes = 50
 
 	cloud := startSandbox(t, sandbox.Options{Config: shortSessions(2)})
 	r := newProfileRun(t, cloud)
 	r.mustStep(map[string]string{"role_arn": role, "aws_profile": oddName})
-	waitUntil(t, time.Now().Add(2*time.Second)) // as long as the sessions live
+	waitUntil(t, time.Now().Add(2*time.Second)) // the lifetime of the sessions
 	if err := cloud.SetConfig(func(c *sandbox.Config) { c.SessionLifetime = 0 }); err != nil {
 		t.Fatal(err)
 	}
@@ -203,12 +205,13 @@ func TestFiftyProcessesRenewOnce(t *testing.T) {
 	}
 	group.Wait()
 	if got := count(cloud, assume) - before; got != 1 || len(keys) != 1 {
-		t.Errorf("%d exchanges and %d access keys, want one of each", got, len(keys))
+		t.Errorf("got %d exchanges and %d access keys, want one of each", got, len(keys))
 	}
 }
 
-// All that stays on the disk is the user's alone, and neither the build's API token nor an identity token is in any of it.
+// All files that remain are private to the user, and contain neither the build's API token nor an identity token.
 func TestProfileFilesHoldNoBuildToken(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{Config: shortSessions(2)})
 	r := newProfileRun(t, cloud)
 	if err := os.MkdirAll(filepath.Dir(r.configFile()), 0o755); err != nil {
@@ -218,10 +221,10 @@ func TestProfileFilesHoldNoBuildToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.mustStep(map[string]string{"role_arn": role, "role_chain": targetRole, "aws_profile": oddName})
-	waitUntil(t, time.Now().Add(2*time.Second)) // as long as the sessions live
+	waitUntil(t, time.Now().Add(2*time.Second)) // the lifetime of the sessions
 	r.credentials()
 	if got := count(cloud, assume); got != 2 {
-		t.Fatalf("%d exchanges, want 2", got)
+		t.Fatalf("got %d exchanges, want 2", got)
 	}
 
 	files := map[string]fs.FileMode{}
@@ -245,7 +248,7 @@ func TestProfileFilesHoldNoBuildToken(t *testing.T) {
 		if how := leak(string(content), []string{cloud.BuildAPIToken()}); how != "" {
 			t.Errorf("the build's API token is in %s, %s", name, how)
 		}
-		if regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+`).Match(content) && !strings.HasSuffix(name, "aws-credential-process") {
+		if regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+`).Match(content) && !strings.HasSuffix(name, "/authenticate-with-aws") {
 			t.Errorf("a token is in %s", name)
 		}
 		return nil
@@ -255,13 +258,13 @@ func TestProfileFilesHoldNoBuildToken(t *testing.T) {
 	}
 	want := map[string]fs.FileMode{
 		".": 0o755, ".aws": 0o755, ".aws/config": 0o640, ".authenticate-with-aws": 0o700,
-		".authenticate-with-aws/*": 0o700, ".authenticate-with-aws/*/aws-credential-process": 0o700,
-		".authenticate-with-aws/sessions": 0o700, ".authenticate-with-aws/sessions/*.json": 0o600,
-		".authenticate-with-aws/cache": 0o700, ".authenticate-with-aws/cache/*.json": 0o600, ".authenticate-with-aws/cache/*.lock": 0o600,
+		".authenticate-with-aws/*": 0o700, ".authenticate-with-aws/*/authenticate-with-aws": 0o700,
+		".authenticate-with-aws/*/*": 0o700, ".authenticate-with-aws/*/*/settings.json": 0o600,
+		".authenticate-with-aws/*/*/cache.json": 0o600, ".authenticate-with-aws/*/*/lock": 0o600,
 	}
 	for name, mode := range want {
 		if got, found := files[name]; !found || got != mode {
-			t.Errorf("%s: mode %o, want %o (there: %v)", name, got, mode, found)
+			t.Errorf("%s: got mode %o, want %o (the file exists: %v)", name, got, mode, found)
 		}
 	}
 	for name := range files {
@@ -270,16 +273,17 @@ func TestProfileFilesHoldNoBuildToken(t *testing.T) {
 		}
 	}
 	if content, _ := os.ReadFile(r.configFile()); !strings.HasPrefix(string(content), "# mine\n[default]\nregion = eu-west-3\n\n") {
-		t.Errorf("the configuration file is:\n%s", content)
+		t.Errorf("the configuration file was changed:\n%s", content)
 	}
 }
 
-// The program says what it is to whoever runs it by hand.
-func TestProfileProgramByHand(t *testing.T) {
+// The credential process prints its usage if it is run without a session's key.
+func TestCredentialProcessUsage(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newProfileRun(t, cloud)
 	r.mustStep(map[string]string{"role_arn": role, "aws_profile": "bitrise"})
-	programs, err := filepath.Glob(filepath.Join(r.home(), ".authenticate-with-aws", "*", "aws-credential-process"))
+	programs, err := filepath.Glob(filepath.Join(r.home(), ".authenticate-with-aws", "*", "authenticate-with-aws"))
 	if err != nil || len(programs) != 1 {
 		t.Fatalf("%v, %v", programs, err)
 	}
@@ -288,13 +292,13 @@ func TestProfileProgramByHand(t *testing.T) {
 		code      int
 		says      string
 	}{
-		{nil, 2, "kept as a credential process"},
-		{[]string{"--help"}, 0, "kept as a credential process"},
-		{[]string{"nonsense"}, 2, "not the key of a session"},
-		{[]string{strings.Repeat("0", 64)}, 1, "is not there; run the Step again"},
-		{[]string{"a", "b"}, 2, "kept as a credential process"},
+		{nil, 2, "kept as a\ncredential process"},
+		{[]string{"--help"}, 0, "kept as a\ncredential process"},
+		{[]string{"nonsense"}, 2, "the key of a session must have 64 hexadecimal digits"},
+		{[]string{strings.Repeat("0", 64)}, 1, "does not exist"},
+		{[]string{"a", "b"}, 2, "kept as a\ncredential process"},
 	} {
-		command := exec.CommandContext(t.Context(), programs[0], row.arguments...)
+		command := exec.CommandContext(t.Context(), programs[0], append([]string{"credential-process"}, row.arguments...)...)
 		command.Env = r.environ
 		var out, errors bytes.Buffer
 		command.Stdout, command.Stderr = &out, &errors
@@ -309,7 +313,7 @@ func TestProfileProgramByHand(t *testing.T) {
 	}
 }
 
-// The processor time of a call with good credentials: go test -run '^$' -bench Profile.
+// BenchmarkProfileWithGoodCredentials measures the CPU time of the credential process: go test -run '^$' -bench Profile.
 func BenchmarkProfileWithGoodCredentials(b *testing.B) {
 	program, err := plainProgram()
 	if err != nil {
@@ -339,7 +343,7 @@ func BenchmarkProfileWithGoodCredentials(b *testing.B) {
 	var processor time.Duration
 	b.ResetTimer()
 	for range b.N {
-		command := exec.Command(kept, key)
+		command := exec.Command(kept, "credential-process", key)
 		if output, err := command.CombinedOutput(); err != nil || !bytes.Contains(output, []byte(`"AccessKeyId":"ASIA`)) {
 			b.Fatalf("%v\n%s", err, output)
 		}

@@ -3,9 +3,14 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -17,20 +22,23 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// sessionLife is how many seconds sessions live where clients have to outlast them: enough for a slow client on a slow
+// sessionLife is the lifetime of the sessions that a client has to outlast, in seconds: enough for a slow client on a slow
 // machine to sign a call and send it.
 const sessionLife = 5
 
-// sessionsInARow is how many sessions a client has to use, one after the other: it outlasts three.
-const sessionsInARow = 4
+// sessionsInARow is the number of consecutive sessions that a client has to use.
+const sessionsInARow = 2
 
-// callers returns the access keys that have signed calls of GetCallerIdentity, in the order in which they were used first,
-// and fails the test if one of the calls was refused.
-func callers(t *testing.T, cloud *sandbox.Sandbox) []string {
+const getCallerIdentity = "sts:GetCallerIdentity"
+
+// callers returns the access keys that signed calls of an operation, in the order of their first use. A call that was refused
+// fails the test.
+func callers(t *testing.T, cloud *sandbox.Sandbox, operation string) []string {
 	t.Helper()
+	service, action, _ := strings.Cut(operation, ":")
 	var keys []string
 	for _, call := range cloud.Calls() {
-		if call.Action != "GetCallerIdentity" {
+		if call.Service != service || call.Action != action {
 			continue
 		}
 		if call.Code != "" {
@@ -43,40 +51,67 @@ func callers(t *testing.T, cloud *sandbox.Sandbox) []string {
 	return keys
 }
 
-// checkClient checks what a client has left in the sandbox after it has used several sessions: each was asked for once.
+// checkClient checks that a client has used several sessions, each from one exchange.
 func checkClient(t *testing.T, cloud *sandbox.Sandbox) {
 	t.Helper()
-	keys := callers(t, cloud)
+	keys := callers(t, cloud, getCallerIdentity)
 	if len(keys) < sessionsInARow {
-		t.Errorf("%d sessions were used, want %d", len(keys), sessionsInARow)
+		t.Errorf("got %d sessions, want %d", len(keys), sessionsInARow)
 	}
-	// One more may have been got that no call was signed with yet.
+	// The client may have obtained one more that it has not used yet.
 	if got := count(cloud, assume); got > len(keys)+1 {
-		t.Errorf("%d exchanges for %d sessions", got, len(keys))
+		t.Errorf("got %d exchanges for %d sessions", got, len(keys))
 	}
 }
 
-func prepareClient(t *testing.T, name string) (*run, *sandbox.Sandbox) {
+// homes are home folders that the readers of AWS's config file treat differently: a path with a space has to be quoted.
+func homes() []string { return []string{"home", "my höme"} }
+
+// inEachHome runs a test with a profile whose sessions last a few seconds, once for each of [homes].
+func inEachHome(t *testing.T, test func(t *testing.T, r *run, cloud *sandbox.Sandbox)) {
+	t.Helper()
+	for _, home := range homes() {
+		t.Run(home, func(t *testing.T) {
+			t.Parallel()
+			r, cloud := newClientRun(t, home)
+			test(t, r, cloud)
+		})
+	}
+}
+
+// newClientRun returns a run in a home folder of that name, after the Step has written a profile.
+func newClientRun(t *testing.T, home string, environ ...string) (*run, *sandbox.Sandbox) {
+	t.Helper()
 	cloud := startSandbox(t, sandbox.Options{Config: shortSessions(sessionLife)})
-	r := newProfileRun(t, cloud)
-	r.mustStep(map[string]string{"role_arn": role, "aws_profile": name})
-	return r, cloud
+	return newRunWithProfile(t, cloud, home, environ...), cloud
 }
 
-func TestAWSCLIOutlastsThreeSessions(t *testing.T) {
-	aws := need(t, "aws", howToGetAWS)
-	t.Parallel()
-	r, cloud := prepareClient(t, oddName)
-	for len(callers(t, cloud)) < sessionsInARow {
-		var caller struct{ Arn string }
-		if err := json.Unmarshal([]byte(r.next(aws, "sts", "get-caller-identity", "--output", "json")), &caller); err != nil || !strings.HasPrefix(caller.Arn, assumedRole) {
-			t.Fatalf("%s, %v", caller.Arn, err)
-		}
+func newRunWithProfile(t *testing.T, cloud *sandbox.Sandbox, home string, environ ...string) *run {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), home)
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
 	}
-	checkClient(t, cloud)
+	r := newProfileRun(t, cloud, append(environ, "HOME="+path)...)
+	r.mustStep(map[string]string{"role_arn": role, "aws_profile": "bitrise"})
+	return r
 }
 
-// needBoto3 skips a test where there is no Python with boto3.
+func TestAWSCLIOutlastsASession(t *testing.T) {
+	aws := need(t, "aws", howToGetAWS)
+	inEachHome(t, func(t *testing.T, r *run, cloud *sandbox.Sandbox) {
+		for len(callers(t, cloud, getCallerIdentity)) < sessionsInARow {
+			var caller struct{ Arn string }
+			output := r.next(aws, "sts", "get-caller-identity", "--output", "json")
+			if err := json.Unmarshal([]byte(output), &caller); err != nil || !strings.HasPrefix(caller.Arn, assumedRole) {
+				t.Fatalf("%s, %v", caller.Arn, err)
+			}
+		}
+		checkClient(t, cloud)
+	})
+}
+
+// needBoto3 skips a test if there is no Python with boto3.
 func needBoto3(t *testing.T) string {
 	t.Helper()
 	const how = "install boto3, for example with: pip install boto3"
@@ -87,49 +122,175 @@ func needBoto3(t *testing.T) string {
 	return python
 }
 
-// botoLoop calls with one client, which keeps its credentials, until it has had as many as its argument says.
+// botoLoop calls AWS with one client, which caches its credentials, until it has used the number of sessions in its argument.
 const botoLoop = `
-import boto3, sys
+import boto3, sys, time
 session = boto3.Session()
 client = session.client("sts")
 keys = set()
 while len(keys) < int(sys.argv[1]):
     print(client.get_caller_identity()["Arn"])
     keys.add(session.get_credentials().get_frozen_credentials().access_key)
+    time.sleep(0.05)
 client.get_caller_identity()
 `
 
-func TestBoto3OutlastsThreeSessions(t *testing.T) {
+func TestBoto3OutlastsASession(t *testing.T) {
 	python := needBoto3(t)
-	t.Parallel()
-	r, cloud := prepareClient(t, oddName)
-	script := filepath.Join(t.TempDir(), "loop.py")
-	if err := os.WriteFile(script, []byte(botoLoop), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	output := r.next(python, script, "4")
-	if !strings.HasPrefix(output, assumedRole) {
-		t.Errorf("boto3 is %s", output)
-	}
-	checkClient(t, cloud)
-}
-
-// AWS's SDK for Go reads the environment of its process, which is this one.
-func TestGoSDKOutlastsThreeSessions(t *testing.T) {
-	r, cloud := prepareClient(t, oddName)
-	useExports(t, r)
-	client := goClient(t)
-	for len(callers(t, cloud)) < sessionsInARow {
-		caller, err := client.GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
-		if err != nil || !strings.HasPrefix(aws.ToString(caller.Arn), assumedRole) {
-			t.Fatal(err)
+	inEachHome(t, func(t *testing.T, r *run, cloud *sandbox.Sandbox) {
+		if output := r.next(python, "-c", botoLoop, fmt.Sprint(sessionsInARow)); !strings.HasPrefix(output, assumedRole) {
+			t.Errorf("boto3 is %s", output)
 		}
-		waitUntil(t, time.Now().Add(50*time.Millisecond)) // a poll of a client that renews by itself, and tells nobody
-	}
-	checkClient(t, cloud)
+		checkClient(t, cloud)
+	})
 }
 
-// useExports makes this process's environment that of the Steps that follow.
+// The AWS SDK for Go reads the environment of its process, which is this one, so the homes cannot be tested at the same time.
+func TestGoSDKOutlastsASession(t *testing.T) {
+	for _, home := range homes() {
+		t.Run(home, func(t *testing.T) {
+			r, cloud := newClientRun(t, home)
+			useExports(t, r)
+			client := goClient(t)
+			for len(callers(t, cloud, getCallerIdentity)) < sessionsInARow {
+				caller, err := client.GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
+				if err != nil || !strings.HasPrefix(aws.ToString(caller.Arn), assumedRole) {
+					t.Fatal(err)
+				}
+				waitUntil(t, time.Now().Add(50*time.Millisecond)) // The client renews its credentials without notice, so poll.
+			}
+			checkClient(t, cloud)
+		})
+	}
+}
+
+// Clients with the parser of AWS's files that was in use until 2023 drop everything after a closing quote.
+func TestOldGoSDKsOutlastASession(t *testing.T) {
+	for _, name := range []string{"gov1", "gov2old"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := buildClient(t, name)
+			inEachHome(t, func(t *testing.T, r *run, cloud *sandbox.Sandbox) {
+				if output := r.next(client, fmt.Sprint(sessionsInARow)); !strings.HasPrefix(output, assumedRole) {
+					t.Errorf("%s is %s", name, output)
+				}
+				checkClient(t, cloud)
+			})
+		})
+	}
+}
+
+// buildClient builds a program in the clients folder, each of which has its own module.
+func buildClient(t *testing.T, name string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), name)
+	command := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
+	command.Dir = filepath.Join("clients", name)
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	return program
+}
+
+// rubyLoop is botoLoop in Ruby. The SDK in some distributions does not read the variable with the endpoint.
+const rubyLoop = `
+client = Aws::STS::Client.new(endpoint: ENV["AWS_ENDPOINT_URL_STS"])
+keys = {}
+while keys.size < ARGV[0].to_i
+  puts client.get_caller_identity.arn
+  keys[client.config.credentials.credentials.access_key_id] = true
+  sleep 0.05
+end
+client.get_caller_identity
+`
+
+func TestRubyOutlastsASession(t *testing.T) {
+	const how = "install the AWS SDK for Ruby, for example with: apt-get install ruby-aws-sdk-core"
+	ruby := need(t, "ruby", how)
+	if output, err := exec.CommandContext(t.Context(), ruby, "-r", "aws-sdk-core", "-e", "").CombinedOutput(); err != nil {
+		t.Skipf("ruby cannot load aws-sdk-core: %s\n%s", how, output)
+	}
+	inEachHome(t, func(t *testing.T, r *run, cloud *sandbox.Sandbox) {
+		r.environ = append(r.environ, "LANG=C.UTF-8") // With an ASCII locale, the SDK cannot parse a path that is not ASCII.
+		output := r.next(ruby, "-r", "aws-sdk-core", "-e", rubyLoop, fmt.Sprint(sessionsInARow))
+		if !strings.HasPrefix(output, assumedRole) {
+			t.Errorf("Ruby is %s", output)
+		}
+		// Ruby asks for credentials more often than it signs calls, so the exchanges do not match.
+		if got := len(callers(t, cloud, getCallerIdentity)); got < sessionsInARow {
+			t.Errorf("Ruby used %d sessions, want %d", got, sessionsInARow)
+		}
+	})
+}
+
+// rclone calls S3, which the sandbox does not implement, so a server in this test records the access keys.
+func TestRcloneOutlastsASession(t *testing.T) {
+	rclone := need(t, "rclone", "install it, for example with: apt-get install rclone")
+	inEachHome(t, func(t *testing.T, r *run, _ *sandbox.Sandbox) {
+		signers := make(chan string, 100)
+		s3 := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+			if request.Header.Get("X-Amz-Security-Token") == "" {
+				t.Error("rclone sent no session token")
+			}
+			match := regexp.MustCompile(`Credential=(\w+)/`).FindStringSubmatch(request.Header.Get("Authorization"))
+			if match == nil {
+				t.Error("rclone did not sign a request")
+				match = []string{"", ""}
+			}
+			signers <- match[1]
+			_, _ = io.WriteString(w, "<ListAllMyBucketsResult><Buckets><Bucket><Name>the-bucket</Name></Bucket></Buckets></ListAllMyBucketsResult>")
+		}))
+		t.Cleanup(s3.Close)
+		r.environ = append(r.environ, "RCLONE_CONFIG_MINE_TYPE=s3", "RCLONE_CONFIG_MINE_PROVIDER=AWS", "RCLONE_CONFIG_MINE_ENV_AUTH=true",
+			"RCLONE_CONFIG_MINE_REGION=us-east-1", "RCLONE_CONFIG_MINE_ENDPOINT="+s3.URL)
+
+		for keys := map[string]bool{}; len(keys) < sessionsInARow; {
+			if output := r.next(rclone, "lsd", "mine:", "--retries", "1", "--low-level-retries", "1"); !strings.Contains(output, "the-bucket") {
+				t.Fatalf("rclone listed %s", output)
+			}
+			key := <-signers
+			if !strings.HasPrefix(key, "ASIA") {
+				t.Fatalf("%q signed a request, want a temporary key", key)
+			}
+			keys[key] = true
+		}
+	})
+}
+
+// The credential helper calls ECR only at its real host, so a proxy forwards it to the sandbox.
+func TestECRCredentialHelperOutlastsASession(t *testing.T) {
+	helper := need(t, "docker-credential-ecr-login", "install it, for example with: apt-get install amazon-ecr-credential-helper")
+	const (
+		host     = "api.ecr.us-east-1.amazonaws.com"
+		registry = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+	)
+	for _, home := range homes() {
+		t.Run(home, func(t *testing.T) {
+			t.Parallel()
+			cloud := startSandbox(t, sandbox.Options{Config: shortSessions(sessionLife), TLS: true, Hosts: []string{host}})
+			proxy := startProxy(t, func(name string) string {
+				if name == host+":443" {
+					return strings.TrimPrefix(cloud.AWSURL(), "https://")
+				}
+				return ""
+			})
+			bundle := filepath.Join(t.TempDir(), "ca.pem")
+			if err := os.WriteFile(bundle, cloud.CACertificate(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r := newRunWithProfile(t, cloud, home, "HTTPS_PROXY="+proxy.url, "SSL_CERT_FILE="+bundle, "AWS_ECR_DISABLE_CACHE=true")
+			for len(callers(t, cloud, login)) < sessionsInARow {
+				output := r.next("sh", "-c", `echo "$1" | "$2" get`, "sh", registry, helper)
+				var got struct{ Username, Secret string }
+				if err := json.Unmarshal([]byte(output), &got); err != nil || got.Username != "AWS" || got.Secret == "" {
+					t.Fatalf("the helper did not print a login: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// useExports sets the environment of this process to that of the next Step.
 func useExports(t *testing.T, r *run) {
 	t.Helper()
 	for _, entry := range r.environ {
@@ -139,7 +300,7 @@ func useExports(t *testing.T, r *run) {
 	for key, value := range r.exported() {
 		t.Setenv(key, value)
 	}
-	// The SDK looks at HOME once, when its process starts, and this one has started with another.
+	// The SDK reads HOME only once, when its process starts.
 	t.Setenv("AWS_CONFIG_FILE", r.configFile())
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(filepath.Dir(r.configFile()), "credentials"))
 }
@@ -153,13 +314,13 @@ func goClient(t *testing.T) *sts.Client {
 	return sts.NewFromConfig(loaded)
 }
 
-// profileNames are of each kind that the input takes.
+// profileNames are names of each kind that the input accepts.
 func profileNames() []string {
-	return []string{"bitrise", "default", "Default", oddName, "two  blanks", "profile of mine", "e\u0301 हिन्दी", "a.b_c-d/e%f@g:h+i", "4711"}
+	return []string{"bitrise", "default", "Default", oddName, "two  spaces", "profile of mine", "e\u0301 हिन्दी", "a.b_c-d/e%f@g:h+i", "4711"}
 }
 
-// Every name that the input takes is one that the AWS CLI, boto3 and AWS's SDK for Go find, and take the Region and the
-// credentials of, in a file with other profiles around it.
+// The AWS CLI, boto3, and the AWS SDK for Go find every name that the input accepts, in a file that also has other profiles, and
+// use the profile's Region and credentials.
 func TestProfileNamesWithEveryClient(t *testing.T) {
 	const find = `
 import boto3, json, os, sys
@@ -184,10 +345,10 @@ for name in json.loads(sys.argv[1]):
 	t.Run("boto3", func(t *testing.T) {
 		python := needBoto3(t)
 		names, _ := json.Marshal(profileNames())
-		// Its own variables would stand before the profile's Region.
+		// These variables would take precedence over the profile's Region.
 		output := r.next("env", "-u", "AWS_REGION", "-u", "AWS_DEFAULT_REGION", python, "-c", find, string(names))
 		if got := strings.Count(output, "eu-west-2 "+assumedRole); got != len(profileNames()) {
-			t.Errorf("%d of %d names were found:\n%s", got, len(profileNames()), output)
+			t.Errorf("boto3 found %d of %d names:\n%s", got, len(profileNames()), output)
 		}
 	})
 	t.Run("AWS CLI", func(t *testing.T) {

@@ -30,8 +30,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// worldwide are six registries of two accounts: five in three Regions, one of them by the name of its dual-stack endpoint,
-// and the public one.
+// worldwide returns six registries: five of two accounts in three Regions, including one with the host name of a dual-stack
+// endpoint, and ECR Public.
 func worldwide() []string {
 	return []string{
 		"123456789012.dkr.ecr.us-east-1.amazonaws.com",
@@ -43,7 +43,7 @@ func worldwide() []string {
 	}
 }
 
-// byName is a run behind a proxy that leads the names of AWS to a sandbox, so that registries are reached by their own.
+// byName is a run behind a proxy that forwards AWS's host names to a sandbox, so that registries have their real names.
 type byName struct {
 	*run
 	proxy *proxy
@@ -66,7 +66,7 @@ func newRunByName(t *testing.T) *byName {
 		run:   newRun(t, cloud, "HTTPS_PROXY="+forward.url, "AWS_ENDPOINT_URL_STS=", "AWS_ENDPOINT_URL_ECR=", "AWS_ENDPOINT_URL_ECR_PUBLIC="),
 		proxy: forward,
 	}
-	// What comes after the Step trusts the sandbox's authority: Go's programs do so by this variable.
+	// Go programs that run after the Step trust the sandbox's CA.
 	bundle := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(bundle, cloud.CACertificate(), 0o600); err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func (r *byName) logIn() {
 	r.mustStep(map[string]string{"role_arn": role, "docker_login": "true", "ecr_registries": strings.Join(worldwide(), "\n")})
 }
 
-// transport reaches the registries as the programs of the next Step do.
+// transport returns a transport that connects to registries like the programs in the next Step do.
 func (r *byName) transport() http.RoundTripper {
 	r.t.Helper()
 	pool := x509.NewCertPool()
@@ -92,13 +92,13 @@ func (r *byName) transport() http.RoundTripper {
 	return &http.Transport{Proxy: http.ProxyURL(address), TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
 }
 
-// One run logs in to five registries in three Regions and to the public one, with one call a Region, each at its Region's
-// own host, and go-containerregistry pushes to and pulls from each.
+// One run logs in to registries in three Regions and to ECR Public, with one call per Region, to that Region's host.
+// go-containerregistry can push to and pull from each registry.
 func TestRegistriesOfAllRegions(t *testing.T) {
 	r := newRunByName(t)
 	r.logIn()
 	if got := [2]int{count(r.cloud, login), count(r.cloud, "ecr-public:GetAuthorizationToken")}; got != [2]int{3, 1} {
-		t.Errorf("%d calls of ECR and %d of ECR Public, want 3 and 1", got[0], got[1])
+		t.Errorf("got %d calls of ECR and %d of ECR Public, want 3 and 1", got[0], got[1])
 	}
 	for _, host := range []string{"api.ecr.us-east-1.amazonaws.com", "api.ecr.eu-west-1.amazonaws.com", "api.ecr.us-west-2.amazonaws.com", "api.ecr-public.us-east-1.amazonaws.com"} {
 		if !slices.Contains(r.proxy.hosts(), host+":443") {
@@ -107,7 +107,7 @@ func TestRegistriesOfAllRegions(t *testing.T) {
 	}
 	values := r.exported()
 	if values["ECR_REGISTRY"] != worldwide()[0] || values["ECR_REGISTRIES"] != strings.Join(worldwide(), "\n") {
-		t.Errorf("exported %q and %q", values["ECR_REGISTRY"], values["ECR_REGISTRIES"])
+		t.Errorf("got ECR_REGISTRY %q and ECR_REGISTRIES %q", values["ECR_REGISTRY"], values["ECR_REGISTRIES"])
 	}
 
 	t.Setenv("DOCKER_CONFIG", r.docker)
@@ -119,7 +119,7 @@ func TestRegistriesOfAllRegions(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := remote.Write(tag, image, options[1]); err == nil {
-			t.Errorf("%s takes images without a login, so this test cannot fail", registry)
+			t.Errorf("%s accepts images without a login, so this test cannot fail", registry)
 		}
 		if err := remote.Write(tag, image, options...); err != nil {
 			t.Errorf("push: %v", err)
@@ -150,7 +150,7 @@ func digest(t *testing.T, image v1.Image) v1.Hash {
 	return hash
 }
 
-// Twenty Steps that write one file at once lose no login.
+// Twenty Steps that write the same file at the same time lose no logins.
 func TestTwentyStepsWriteOneFile(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	docker := filepath.Join(t.TempDir(), "shared", "docker")
@@ -173,17 +173,18 @@ func TestTwentyStepsWriteOneFile(t *testing.T) {
 	}
 	for _, host := range hosts {
 		if config.AuthConfigs[host].Username != "AWS" {
-			t.Errorf("the login to %s is lost", host)
+			t.Errorf("the login to %s was lost", host)
 		}
 	}
 	if entries, err := os.ReadDir(docker); err != nil || len(entries) != 1 {
-		t.Errorf("left in the folder: %v, %v", entries, err)
+		t.Errorf("got files %v, %v; want only config.json", entries, err)
 	}
 }
 
-// A Step that is killed while it stores the login, at whatever point, leaves the old file or the new one. When the folder
-// changes for the first time, the new file is being written beside the old one.
+// A Step that is killed while it stores the login leaves either the old file or the new one. It is killed at different times
+// after the first change in the folder, when it writes the new file next to the old one.
 func TestKilledWhileStoring(t *testing.T) {
+	t.Parallel()
 	const runs = 30
 	old := []byte(`{"auths":{"registry.example.com":{"auth":"a2VwdDprZXB0"}},"padding":"` + strings.Repeat("x", 1<<17) + `"}`)
 	cloud := startSandbox(t, sandbox.Options{})
@@ -211,16 +212,16 @@ func TestKilledWhileStoring(t *testing.T) {
 		case json.Valid(content) && bytes.Contains(content, []byte("a2VwdDprZXB0")) && bytes.Contains(content, []byte(cloud.Registry(account, region))):
 			seen["new"]++
 		default:
-			t.Fatalf("the file has %d bytes, and is neither the old nor the new one", len(content))
+			t.Fatalf("the file (%d bytes) is neither the old nor the new one", len(content))
 		}
 	}
-	t.Logf("of %d kills, %d left the old file and %d the new one", runs, seen["old"], seen["new"])
+	t.Logf("%d kills: %d left the old file, %d the new one", runs, seen["old"], seen["new"])
 	if seen["old"] == 0 {
 		t.Error("every kill came too late, so this test cannot fail")
 	}
 }
 
-// killOnChange kills the process a moment after something has changed in Docker's folder, unless it has ended by then.
+// killOnChange kills the process some time after the first change in Docker's folder, unless the process has exited.
 func (r *run) killOnChange(process *os.Process, ended <-chan struct{}, after time.Duration) {
 	for {
 		entries, err := os.ReadDir(r.docker)
@@ -233,7 +234,7 @@ func (r *run) killOnChange(process *os.Process, ended <-chan struct{}, after tim
 		default:
 		}
 	}
-	// The moment differs from run to run, so that the kills are spread over what the Step does.
+	// The delay differs from run to run, so that the kills are spread over what the Step does.
 	for until := time.Now().Add(after); time.Now().Before(until); {
 	}
 	_ = process.Kill()
@@ -244,9 +245,10 @@ func isLarge(entry fs.DirEntry) bool {
 	return err == nil && info.Size() > 1<<17
 }
 
-// In each partition, and with FIPS and dual-stack endpoints, ECR is called where AWS's own SDK calls it. The proxy leads to
-// STS only, so that no call leaves the machine.
+// In each partition, with FIPS and dual-stack endpoints, the Step calls ECR at the same host as the SDK's ECR client. The proxy
+// forwards only calls of STS, so that no call leaves the machine.
 func TestHostsOfECR(t *testing.T) {
+	t.Parallel()
 	type row struct {
 		region          string
 		fips, dualStack bool
@@ -254,14 +256,18 @@ func TestHostsOfECR(t *testing.T) {
 	}
 	var rows []row
 	var names []string
-	for _, region := range []string{"eu-central-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1", "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "us-isof-south-1"} {
+	for _, region := range []string{
+		"eu-central-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1", "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "us-isof-south-1",
+	} {
 		for _, r := range []row{{}, {fips: true}, {dualStack: true}, {fips: true, dualStack: true}} {
 			r.region = region
-			sts, err := sts.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(), sts.EndpointParameters{Region: &region, UseFIPS: &r.fips, UseDualStack: &r.dualStack})
+			sts, err := sts.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(),
+				sts.EndpointParameters{Region: &region, UseFIPS: &r.fips, UseDualStack: &r.dualStack})
 			if err != nil {
 				t.Fatal(err)
 			}
-			ecr, err := ecr.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(), ecr.EndpointParameters{Region: &region, UseFIPS: &r.fips, UseDualStack: &r.dualStack})
+			ecr, err := ecr.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(),
+				ecr.EndpointParameters{Region: &region, UseFIPS: &r.fips, UseDualStack: &r.dualStack})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -282,19 +288,25 @@ func TestHostsOfECR(t *testing.T) {
 			})
 			r := newRun(t, cloud, "HTTPS_PROXY="+forward.url, "AWS_ENDPOINT_URL_STS=", "AWS_ENDPOINT_URL_ECR=",
 				fmt.Sprint("AWS_USE_FIPS_ENDPOINT=", row.fips), fmt.Sprint("AWS_USE_DUALSTACK_ENDPOINT=", row.dualStack))
-			output, err := r.step(map[string]string{"region": row.region, "access_key_id": key.ID, "secret_access_key": key.Secret, "docker_login": "true"})
-			if want := "does not let " + row.ecr + " be reached"; err == nil || !strings.Contains(flat(output), want) {
-				t.Errorf("tunnels to %v, want %s; %v\n%s", forward.hosts(), row.ecr, err, output)
+			output, err := r.step(map[string]string{
+				"region": row.region, "access_key_id": key.ID, "secret_access_key": key.Secret, "docker_login": "true",
+			})
+			if want := "refused to connect to " + row.ecr; err == nil || !strings.Contains(flat(output), want) {
+				t.Errorf("got tunnels to %v, want %s; %v\n%s", forward.hosts(), row.ecr, err, output)
 			}
 		})
 	}
 }
 
-// If one registry gives no login, none is stored, and each that failed is listed with what it lacks.
+// If one login fails, none is stored, and the log explains each failure.
 func TestOneRegistryFails(t *testing.T) {
 	world := sandbox.DefaultConfig()
-	world.Accounts[0].Roles[0].Policies = []json.RawMessage{json.RawMessage(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["ecr:GetAuthorizationToken","ecr-public:GetAuthorizationToken"],"Resource":"*"}}`)}
-	cloud := startSandbox(t, sandbox.Options{Config: world, Faults: parseFaults(t, `ecr:GetAuthorizationToken 1 error AccessDeniedException "User: someone is not authorized to perform: ecr:GetAuthorizationToken on resource: * with an explicit deny in a service control policy"`)})
+	// sts:GetServiceBearerToken, which ECR Public requires, is missing.
+	world.Accounts[0].Roles[0].Policies = []json.RawMessage{json.RawMessage(`{"Version":"2012-10-17","Statement":{"Effect":"Allow",
+		"Action":["ecr:GetAuthorizationToken","ecr-public:GetAuthorizationToken"],"Resource":"*"}}`)}
+	denied := `ecr:GetAuthorizationToken 1 error AccessDeniedException "User: someone is not authorized to perform: ` +
+		`ecr:GetAuthorizationToken on resource: * with an explicit deny in a service control policy"`
+	cloud := startSandbox(t, sandbox.Options{Config: world, Faults: parseFaults(t, denied)})
 	r := newRun(t, cloud)
 	given := map[string]string{"role_arn": role, "docker_login": "true", "ecr_registries": "123456789012.dkr.ecr.eu-west-1.amazonaws.com, public.ecr.aws"}
 	output, err := r.step(given)
@@ -305,7 +317,7 @@ func TestOneRegistryFails(t *testing.T) {
 		"get a login to ECR in eu-west-1 for 123456789012.dkr.ecr.eu-west-1.amazonaws.com: ECR answered AccessDeniedException",
 		"get a login to ECR Public in us-east-1 for public.ecr.aws: ECR Public answered AccessDeniedException",
 		"a policy denies ecr:GetAuthorizationToken", "the permission sts:GetServiceBearerToken is missing",
-		"take public.ecr.aws out of ecr_registries",
+		"remove public.ecr.aws from ecr_registries",
 	} {
 		if !strings.Contains(flat(output), want) {
 			t.Errorf("the log does not say %q:\n%s", want, output)
@@ -313,7 +325,7 @@ func TestOneRegistryFails(t *testing.T) {
 	}
 	r.mustHaveExportedNothing()
 
-	// From now on ECR does give a login, which is not stored alone.
+	// From now on, ECR returns a login, but that of ECR Public still fails.
 	r = newRun(t, cloud)
 	output, err = r.step(given)
 	if err == nil || strings.Contains(flat(output), "get a login to ECR in eu-west-1") || !strings.Contains(flat(output), "get a login to ECR Public") {
@@ -322,8 +334,8 @@ func TestOneRegistryFails(t *testing.T) {
 	r.mustHaveExportedNothing()
 }
 
-// The login's file is the one that Docker finds by itself: without DOCKER_CONFIG, in the user's home.
-func TestDockersFileInTheHome(t *testing.T) {
+// Without DOCKER_CONFIG, the login is in Docker's default file, in the home folder.
+func TestDockerFileInTheHomeFolder(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud, "DOCKER_CONFIG=")
 	r.mustStep(map[string]string{"role_arn": role, "docker_login": "true"})

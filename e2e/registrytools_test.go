@@ -21,7 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
-// Skopeo, which is not of Docker's family, copies an image in and out with the same file.
+// Skopeo, which does not use Docker's code, copies images to and from each registry with the same file.
 func TestSkopeoCopiesInAndOut(t *testing.T) {
 	skopeo := need(t, "skopeo", howToGetSkopeo)
 	r := newRunByName(t)
@@ -40,14 +40,14 @@ func TestSkopeoCopiesInAndOut(t *testing.T) {
 		out := filepath.Join(folder, fmt.Sprint("out", i))
 		r.next(skopeo, "--insecure-policy", "copy", "--authfile", filepath.Join(r.docker, "config.json"), "oci:"+filepath.Join(folder, "in"), there)
 		r.next(skopeo, "--insecure-policy", "copy", "--authfile", filepath.Join(r.docker, "config.json"), there, "oci:"+out)
-		// The manifest is another one, because Skopeo makes OCI's of Docker's; the layers are the same.
+		// Compare the layers, because Skopeo converts the manifest from Docker's format to OCI's.
 		if got, want := layersIn(t, out), layersOf(t, image); !slices.Equal(got, want) {
-			t.Errorf("from %s came %v, want %v", registry, got, want)
+			t.Errorf("%s: got layers %v, want %v", registry, got, want)
 		}
 	}
 }
 
-// layersIn lists the layers of the one image in an OCI layout.
+// layersIn returns the layers of the only image in an OCI layout.
 func layersIn(t *testing.T, folder string) []v1.Hash {
 	t.Helper()
 	index, err := layout.ImageIndexFromPath(folder)
@@ -80,8 +80,8 @@ func layersOf(t *testing.T, image v1.Image) []v1.Hash {
 
 const howToGetSkopeo = "install it, for example with: apt-get install skopeo"
 
-// A credentials store that Docker's file names, here one that does not even exist, shadows the login for nobody who
-// understands the empty helper entry that is written for it: Docker and go-containerregistry do.
+// If Docker's file names a credentials store, which takes precedence over the logins in the file, the Step also writes an
+// empty credential helper for the registry. Docker and go-containerregistry then use the login in the file.
 func TestEmptyHelperEntry(t *testing.T) {
 	r := newRunByName(t)
 	if err := os.MkdirAll(r.docker, 0o700); err != nil {
@@ -108,21 +108,22 @@ func TestEmptyHelperEntry(t *testing.T) {
 			t.Errorf("go-containerregistry does not find the login to %s: %v", host, err)
 		}
 	}
-	// Skopeo's family does not (1.9 takes it for a program without a name), as README.md says. It is told, not asserted, since
-	// that is for them to change.
+	// Skopeo and related tools do not support an empty helper (1.9 tries to run it), as README.md says. This is logged instead
+	// of checked, because a later version may support it.
 	skopeo := need(t, "skopeo", howToGetSkopeo)
 	command := exec.Command(skopeo, "login", "--get-login", "--authfile", filepath.Join(r.docker, "config.json"), worldwide()[0])
 	output, err := command.CombinedOutput()
 	t.Logf("skopeo login --get-login: %v: %s", err, output)
 }
 
-// Docker's engine pushes to and pulls from each registry. It is one of the test's own, behind the proxy, since an engine
-// that is there already would have to be set up anew for the names to lead here.
+// Docker pushes to and pulls from each registry. The test starts its own Docker Engine, because a running one would not use the
+// proxy.
 func TestDockerOnEveryRegistry(t *testing.T) {
+	t.Parallel()
 	docker := need(t, "docker", "install Docker, for example with: apt-get install docker.io")
 	dockerd := need(t, "dockerd", "install Docker Engine, for example with: apt-get install docker.io")
 	if os.Getuid() != 0 {
-		t.Skip("only root can start a Docker Engine of the test's own")
+		t.Skip("only root can start a Docker Engine")
 	}
 	r := newRunByName(t)
 	r.startEngine(docker, dockerd)
@@ -139,7 +140,7 @@ func TestDockerOnEveryRegistry(t *testing.T) {
 			stranger := exec.CommandContext(t.Context(), docker, "--config", t.TempDir(), "push", there)
 			stranger.Env = r.environ
 			if output, err := stranger.CombinedOutput(); err == nil {
-				t.Fatalf("the registry takes images without a login, so this test cannot fail:\n%s", output)
+				t.Fatalf("the registry accepts images without a login, so this test cannot fail:\n%s", output)
 			}
 		}
 		r.next(docker, "push", there)
@@ -148,10 +149,10 @@ func TestDockerOnEveryRegistry(t *testing.T) {
 	}
 }
 
-// startEngine starts a Docker Engine and points DOCKER_HOST at it; the test is skipped where that cannot be.
+// startEngine starts a Docker Engine and sets DOCKER_HOST. It skips the test if the engine cannot be started.
 func (r *byName) startEngine(docker, dockerd string) {
 	r.t.Helper()
-	// A socket's path may have some hundred characters, fewer than a test's folder can.
+	// The path of a socket is limited to about 100 characters, which the test's temporary folder may exceed.
 	folder, err := os.MkdirTemp("", "engine-")
 	if err != nil {
 		r.t.Fatal(err)
@@ -162,12 +163,12 @@ func (r *byName) startEngine(docker, dockerd string) {
 		r.t.Fatal(err)
 	}
 	socket := "unix://" + filepath.Join(folder, "socket")
-	engine := exec.Command(dockerd, "--config-file", settings, "--data-root", filepath.Join(folder, "data"), "--exec-root", filepath.Join(folder, "exec"),
-		"--pidfile", filepath.Join(folder, "pid"), "--host", socket, "--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip-forward=false")
+	engine := exec.Command(dockerd, "--config-file", settings,
+		"--data-root", filepath.Join(folder, "data"), "--exec-root", filepath.Join(folder, "exec"), "--pidfile", filepath.Join(folder, "pid"), "--host", socket, "--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip-forward=false")
 	var log bytes.Buffer
 	engine.Env, engine.Stdout, engine.Stderr = r.environ, &log, &log
 	if err := engine.Start(); err != nil {
-		r.t.Skipf("no Docker Engine can be started: %v", err)
+		r.t.Skipf("the Docker Engine cannot be started: %v", err)
 	}
 	ended := make(chan struct{})
 	go func() { _ = engine.Wait(); close(ended) }()
@@ -182,10 +183,10 @@ func (r *byName) startEngine(docker, dockerd string) {
 		if version.Run() == nil {
 			return
 		}
-		// A poll of a server that is starting.
+		// Poll until the engine has started.
 		select {
 		case <-ended:
-			r.t.Skipf("no Docker Engine can be started here:\n%s", log.String())
+			r.t.Skipf("the Docker Engine exited:\n%s", log.String())
 		case <-time.After(50 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {

@@ -18,25 +18,26 @@ import (
 	"gopkg.in/yaml.v2"
 )
 
-// Two builds of the same source, in folders of different names, one of them a Git checkout and one not, are the same byte
-// for byte: for this machine and for another.
+// Two builds of the same source are identical, for this and for another platform, even if the directories have different names
+// and only one of them is a Git checkout.
 func TestReleaseIsReproducible(t *testing.T) {
+	t.Parallel()
 	platforms := []string{runtime.GOOS + "/" + runtime.GOARCH, "darwin/arm64"}
 	if platforms[0] == platforms[1] {
 		platforms[1] = "linux/amd64"
 	}
 	first := copyOfTheSource(t, "first")
 	second := copyOfTheSource(t, "second-with-a-longer-name")
-	for _, arguments := range [][]string{{"init", "--quiet"}, {"add", "."}, {"-c", "user.name=n", "-c", "user.email=e@example.com", "commit", "--quiet", "-m", "m"}} {
-		must(t, second, nil, "git", arguments...)
-	}
+	must(t, second, nil, "git", "init", "--quiet")
+	must(t, second, nil, "git", "add", ".")
+	must(t, second, nil, "git", "-c", "user.name=n", "-c", "user.email=e@example.com", "commit", "--quiet", "-m", "m")
 	for _, folder := range []string{first, second} {
-		// Nothing of the environment, or of "go env -w", gets into a release.
+		// Neither the environment nor "go env -w" affects a release.
 		environment := []string{"GOENV=off", "GOFLAGS=-buildvcs=auto", "GOAMD64=v2", "CGO_ENABLED=1"}
 		must(t, folder, environment, "make", "release", "RELEASE_PLATFORMS="+strings.Join(platforms, " "))
 	}
 	for _, platform := range platforms {
-		name := filepath.Join("dist", "authenticate-with-aws_"+strings.ReplaceAll(platform, "/", "_"))
+		name := filepath.Join("dist", "authenticate-with-aws-"+strings.ReplaceAll(platform, "/", "-"))
 		one, err := os.ReadFile(filepath.Join(first, name))
 		if err != nil {
 			t.Fatal(err)
@@ -61,7 +62,7 @@ func TestReleaseIsReproducible(t *testing.T) {
 	}
 }
 
-// copyOfTheSource copies the files that Git knows.
+// copyOfTheSource copies the files that Git tracks into a new folder with the given name.
 func copyOfTheSource(t *testing.T, name string) string {
 	t.Helper()
 	listing := must(t, root(t), nil, "git", "ls-files", "-z", "--", ".", ":!e2e")
@@ -93,9 +94,10 @@ func must(t *testing.T, folder string, environment []string, program string, arg
 	return string(output)
 }
 
-// goreleaser is what of .goreleaser.yaml these tests read.
+// goreleaser is the part of .goreleaser.yaml that these tests read.
 type goreleaser struct {
-	Builds []struct {
+	ProjectName string `yaml:"project_name"`
+	Builds      []struct {
 		GoOS         []string `yaml:"goos"`
 		GoArch       []string `yaml:"goarch"`
 		GoAMD64      []string `yaml:"goamd64"`
@@ -105,6 +107,10 @@ type goreleaser struct {
 		Ldflags      []string `yaml:"ldflags"`
 		ModTimestamp string   `yaml:"mod_timestamp"`
 	} `yaml:"builds"`
+	Archives []struct {
+		Formats      []string `yaml:"formats"`
+		NameTemplate string   `yaml:"name_template"`
+	} `yaml:"archives"`
 	Checksum struct {
 		Algorithm string `yaml:"algorithm"`
 	} `yaml:"checksum"`
@@ -113,8 +119,10 @@ type goreleaser struct {
 	} `yaml:"sboms"`
 }
 
-// .goreleaser.yaml is one for GoReleaser's own parser, and releases what "make release" builds, with checksums and an SBOM.
+// GoReleaser's own parser accepts .goreleaser.yaml, which releases the programs of "make release" under the same names, with
+// checksums and an SBOM.
 func TestGoReleaserConfiguration(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(root(t), ".goreleaser.yaml")
 	must(t, filepath.Join(root(t), "e2e", "release"), nil, "go", "run", ".", file)
 	if program, err := exec.LookPath("goreleaser"); err == nil {
@@ -140,7 +148,7 @@ func TestGoReleaserConfiguration(t *testing.T) {
 	}
 	for _, want := range wanted {
 		if !strings.Contains(recipe, " "+want+" ") && !strings.Contains(recipe, " "+want+";") {
-			t.Errorf("make release has no %s:\n%s", want, recipe)
+			t.Errorf("make release does not use %s:\n%s", want, recipe)
 		}
 	}
 	for _, platform := range []string{"linux", "darwin", "amd64", "arm64"} {
@@ -148,23 +156,27 @@ func TestGoReleaserConfiguration(t *testing.T) {
 			t.Errorf("nothing is released for %s", platform)
 		}
 	}
-	// A date that is not the commit's would make each build another.
-	if build.ModTimestamp != "{{ .CommitTimestamp }}" || regexp.MustCompile(`\.(Date|Now|Timestamp)\b`).Match(content) {
-		t.Error("a time that is not the commit's gets into the release")
+	if len(config.Archives) != 1 || !slices.Equal(config.Archives[0].Formats, []string{"binary"}) ||
+		config.ProjectName != "authenticate-with-aws" || config.Archives[0].NameTemplate != "{{ .ProjectName }}-{{ .Os }}-{{ .Arch }}" {
+		t.Errorf("the programs are not released under the names that the StepLib gives them: %+v", config.Archives)
 	}
-	if config.Checksum.Algorithm != "sha256" || len(config.SBOMs) == 0 || config.SBOMs[0].Artifacts != "archive" {
+	// With any date but the commit's, builds would differ.
+	if build.ModTimestamp != "{{ .CommitTimestamp }}" || regexp.MustCompile(`\.(Date|Now|Timestamp)\b`).Match(content) {
+		t.Error("the release contains a time other than the commit's")
+	}
+	if config.Checksum.Algorithm != "sha256" || len(config.SBOMs) == 0 || config.SBOMs[0].Artifacts != "binary" {
 		t.Errorf("checksums and SBOM: %+v", config)
 	}
 }
 
-// CHANGELOG.md is as https://keepachangelog.com/en/1.1.0/ says: what is not released first, then versions with their dates,
-// newest first, each with sections of known names.
+// CHANGELOG.md follows https://keepachangelog.com/en/1.1.0/: first the unreleased changes, then dated versions, newest first,
+// each with sections of the known names.
 func TestChangelog(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(root(t), "CHANGELOG.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, wrong := range changelogFaults(string(content)) {
+	for _, wrong := range changelogProblems(string(content)) {
 		t.Error(wrong)
 	}
 	for text, want := range map[string]string{
@@ -172,18 +184,18 @@ func TestChangelog(t *testing.T) {
 		"# Changelog\n\n## [Unreleased]\n\n## [1.0] - 2026-01-02\n\n### Added\n\n- a\n":                                                   "## [1.0] - 2026-01-02",
 		"# Changelog\n\n## [Unreleased]\n\n## [1.9.0] - 2026-01-02\n\n### Added\n\n- a\n\n## [1.10.0] - 2026-01-01\n\n### Added\n\n- a\n": "newest first",
 		"# Changelog\n\n## [Unreleased]\n\n### News\n\n- a\n":                                                                             "### News",
-		"# Changelog\n\n## [Unreleased]\n\n### Added\n\n- a\n\n### Added\n\n- b\n":                                                        "twice",
-		"# Changelog\n\n## [Unreleased]\n\n### Added\n":                                                                                   "says nothing",
-		"# Changelog\n\n## [Unreleased]\n\n### Added\n\n### Fixed\n\n- a\n":                                                               "says nothing",
+		"# Changelog\n\n## [Unreleased]\n\n### Added\n\n- a\n\n### Added\n\n- b\n":                                                        "appears more than once",
+		"# Changelog\n\n## [Unreleased]\n\n### Added\n":                                                                                   "is empty",
+		"# Changelog\n\n## [Unreleased]\n\n### Added\n\n### Fixed\n\n- a\n":                                                               "is empty",
 	} {
-		if got := strings.Join(changelogFaults(text), "\n"); !strings.Contains(got, want) {
-			t.Errorf("%q: %q, want %q", text, got, want)
+		if got := strings.Join(changelogProblems(text), "\n"); !strings.Contains(got, want) {
+			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
 }
 
-// changelogFaults tells what is wrong with a changelog.
-func changelogFaults(text string) []string {
+// changelogProblems returns what is wrong with a changelog.
+func changelogProblems(text string) []string {
 	var faults []string
 	fault := func(format string, arguments ...any) { faults = append(faults, fmt.Sprintf(format, arguments...)) }
 	lines := strings.Split(text, "\n")
@@ -192,38 +204,38 @@ func changelogFaults(text string) []string {
 	}
 	version := regexp.MustCompile(`^## \[(\d+)\.(\d+)\.(\d+)(-[0-9A-Za-z.-]+)?\] - \d{4}-\d\d-\d\d( \[YANKED\])?$`)
 	versions, newest := 0, ""
-	var section string // the one that has no line yet
+	var section string // the current section, until it has an entry
 	sections := map[string]bool{}
 	for _, line := range lines[1:] {
 		if strings.HasPrefix(line, "#") && section != "" {
-			fault("%s says nothing", section)
+			fault("%s is empty", section)
 			section = ""
 		}
 		switch {
 		case strings.HasPrefix(line, "### "):
 			if !slices.Contains([]string{"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}, line[4:]) {
-				fault("%s is no section", line)
+				fault("%s is not a section", line)
 			}
 			if sections[line] {
-				fault("%s is there twice", line)
+				fault("%s appears more than once", line)
 			}
 			section, sections[line] = line, true
 		case strings.HasPrefix(line, "## "):
 			sections = map[string]bool{}
 			if versions++; versions == 1 {
 				if line != "## [Unreleased]" {
-					fault("the first version is %s, not Unreleased", line)
+					fault("the first version must be Unreleased, got %s", line)
 				}
 				continue
 			}
 			parts := version.FindStringSubmatch(line)
 			if parts == nil {
-				fault("%s is no version with its date", line)
+				fault("%s is not a version with its date", line)
 				continue
 			}
 			key := fmt.Sprintf("%9s.%9s.%9s", parts[1], parts[2], parts[3])
 			if newest != "" && key >= newest {
-				fault("%s: versions stand newest first", line)
+				fault("%s: versions must be sorted newest first", line)
 			}
 			newest = key
 		case strings.HasPrefix(line, "- "):
@@ -231,14 +243,15 @@ func changelogFaults(text string) []string {
 		}
 	}
 	if section != "" {
-		fault("%s says nothing", section)
+		fault("%s is empty", section)
 	}
 	return faults
 }
 
-// The search for vulnerabilities fails where it finds one that the Step can reach, and passes, saying so, where there is
-// nobody to ask.
+// The search for vulnerabilities fails if it finds one that the Step can reach. It is skipped, with a message, if the database or
+// govulncheck cannot be downloaded.
 func TestSearchForVulnerabilities(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	entry := `{"schema_version":"1.3.1","id":"GO-2000-0001","modified":"2000-01-01T00:00:00Z","published":"2000-01-01T00:00:00Z","details":"Made up.",
 		"affected":[{"package":{"name":"stdlib","ecosystem":"Go"},"ranges":[{"type":"SEMVER","events":[{"introduced":"0"}]}],
@@ -246,20 +259,23 @@ func TestSearchForVulnerabilities(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(folder, "GO-2000-0001.json"), []byte(entry), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	nobody := "http://127.0.0.1:1"
+	unreachable := "http://127.0.0.1:1"
 	for _, row := range []struct {
 		variables []string
 		fails     bool
 		says      string
 	}{
 		{[]string{"VULNDB=file://" + folder}, true, "GO-2000-0001"},
-		{[]string{"HTTPS_PROXY=" + nobody}, false, "SKIPPED: the search for known vulnerabilities: https://vuln.go.dev does not answer"},
-		{[]string{"GOMODCACHE=" + filepath.Join(folder, "none"), "GOPROXY=" + nobody}, false, "SKIPPED: the search for known vulnerabilities: govulncheck cannot be had"},
+		{[]string{"HTTPS_PROXY=" + unreachable}, false, "SKIPPED: the search for known vulnerabilities: https://vuln.go.dev does not answer"},
+		{
+			[]string{"GOMODCACHE=" + filepath.Join(folder, "none"), "GOPROXY=" + unreachable}, false,
+			"SKIPPED: the search for known vulnerabilities: govulncheck cannot be downloaded",
+		},
 	} {
 		command := exec.CommandContext(t.Context(), filepath.Join(root(t), ".ci", "vuln"))
 		command.Env = append(os.Environ(), row.variables...)
 		output, err := command.CombinedOutput()
-		if row.fails && strings.Contains(string(output), "govulncheck cannot be had") {
+		if row.fails && strings.Contains(string(output), "govulncheck cannot be downloaded") {
 			t.Skip(string(output))
 		}
 		if (err != nil) != row.fails || !strings.Contains(string(output), row.says) {

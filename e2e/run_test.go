@@ -14,18 +14,18 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// run is one run of the Step in a folder of its own.
+// run is a run of the Step in its own folder.
 type run struct {
 	t       testing.TB
 	cloud   *sandbox.Sandbox
 	store   harness.Envstore
 	program string
-	environ []string // of the Step and of what comes after it
-	docker  string   // folder of Docker's configuration
+	environ []string // for the Step and the programs of the next Step
+	docker  string   // folder with Docker's configuration
 }
 
-// newRun prepares a run against a sandbox; environ adds to its variables, or overrides them. Nothing of the machine's AWS
-// or Docker set-up shows.
+// newRun prepares a run against a sandbox. environ adds variables or overrides them. The run is isolated from the AWS and Docker
+// configuration of this machine.
 func newRun(t testing.TB, cloud *sandbox.Sandbox, environ ...string) *run {
 	t.Helper()
 	folder := t.TempDir()
@@ -47,10 +47,10 @@ func newRun(t testing.TB, cloud *sandbox.Sandbox, environ ...string) *run {
 	return r
 }
 
-// home is where the run's HOME is.
+// home returns the run's home folder.
 func (r *run) home() string { return r.variable("HOME") }
 
-// variable is what the run has for a variable: of several entries the last one counts.
+// variable returns the value of a variable. If it has several entries, the last one counts.
 func (r *run) variable(key string) string {
 	value := ""
 	for _, entry := range r.environ {
@@ -61,12 +61,12 @@ func (r *run) variable(key string) string {
 	return value
 }
 
-// putFirst makes the programs in a folder those that the run finds first.
+// putFirst puts a folder at the front of PATH.
 func (r *run) putFirst(folder string) {
 	r.environ = append(r.environ, "PATH="+folder+string(os.PathListSeparator)+r.variable("PATH"))
 }
 
-// command makes the Step's process with the inputs of step.yml, some of them changed.
+// command returns the Step's process with the inputs in step.yml, some of them changed.
 func (r *run) command(given map[string]string) *exec.Cmd {
 	r.t.Helper()
 	inputs, err := harness.InputEnvironment(given, r.environ)
@@ -78,7 +78,7 @@ func (r *run) command(given map[string]string) *exec.Cmd {
 	return command
 }
 
-// step runs the Step and returns its log, in which no secret of the sandbox may show.
+// step runs the Step and returns its log, which must not contain any of the sandbox's secrets.
 func (r *run) step(given map[string]string) (string, error) {
 	r.t.Helper()
 	output, err := r.command(given).CombinedOutput()
@@ -89,14 +89,14 @@ func (r *run) step(given map[string]string) (string, error) {
 func (r *run) searchForSecrets(where, text string) {
 	r.t.Helper()
 	if how := leak(text, r.cloud.Secrets()); how != "" {
-		r.t.Errorf("a secret shows in %s, %s:\n%s", where, how, text)
+		r.t.Errorf("%s contains a secret, %s:\n%s", where, how, text)
 	}
 	if strings.Contains(text, "DATA RACE") {
 		r.t.Errorf("the race detector found a race:\n%s", text)
 	}
 }
 
-// mustStep is step where only success will do.
+// mustStep runs the Step, which must succeed, and returns its log.
 func (r *run) mustStep(given map[string]string) string {
 	r.t.Helper()
 	output, err := r.step(given)
@@ -106,8 +106,7 @@ func (r *run) mustStep(given map[string]string) string {
 	return output
 }
 
-// stepUntil starts the Step, calls act once its log has a line that contains text, and returns the log and how the Step
-// ended.
+// stepUntil runs the Step, calls act once its log contains text, and returns the log and the result.
 func (r *run) stepUntil(text string, act func(*os.Process), given map[string]string) (string, error) {
 	r.t.Helper()
 	command := r.command(given)
@@ -135,13 +134,13 @@ func (r *run) stepUntil(text string, act func(*os.Process), given map[string]str
 		}
 	}
 	if !acted {
-		r.t.Errorf("the log never said %q:\n%s", text, log.String())
+		r.t.Errorf("the log does not contain %q:\n%s", text, log.String())
 	}
 	r.searchForSecrets("the Step's log", log.String())
 	return log.String(), <-ended
 }
 
-// exported returns what the Steps that follow would find.
+// exported returns the variables that the next Step gets.
 func (r *run) exported() map[string]string {
 	r.t.Helper()
 	values, err := r.store.Values(r.t.Context())
@@ -151,7 +150,7 @@ func (r *run) exported() map[string]string {
 	return values
 }
 
-// mustHaveExportedNothing checks that no variable has a value, and that Docker has no login.
+// mustHaveExportedNothing checks that no variable has a value and that Docker's folder is empty.
 func (r *run) mustHaveExportedNothing() {
 	r.t.Helper()
 	for key, value := range r.exported() {
@@ -164,7 +163,7 @@ func (r *run) mustHaveExportedNothing() {
 	}
 }
 
-// next runs a program with what the Step exported, as the next Step would see it.
+// next runs a program with the exported variables, as part of the next Step, and returns its output.
 func (r *run) next(program string, arguments ...string) string {
 	r.t.Helper()
 	command := exec.CommandContext(r.t.Context(), filepath.Join(bin, "envman"), append([]string{"run", program}, arguments...)...)
@@ -176,14 +175,13 @@ func (r *run) next(program string, arguments ...string) string {
 	return string(output)
 }
 
-// flat is a log without colours, and with blanks in place of line breaks: where a line is broken is not what most tests
-// look for.
+// flat returns a log without colors and with spaces instead of line breaks, so that a text is found even if it is wrapped.
 func flat(log string) string {
 	log = regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(log, "")
 	return strings.Join(strings.Fields(log), " ")
 }
 
-// count returns how often the sandbox was called, SERVICE:ACTION.
+// count returns the number of calls of SERVICE:ACTION that the sandbox has received. SERVICE can be *, and ACTION can be missing.
 func count(cloud *sandbox.Sandbox, what string) int {
 	service, action, _ := strings.Cut(what, ":")
 	n := 0

@@ -1,6 +1,6 @@
-// Package e2e runs the Step's program, with a real envman, against the sandbox and against clouds and clients that nobody
-// here wrote. testdata/*.txt hold the runs as scripts; what needs a real part that may be absent stands in a test of its
-// own, which is skipped with a line that says how to get that part.
+// Package e2e tests the Step's program with the real envman, against the sandbox and against other implementations and real
+// clients. The files testdata/*.txt describe runs as scripts. Tests that need a program that may not be installed are skipped
+// with a message that says how to install it.
 package e2e
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// bin is the folder with the programs under test, made once.
+// bin is the folder with the programs under test.
 var bin string
 
 func TestMain(m *testing.M) {
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// buildFlags are those of the program under test. With the variable GOCOVERDIR set it notes there what of it runs.
+// buildFlags returns the flags for building the program under test. If GOCOVERDIR is set, it writes coverage data there.
 func buildFlags() []string {
 	if os.Getenv("GOCOVERDIR") != "" {
 		return []string{"-race", "-cover"}
@@ -71,8 +71,8 @@ func TestScripts(t *testing.T) {
 
 type sandboxKey struct{}
 
-// setUp gives every script a sandbox, an envstore, a home and an environment of its own, in which nothing of the
-// machine's AWS or Docker set-up shows.
+// setUp gives every script its own sandbox, envstore, home folder, and environment, isolated from the AWS and Docker
+// configuration of this machine.
 func setUp(e *testscript.Env) error {
 	cloud, err := sandbox.Start(sandbox.Options{})
 	if err != nil {
@@ -104,8 +104,8 @@ func cloudOf(ts *testscript.TestScript) *sandbox.Sandbox {
 	return ts.Value(sandboxKey{}).(*sandbox.Sandbox)
 }
 
-// runStep is the command "[!] step [key=value…]": it runs the Step with the inputs of step.yml, some of them changed, and
-// fails if any secret shows in what the Step printed.
+// runStep is the command "[!] step [key=value…]". It runs the Step with the inputs in step.yml, some of them changed, and fails
+// if the Step's output contains a secret.
 func runStep(ts *testscript.TestScript, neg bool, args []string) {
 	given := map[string]string{}
 	for _, arg := range args {
@@ -117,31 +117,31 @@ func runStep(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	inputs, err := harness.InputEnvironment(given, environ(ts))
 	ts.Check(err)
-	// env puts the inputs into this one process's environment only.
+	// env sets the inputs for this process only.
 	err = ts.Exec("env", append(inputs, harness.StepProgram)...)
 	output := ts.ReadFile("stdout") + ts.ReadFile("stderr")
 	if how := leak(output, cloudOf(ts).Secrets()); how != "" {
-		ts.Fatalf("a secret shows in the Step's output, %s:\n%s", how, output)
+		ts.Fatalf("the Step's output contains a secret, %s:\n%s", how, output)
 	}
 	switch {
 	case err != nil && !neg:
 		ts.Fatalf("the Step failed: %v\n%s", err, output)
 	case err == nil && neg:
-		ts.Fatalf("the Step succeeded, unexpectedly")
+		ts.Fatalf("the Step succeeded unexpectedly")
 	}
 }
 
-// checkLog is the command "[!] says REGEXP": the last run's log, without colours and line breaks, matches.
+// checkLog is the command "[!] says REGEXP". The log of the last run, without colors and line breaks, must match.
 func checkLog(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: says REGEXP")
 	}
 	if log := flat(ts.ReadFile("stdout")); regexp.MustCompile(args[0]).MatchString(log) == neg {
-		ts.Fatalf("says %s: %v, in the log: %s", args[0], neg, log)
+		ts.Fatalf("the log matches %s: %v, want %v; the log: %s", args[0], neg, !neg, log)
 	}
 }
 
-// environ lists the variables that step.yml's defaults and the scripts' inputs may name.
+// environ returns the variables that the defaults in step.yml and the inputs in scripts can refer to.
 func environ(ts *testscript.TestScript) []string {
 	var list []string
 	for _, key := range []string{"BITRISE_BUILD_URL", "BITRISE_BUILD_API_TOKEN", "BITRISE_BUILD_NUMBER", "BITRISE_IDENTITY_TOKEN", "KEY_ID", "KEY_SECRET"} {
@@ -156,7 +156,7 @@ func exports(ts *testscript.TestScript) map[string]string {
 	return values
 }
 
-// checkExported is the command "exported KEY REGEXP": the envstore has the key, with a value that matches as a whole.
+// checkExported is the command "exported KEY REGEXP". The variable must be in the envstore, and its whole value must match.
 func checkExported(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: exported KEY REGEXP")
@@ -166,18 +166,19 @@ func checkExported(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s was not exported", args[0])
 	}
 	if !regexp.MustCompile("(?s)^(" + args[1] + ")$").MatchString(value) {
-		ts.Fatalf("%s was exported with %d characters that do not match %s", args[0], len(value), args[1])
+		ts.Fatalf("the value of %s (%d bytes) does not match %s", args[0], len(value), args[1])
 	}
 }
 
-// checkUnexported is the command "unexported [KEY…]": the envstore has none of the keys; without keys, it is empty.
+// checkUnexported is the command "unexported [KEY…]". The envstore must not contain these variables or, without arguments, any
+// variables.
 func checkUnexported(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("usage: unexported [KEY…]")
 	}
 	values := exports(ts)
 	if len(args) == 0 && len(values) > 0 {
-		ts.Fatalf("%d variables were exported", len(values))
+		ts.Fatalf("got %d exported variables, want none", len(values))
 	}
 	for _, key := range args {
 		if _, found := values[key]; found {
@@ -186,7 +187,7 @@ func checkUnexported(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// checkCalls is the command "calls SERVICE[:ACTION] N": the sandbox has been called that many times.
+// checkCalls is the command "calls SERVICE[:ACTION] N". The sandbox must have received N calls.
 func checkCalls(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: calls SERVICE[:ACTION] N")
@@ -195,12 +196,11 @@ func checkCalls(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	got := count(cloudOf(ts), args[0])
 	if got != want {
-		ts.Fatalf("%d calls of %s, want %d", got, args[0], want)
+		ts.Fatalf("got %d calls of %s, want %d", got, args[0], want)
 	}
 }
 
-// runNext is the command "[!] next PROGRAM [ARG…]": it runs a program with what the Step exported, as a next Step would
-// see it, through envman run.
+// runNext is the command "[!] next PROGRAM [ARG…]". It runs a program with the exported variables, as part of the next Step.
 func runNext(ts *testscript.TestScript, neg bool, args []string) {
 	err := ts.Exec("envman", append([]string{"run"}, args...)...)
 	if (err != nil) != neg {
@@ -208,7 +208,7 @@ func runNext(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// checkMode is the command "mode OCTAL FILE".
+// checkMode is the command "mode OCTAL FILE". The file must have these permissions.
 func checkMode(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: mode OCTAL FILE")
@@ -216,11 +216,11 @@ func checkMode(ts *testscript.TestScript, neg bool, args []string) {
 	info, err := os.Stat(ts.MkAbs(args[1]))
 	ts.Check(err)
 	if got := fmt.Sprintf("%o", info.Mode().Perm()); got != args[0] {
-		ts.Fatalf("%s has mode %s, want %s", args[1], got, args[0])
+		ts.Fatalf("%s: got mode %s, want %s", args[1], got, args[0])
 	}
 }
 
-// mintToken is the command "mint AUDIENCE [CLAIM=NUMBER…]": it puts an identity token into BITRISE_IDENTITY_TOKEN.
+// mintToken is the command "mint AUDIENCE [CLAIM=NUMBER…]". It sets BITRISE_IDENTITY_TOKEN to a new identity token.
 func mintToken(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: mint AUDIENCE [CLAIM=NUMBER…]")
@@ -237,7 +237,7 @@ func mintToken(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("BITRISE_IDENTITY_TOKEN", token)
 }
 
-// setUserKeys is the command "keys USER": it puts the access key of a user of the sandbox into KEY_ID and KEY_SECRET.
+// setUserKeys is the command "keys USER". It sets KEY_ID and KEY_SECRET to the access key of a user in the sandbox.
 func setUserKeys(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: keys USER")
@@ -247,15 +247,15 @@ func setUserKeys(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("KEY_SECRET", key.Secret)
 }
 
-// need skips a test whose real part is absent, with a line that says how to get it, and returns the program's path.
+// need returns the path of a program. If it is not installed, need skips the test with a message that says how to install it.
 func need(t testing.TB, program, how string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
-		t.Skipf("there is no %s on the PATH: %s", program, how)
+		t.Skipf("%s is not in PATH: %s", program, how)
 	}
 	return path
 }
 
-// quickExit keeps the race detector, with which the Step is built for these tests, from waiting a second at each exit.
+// quickExit keeps the race detector, with which the Step is built for these tests, from waiting for a second at each exit.
 const quickExit = "GORACE=atexit_sleep_ms=0"

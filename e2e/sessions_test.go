@@ -25,7 +25,7 @@ const (
 	target     = "arn:aws:sts::210987654321:assumed-role/deploy-target/"
 )
 
-// whoami asks STS, with the AWS CLI, who the exported credentials are.
+// whoami returns the ARN of the exported credentials according to the AWS CLI.
 func (r *run) whoami() string {
 	r.t.Helper()
 	aws := need(r.t, "aws", howToGetAWS)
@@ -36,20 +36,21 @@ func (r *run) whoami() string {
 	return caller.Arn
 }
 
-// The roles of a chain may ask for an external ID and for tags, and get them on every hop.
+// Chained roles can require an external ID and tags, which the Step sends with every hop.
 func TestChainWithConditions(t *testing.T) {
+	t.Parallel()
 	world := sandbox.DefaultConfig()
 	world.Accounts[1].Roles[0].TrustPolicy = json.RawMessage(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"123456789012"},
 		"Action":["sts:AssumeRole","sts:TagSession"],"Condition":{"StringEquals":{"sts:ExternalId":"agreed","aws:RequestTag/team":"mobile"}}}}`)
 	cloud := startSandbox(t, sandbox.Options{Config: world})
 	for name, row := range map[string]struct {
 		given map[string]string
-		says  string // empty: it works
+		says  string // "" if the Step must succeed
 	}{
-		"both":               {map[string]string{"external_id": "agreed", "session_tags": "team=mobile\nstage = test"}, ""},
-		"no external ID":     {map[string]string{"session_tags": "team=mobile"}, "If the trust policy has a condition on sts:ExternalId, set external_id"},
-		"other external ID":  {map[string]string{"external_id": "another", "session_tags": "team=mobile"}, "a condition on sts:ExternalId has to name the same one"},
-		"tag of other value": {map[string]string{"external_id": "agreed", "session_tags": "team=web"}, "both sides have to allow sts:TagSession too"},
+		"both":                 {map[string]string{"external_id": "agreed", "session_tags": "team=mobile\nstage = test"}, ""},
+		"no external ID":       {map[string]string{"session_tags": "team=mobile"}, "If the trust policy has a condition on sts:ExternalId, set external_id"},
+		"other external ID":    {map[string]string{"external_id": "another", "session_tags": "team=mobile"}, "a condition on sts:ExternalId must name exactly this value"},
+		"other value of a tag": {map[string]string{"external_id": "agreed", "session_tags": "team=web"}, "both sides must also allow sts:TagSession"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			row.given["role_arn"], row.given["role_chain"] = role, targetRole
@@ -66,13 +67,13 @@ func TestChainWithConditions(t *testing.T) {
 				t.Fatalf("%v\n%s", err, output)
 			}
 			if got := r.whoami(); !strings.HasPrefix(got, target) {
-				t.Errorf("the AWS CLI is %s", got)
+				t.Errorf("got the caller %s, want %s…", got, target)
 			}
 		})
 	}
 }
 
-// Long sessions are given where the role allows them.
+// session_duration can be as long as the role allows.
 func TestSessionDuration(t *testing.T) {
 	world := sandbox.DefaultConfig()
 	world.Accounts[0].Roles[0].MaxSessionDuration = 7200
@@ -80,11 +81,11 @@ func TestSessionDuration(t *testing.T) {
 	newRun(t, cloud).mustStep(map[string]string{"role_arn": role, "session_duration": "7200"})
 	calls := cloud.Calls()
 	if got := calls[len(calls)-1].Form.Get("DurationSeconds"); got != "7200" {
-		t.Errorf("STS was asked for %q seconds", got)
+		t.Errorf("got DurationSeconds %q, want 7200", got)
 	}
 }
 
-// All hops of a chain use one connection to STS.
+// All hops of a role chain use the same connection to STS.
 func TestChainSharesOneConnection(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	newRun(t, cloud).mustStep(map[string]string{"role_arn": role, "role_chain": targetRole})
@@ -95,11 +96,12 @@ func TestChainSharesOneConnection(t *testing.T) {
 		}
 	}
 	if len(connections) != 1 {
-		t.Errorf("%d connections to STS, want 1", len(connections))
+		t.Errorf("got %d connections to STS, want 1", len(connections))
 	}
 }
 
 func TestChainAgainstMoto(t *testing.T) {
+	t.Parallel()
 	endpoint := startMoto(t)
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud, "PYTHONWARNINGS=ignore", "AWS_ENDPOINT_URL_STS="+endpoint)
@@ -108,28 +110,28 @@ func TestChainAgainstMoto(t *testing.T) {
 		"role_chain": role + "\n" + targetRole, "external_id": "agreed", "session_tags": "team=mobile", "session_duration": "900",
 	})
 	if got := r.whoami(); !strings.HasPrefix(got, target) || got != r.exported()["AWS_CALLER_ARN"] {
-		t.Errorf("moto says %s, exported was %s", got, r.exported()["AWS_CALLER_ARN"])
+		t.Errorf("moto's caller is %s, but the Step exported %s", got, r.exported()["AWS_CALLER_ARN"])
 	}
 }
 
-// proxy is a forward proxy that opens tunnels (RFC 9110, section 9.3.6) to where it is told, whatever name is asked for,
-// and keeps the names.
+// proxy is a forward proxy that opens tunnels (RFC 9110, section 9.3.6) to addresses that the test chooses, and records the
+// requested hosts.
 type proxy struct {
 	url string
 	mu  sync.Mutex
-	// asked are host and port of every CONNECT.
+	// asked contains the host and port of every CONNECT request.
 	asked []string
 }
 
-// startProxy starts a proxy. lead returns the address behind a name; empty: the tunnel is refused.
-func startProxy(t testing.TB, lead func(host string) string) *proxy {
+// startProxy starts a proxy. resolve returns the address for a host and port, or "" to refuse the tunnel.
+func startProxy(t testing.TB, resolve func(host string) string) *proxy {
 	t.Helper()
 	p := &proxy{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.asked = append(p.asked, r.Host)
 		p.mu.Unlock()
-		address := lead(r.Host)
+		address := resolve(r.Host)
 		if r.Method != http.MethodConnect || address == "" {
 			w.WriteHeader(http.StatusForbidden)
 			return
@@ -161,15 +163,16 @@ func tunnel(w http.ResponseWriter, address string) {
 	_ = here.Close()
 }
 
-// hosts returns the names in their alphabet's order, since connections are opened side by side.
+// hosts returns the requested hosts, sorted, because connections are opened concurrently.
 func (p *proxy) hosts() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Sorted(slices.Values(p.asked))
 }
 
-// Behind a proxy that leads to the sandbox, with an authority of its own, the Step calls the real hosts by their names.
+// The Step calls the real hosts, through a proxy that forwards to the sandbox, whose certificates are from a private CA.
 func TestProxyAndPrivateAuthority(t *testing.T) {
+	t.Parallel()
 	hosts := []string{"app.bitrise.io", "sts.us-east-1.amazonaws.com", "api.ecr.us-east-1.amazonaws.com"}
 	cloud := startSandbox(t, sandbox.Options{TLS: true, Hosts: hosts})
 	forward := startProxy(t, func(host string) string {
@@ -184,18 +187,17 @@ func TestProxyAndPrivateAuthority(t *testing.T) {
 	newRun(t, cloud, environment...).mustStep(given)
 	want := []string{"api.ecr.us-east-1.amazonaws.com:443", "app.bitrise.io:443", "sts.us-east-1.amazonaws.com:443"}
 	if got := forward.hosts(); !slices.Equal(got, want) {
-		t.Errorf("tunnels to %v, want %v", got, want)
+		t.Errorf("got tunnels to %v, want %v", got, want)
 	}
 
-	// Without the authority there is no trust, and the Step ends at once.
+	// Without the CA certificate, the Step fails immediately.
 	output, err := newRun(t, cloud, append(environment, "AWS_CA_BUNDLE=")...).step(given)
-	if err == nil || !strings.Contains(output, "certificate") || strings.Contains(output, "Attempt 1 to ") {
+	if err == nil || !strings.Contains(output, "certificate") || strings.Contains(output, "failed (attempt 1)") {
 		t.Errorf("%v\n%s", err, output)
 	}
 }
 
-// A forward proxy that nobody here wrote, and that asks for a password. Behind it stands the test's own, which leads the
-// names to the sandbox.
+// Tinyproxy is a real forward proxy, here with a password. It forwards to the test's own proxy, which forwards to the sandbox.
 func TestTinyproxy(t *testing.T) {
 	tinyproxy := need(t, "tinyproxy", "install it, for example with: apt-get install tinyproxy")
 	hosts := []string{"app.bitrise.io", "sts.us-east-1.amazonaws.com"}
@@ -215,19 +217,19 @@ func TestTinyproxy(t *testing.T) {
 	}{{"builder:" + password, true}, {"builder:wrong-" + password, false}} {
 		r := newRun(t, cloud, "HTTPS_PROXY=http://"+row.user+"@"+address, "AWS_ENDPOINT_URL_STS=")
 		output, err := r.step(map[string]string{"role_arn": role, "build_url": build, "verbose": "true"})
-		if (err == nil) != row.works || !row.works && !strings.Contains(flat(output), "the proxy "+address+" does not let app.bitrise.io:443 be reached: 401") {
+		if (err == nil) != row.works || !row.works && !strings.Contains(flat(output), "the proxy "+address+" refused to connect to app.bitrise.io:443: 401") {
 			t.Errorf("%s: %v\n%s", row.user, err, output)
 		}
 		if strings.Contains(output, password) {
-			t.Errorf("the proxy's password shows in the log:\n%s", output)
+			t.Errorf("the log contains the proxy's password:\n%s", output)
 		}
 	}
 	if got := behind.hosts(); !slices.Equal(got, []string{"app.bitrise.io:443", "sts.us-east-1.amazonaws.com:443"}) {
-		t.Errorf("tunnels to %v", got)
+		t.Errorf("got tunnels to %v", got)
 	}
 }
 
-// startTinyproxy starts a tinyproxy with some lines of configuration, and returns its address.
+// startTinyproxy starts a tinyproxy with additional lines of configuration, and returns its address.
 func startTinyproxy(t *testing.T, program, lines string) string {
 	t.Helper()
 	address := freeAddress(t)
@@ -246,38 +248,39 @@ func startTinyproxy(t *testing.T, program, lines string) string {
 	go func() { _ = command.Wait(); close(ended) }()
 	t.Cleanup(func() { _ = command.Process.Kill(); <-ended })
 	for {
-		// A poll of a server that is starting.
+		// Poll until the server has started.
 		if connection, err := net.Dial("tcp", address); err == nil {
 			_ = connection.Close()
 			return address
 		}
 		select {
 		case <-ended:
-			t.Fatalf("tinyproxy ended:\n%s", log.String())
+			t.Fatalf("tinyproxy exited:\n%s", log.String())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// In each partition, and with FIPS and dual-stack endpoints, the hosts are those of AWS's own list. The proxy opens no
-// tunnel, so that no call leaves the machine.
+// The STS endpoints in each partition, and the FIPS and dual-stack endpoints. The proxy refuses every tunnel, so that no call
+// leaves the machine.
 func TestHostsOfPartitions(t *testing.T) {
+	t.Parallel()
 	for name, row := range map[string]struct {
 		region, partition string
 		variables         []string
 		sts               string
 	}{
-		"commercial":   {"eu-central-1", "aws", nil, "sts.eu-central-1.amazonaws.com"},
-		"China":        {"cn-north-1", "aws-cn", nil, "sts.cn-north-1.amazonaws.com.cn"},
-		"GovCloud":     {"us-gov-west-1", "aws-us-gov", nil, "sts.us-gov-west-1.amazonaws.com"},
-		"Europe":       {"eusc-de-east-1", "aws-eusc", nil, "sts.eusc-de-east-1.amazonaws.eu"},
-		"isolated":     {"us-iso-east-1", "aws-iso", nil, "sts.us-iso-east-1.c2s.ic.gov"},
-		"isolated b":   {"us-isob-east-1", "aws-iso-b", nil, "sts.us-isob-east-1.sc2s.sgov.gov"},
-		"isolated e":   {"eu-isoe-west-1", "aws-iso-e", nil, "sts.eu-isoe-west-1.cloud.adc-e.uk"},
-		"isolated f":   {"us-isof-south-1", "aws-iso-f", nil, "sts.us-isof-south-1.csp.hci.ic.gov"},
-		"FIPS":         {"us-east-2", "aws", []string{"AWS_USE_FIPS_ENDPOINT=true"}, "sts-fips.us-east-2.amazonaws.com"},
-		"dual-stack":   {"us-east-2", "aws", []string{"AWS_USE_DUALSTACK_ENDPOINT=true"}, "sts.us-east-2.api.aws"},
-		"both at once": {"us-east-2", "aws", []string{"AWS_USE_DUALSTACK_ENDPOINT=true", "AWS_USE_FIPS_ENDPOINT=true"}, "sts-fips.us-east-2.api.aws"},
+		"commercial":          {"eu-central-1", "aws", nil, "sts.eu-central-1.amazonaws.com"},
+		"China":               {"cn-north-1", "aws-cn", nil, "sts.cn-north-1.amazonaws.com.cn"},
+		"GovCloud":            {"us-gov-west-1", "aws-us-gov", nil, "sts.us-gov-west-1.amazonaws.com"},
+		"Europe":              {"eusc-de-east-1", "aws-eusc", nil, "sts.eusc-de-east-1.amazonaws.eu"},
+		"isolated":            {"us-iso-east-1", "aws-iso", nil, "sts.us-iso-east-1.c2s.ic.gov"},
+		"isolated b":          {"us-isob-east-1", "aws-iso-b", nil, "sts.us-isob-east-1.sc2s.sgov.gov"},
+		"isolated e":          {"eu-isoe-west-1", "aws-iso-e", nil, "sts.eu-isoe-west-1.cloud.adc-e.uk"},
+		"isolated f":          {"us-isof-south-1", "aws-iso-f", nil, "sts.us-isof-south-1.csp.hci.ic.gov"},
+		"FIPS":                {"us-east-2", "aws", []string{"AWS_USE_FIPS_ENDPOINT=true"}, "sts-fips.us-east-2.amazonaws.com"},
+		"dual-stack":          {"us-east-2", "aws", []string{"AWS_USE_DUALSTACK_ENDPOINT=true"}, "sts.us-east-2.api.aws"},
+		"FIPS and dual-stack": {"us-east-2", "aws", []string{"AWS_USE_DUALSTACK_ENDPOINT=true", "AWS_USE_FIPS_ENDPOINT=true"}, "sts-fips.us-east-2.api.aws"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -286,9 +289,9 @@ func TestHostsOfPartitions(t *testing.T) {
 			r := newRun(t, cloud, append([]string{"HTTPS_PROXY=" + closed.url, "AWS_ENDPOINT_URL_STS="}, row.variables...)...)
 			output, err := r.step(map[string]string{"region": row.region, "role_arn": "arn:" + row.partition + ":iam::123456789012:role/deploy"})
 			if got := slices.Compact(closed.hosts()); err == nil || !slices.Equal(got, []string{row.sts + ":443"}) {
-				t.Errorf("called %v, want %s; %v\n%s", got, row.sts, err, output)
+				t.Errorf("got calls to %v, want %s; %v\n%s", got, row.sts, err, output)
 			}
-			if want := "does not let " + row.sts + ":443 be reached: 403 Forbidden"; !strings.Contains(flat(output), want) {
+			if want := "refused to connect to " + row.sts + ":443: 403 Forbidden"; !strings.Contains(flat(output), want) {
 				t.Errorf("the log does not say %q:\n%s", want, output)
 			}
 		})

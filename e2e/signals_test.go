@@ -12,7 +12,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// A signal ends the Step wherever it is, with a line that says so, and nothing is exported.
+// A signal ends the Step at any point, with a line that says so, and nothing is exported.
 func TestSignals(t *testing.T) {
 	for name, row := range map[string]struct {
 		script, at string
@@ -20,8 +20,8 @@ func TestSignals(t *testing.T) {
 	}{
 		"SIGTERM while the token is fetched": {idToken + " * silence", "Inputs:", syscall.SIGTERM},
 		"SIGINT while STS does not answer":   {assume + " * silence", "Fetched an identity token", syscall.SIGINT},
-		"SIGTERM while ECR does not answer":  {login + " * silence", "Got the credentials", syscall.SIGTERM},
-		"SIGINT while waiting for a retry":   {assume + " * status 503 60", "the next one comes in", syscall.SIGINT},
+		"SIGTERM while ECR does not answer":  {login + " * silence", "Assumed arn:", syscall.SIGTERM},
+		"SIGINT while waiting for a retry":   {assume + " * status 503 60", "retrying in", syscall.SIGINT},
 		"SIGHUP while the token is fetched":  {idToken + " * silence", "Inputs:", syscall.SIGHUP},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -34,21 +34,21 @@ func TestSignals(t *testing.T) {
 			if !strings.Contains(lastLine(output), "interrupted by a signal; nothing was exported") {
 				t.Errorf("the last line does not say what happened:\n%s", output)
 			}
-			// An attempt's own bound is ten seconds: had the signal been waited out, the log would tell of it.
+			// If the Step had waited for the call instead, the log would contain the call's own timeout.
 			if strings.Contains(flat(output), "no answer within 10 seconds") {
-				t.Errorf("the call under way was not cancelled:\n%s", output)
+				t.Errorf("the current call was not canceled:\n%s", output)
 			}
 			r.mustHaveExportedNothing()
 		})
 	}
 }
 
-// A signal between two exports takes back those that were made.
+// A signal between two exports undoes those that were made.
 func TestSignalBetweenExports(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
 	marker := filepath.Join(t.TempDir(), "reached")
-	// The second call tells that it is there, and then hangs until it is ended.
+	// The second call of envman creates the marker, signals the Step, and hangs.
 	r.wrapEnvman(`[ "$calls" = 2 ] && { touch '` + marker + `'; kill -TERM "$PPID"; exec sleep 60; }`)
 	output, err := r.step(map[string]string{"role_arn": role, "docker_login": "true"})
 	if err == nil || !strings.Contains(flat(output), "interrupted by a signal") {
@@ -60,13 +60,13 @@ func TestSignalBetweenExports(t *testing.T) {
 	r.mustHaveExportedNothing()
 }
 
-// A Ctrl-C at a terminal reaches every process of the foreground, again and again. The envman that cleans up is spared.
+// Ctrl-C in a terminal signals every foreground process, also repeatedly. The envman that undoes the exports is not affected.
 func TestCtrlCAtATerminal(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
 	r.wrapEnvman(`[ "$calls" -ge 3 ] && [ "$calls" -le 6 ] && kill -INT -"$GROUP"`)
 	command := r.command(map[string]string{"role_arn": role})
-	// A shell that leads a group of its own, tells its number, and becomes the Step.
+	// A shell that is the leader of a process group, passes the group's ID on, and becomes the Step.
 	shell := exec.CommandContext(t.Context(), "/bin/sh", "-c", fmt.Sprintf("GROUP=$$ exec '%s'", command.Path))
 	shell.Env, shell.SysProcAttr = command.Env, &syscall.SysProcAttr{Setpgid: true}
 	output, err := shell.CombinedOutput()
@@ -77,7 +77,7 @@ func TestCtrlCAtATerminal(t *testing.T) {
 	r.mustHaveExportedNothing()
 }
 
-// An envman that takes its time, and fails late, leaves nothing behind either.
+// A slow envman that fails at a late call leaves nothing behind either.
 func TestSlowEnvmanThatFails(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
@@ -89,7 +89,7 @@ func TestSlowEnvmanThatFails(t *testing.T) {
 	r.mustHaveExportedNothing()
 }
 
-// What an envman leaves running does not keep the Step waiting, and ends with it when a signal comes.
+// The Step does not wait for a process that envman leaves running, and a signal to the Step ends that process too.
 func TestEnvmanLeavesSomethingRunning(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
@@ -97,7 +97,7 @@ func TestEnvmanLeavesSomethingRunning(t *testing.T) {
 	r.wrapEnvman(`[ "$calls" = 1 ] && { (sleep 5; touch '` + marker + `') & }`)
 	r.mustStep(map[string]string{"role_arn": role})
 	if _, err := os.Stat(marker); err == nil {
-		t.Error("the Step waited for what envman had left running")
+		t.Error("the Step waited for the process that envman left running")
 	}
 	r = newRun(t, cloud)
 	r.wrapEnvman(`[ "$calls" = 2 ] && { sleep 60 & echo $! > '` + marker + `'; kill -TERM "$PPID"; wait; }`)
@@ -111,35 +111,36 @@ func TestEnvmanLeavesSomethingRunning(t *testing.T) {
 	}
 	var pid int
 	if _, err := fmt.Sscan(string(left), &pid); err != nil || syscall.Kill(pid, 0) == nil && !isZombie(pid) {
-		t.Errorf("process %d is still there, %v", pid, err)
+		t.Errorf("process %d is still running, %v", pid, err)
 	}
 	r.mustHaveExportedNothing()
 }
 
-// isZombie tells whether a process has ended, and nobody has asked how.
+// isZombie reports whether a process has exited and only its exit status is left.
 func isZombie(pid int) bool {
 	output, err := exec.Command("ps", "-o", "stat=", "-p", fmt.Sprint(pid)).Output()
 	return err != nil || strings.HasPrefix(strings.TrimSpace(string(output)), "Z")
 }
 
-// The whole run is bounded by its timeout. An attempt may take as long here, so that there is one and no second.
+// The timeout applies to the whole run. Here it is as long as one attempt may take, so there is no second attempt.
 func TestTimeout(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{Faults: parseFaults(t, assume+" * silence")})
 	r := newRun(t, cloud)
 	output, err := r.step(map[string]string{"role_arn": role, "timeout": "10"})
 	if err == nil || !strings.Contains(lastLine(output), "the Step took longer than the 10 seconds of its input timeout") {
 		t.Errorf("%v\n%s", err, output)
 	}
-	if want := "at the end: assume role " + role + ": no answer from STS"; !strings.Contains(flat(output), want) {
+	if want := "At that moment: assume role " + role + ": no answer from STS"; !strings.Contains(flat(output), want) {
 		t.Errorf("the log does not say %q:\n%s", want, output)
 	}
 	if got := count(cloud, assume); got != 1 {
-		t.Errorf("STS was called %d times, want once", got)
+		t.Errorf("got %d calls of STS, want 1", got)
 	}
 	r.mustHaveExportedNothing()
 }
 
-// What might never be read to its end is not read at all.
+// Named pipes, whose content may never end, are not read.
 func TestPipesInPlaceOfFiles(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	for name, set := range map[string]func(r *run, pipe string){
@@ -161,8 +162,8 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 	}
 }
 
-// Whoever may read Docker's folder may lock it. The Step does not wait for them until its timeout, and says who is at fault.
-func TestSomebodyHoldsTheLock(t *testing.T) {
+// Any process that can read Docker's folder can lock it. The Step does not wait until its timeout, and names the lock.
+func TestLockHeldByAnotherProcess(t *testing.T) {
 	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
@@ -178,7 +179,9 @@ func TestSomebodyHoldsTheLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	output, err := r.step(map[string]string{"role_arn": role, "docker_login": "true"})
-	if err == nil || !strings.Contains(flat(output), "wait for the lock on "+r.docker+": somebody else holds it") || !strings.Contains(flat(output), "See which program holds the folder's lock") {
+	log := flat(output)
+	if err == nil || !strings.Contains(log, "wait for the lock on "+r.docker+": another process holds it") ||
+		!strings.Contains(log, "Find the process that holds the folder's lock") {
 		t.Errorf("%v\n%s", err, output)
 	}
 	r.mustHaveExportedNothing()

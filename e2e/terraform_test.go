@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/hashicorp/hcl/v2"
@@ -17,14 +18,15 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// The Terraform module, its expressions evaluated as Terraform does, with an account in place of AWS's answers.
+// The expressions in the Terraform module are evaluated like Terraform does, with a fixed account instead of data from AWS.
 func TestTerraformExample(t *testing.T) {
-	for name, asked := range wishList {
+	t.Parallel()
+	for name, asked := range exampleParameters {
 		t.Run(name, func(t *testing.T) {
 			module := loadTerraform(t, filepath.Join(root(t), "examples", "terraform"))
-			module.set(map[string]string{"app_slug": sandbox.DefaultAppSlug, "workflow": asked.workflow, "repository_name": asked.repository,
-				"bucket_name": asked.bucket, "next_role_arn": asked.next})
-			result := made{allows: map[string]json.RawMessage{}}
+			module.set(map[string]string{"app_slug": sandbox.DefaultAppSlug, "subject_pattern": asked.subject, "workflow": asked.workflow,
+				"repository_name": asked.repository, "bucket_name": asked.bucket, "next_role_arn": asked.next})
+			result := created{allows: map[string]json.RawMessage{}}
 			for _, resource := range module.blocks("resource") {
 				if count, found := resource.Body.Attributes["count"]; found && module.value(count).Equals(cty.Zero).True() {
 					continue
@@ -41,7 +43,7 @@ func TestTerraformExample(t *testing.T) {
 				case "aws_iam_role_policy":
 					result.allows[text("name")] = json.RawMessage(text("policy"))
 				default:
-					t.Errorf("what is %s for?", resource.Labels[0])
+					t.Errorf("unexpected resource %s", resource.Labels[0])
 				}
 			}
 			result.check(t, asked)
@@ -49,28 +51,35 @@ func TestTerraformExample(t *testing.T) {
 	}
 }
 
-// The app's slug can be neither forgotten nor empty: a trust policy without it would admit every app.
-func TestTerraformWantsTheAppSlug(t *testing.T) {
-	module := loadTerraform(t, filepath.Join(root(t), "examples", "terraform"))
-	for _, variable := range module.blocks("variable") {
-		if variable.Labels[0] != "app_slug" {
-			continue
-		}
-		if _, found := variable.Body.Attributes["default"]; found {
-			t.Error("app_slug has a default")
-		}
-		for slug, want := range map[string]bool{sandbox.DefaultAppSlug: true, "": false, "*": false} {
-			module.set(map[string]string{"app_slug": slug})
-			if got := module.value(variable.Body.Blocks[0].Body.Attributes["condition"]).True(); got != want {
-				t.Errorf("app_slug %q: valid %v, want %v", slug, got, want)
+// The app slug and the subject pattern are required and validated. Without them, the trust policy would admit other apps.
+func TestTerraformRequiresTheApp(t *testing.T) {
+	for name, values := range map[string]map[string]bool{
+		"app_slug":        {sandbox.DefaultAppSlug: true, "": false, "*": false},
+		"subject_pattern": subjectPatterns,
+	} {
+		t.Run(name, func(t *testing.T) {
+			module := loadTerraform(t, filepath.Join(root(t), "examples", "terraform"))
+			index := slices.IndexFunc(module.blocks("variable"), func(b *hclsyntax.Block) bool { return b.Labels[0] == name })
+			if index < 0 {
+				t.Fatalf("there is no variable %s", name)
 			}
-		}
-		return
+			variable := module.blocks("variable")[index]
+			if _, found := variable.Body.Attributes["default"]; found {
+				t.Error("it has a default")
+			}
+			for value, want := range values {
+				t.Run(value, func(t *testing.T) {
+					module.set(map[string]string{"app_slug": sandbox.DefaultAppSlug, name: value})
+					if got := module.value(variable.Body.Blocks[0].Body.Attributes["condition"]).True(); got != want {
+						t.Errorf("%q is valid: got %v, want %v", value, got, want)
+					}
+				})
+			}
+		})
 	}
-	t.Error("there is no app_slug")
 }
 
-// terraform is a module: its files, and what its expressions can refer to.
+// terraform is a Terraform module and the values that its expressions can refer to.
 type terraform struct {
 	t       *testing.T
 	bodies  []*hclsyntax.Body
@@ -116,7 +125,7 @@ func loadTerraform(t *testing.T, folder string) *terraform {
 	return module
 }
 
-// set gives the variables their values, those that are named or their defaults, and the locals theirs.
+// set sets the variables to the given values or their defaults, and evaluates the locals.
 func (m *terraform) set(given map[string]string) {
 	m.t.Helper()
 	variables := map[string]cty.Value{}
@@ -154,7 +163,7 @@ func (m *terraform) blocks(kind string) []*hclsyntax.Block {
 func (m *terraform) value(attribute *hclsyntax.Attribute) cty.Value {
 	m.t.Helper()
 	if attribute == nil {
-		m.t.Fatal("an attribute is missing")
+		m.t.Fatal("a required attribute is missing")
 	}
 	value, problems := attribute.Expr.Value(m.context)
 	if problems.HasErrors() {

@@ -1,7 +1,7 @@
-// Package harness runs the Step the way Bitrise does, for tests and for the demo: it builds the Step's program and the
-// real envman and stepman, makes the environment of a run from the inputs of step.yml, and keeps an envstore.
+// Package harness runs the Step as Bitrise does, for tests and for the demo. It builds the Step and the real envman and stepman,
+// computes the environment of a run from the inputs of step.yml, and manages an envstore.
 //
-// It knows the Step as a program and as a step.yml, and imports none of its packages.
+// It knows the Step as a program and a step.yml, and imports none of its packages.
 package harness
 
 import (
@@ -21,15 +21,15 @@ import (
 	"gopkg.in/yaml.v2"
 )
 
-// StepmanVersion is the version of stepman in e2e/go.mod. Its releases carry it by a linker flag, and the Bitrise CLI
-// refuses one without.
+// StepmanVersion is the version of stepman in e2e/go.mod. Stepman gets it through a linker flag, and the Bitrise CLI rejects a
+// stepman without a version.
 const StepmanVersion = "0.24.1"
 
-// Root returns the folder of the repository.
+// Root returns the root directory of the repository.
 func Root() (string, error) {
 	_, file, _, ok := runtime.Caller(0)
 	if !ok {
-		return "", errors.New("this program does not know where its source is")
+		return "", errors.New("find the repository: the program has no source path")
 	}
 	root := filepath.Join(filepath.Dir(file), "..", "..")
 	if _, err := os.Stat(filepath.Join(root, "step.yml")); err != nil {
@@ -38,8 +38,8 @@ func Root() (string, error) {
 	return root, nil
 }
 
-// Build compiles the Step (as authenticate-with-aws), envman and stepman into folder. Flags are passed on to the Step's
-// build, such as -race.
+// Build compiles the Step (as authenticate-with-aws), envman, and stepman into folder. The flags, such as -race, apply to the
+// Step's build.
 func Build(ctx context.Context, folder string, flags ...string) error {
 	root, err := Root()
 	if err != nil {
@@ -64,10 +64,10 @@ func Build(ctx context.Context, folder string, flags ...string) error {
 	return nil
 }
 
-// StepProgram is the name of the Step's program that [Build] makes.
+// StepProgram is the name of the Step's executable that [Build] creates.
 const StepProgram = "authenticate-with-aws"
 
-// Input is an input of step.yml and its default.
+// Input is an input in step.yml with its default.
 type Input struct{ Key, Default string }
 
 // ReadStep parses step.yml with Bitrise's own models.
@@ -90,7 +90,7 @@ func ReadStep() (models.StepModel, error) {
 	return step, nil
 }
 
-// Inputs returns the inputs of step.yml in its order.
+// Inputs returns the inputs in step.yml, in the same order.
 func Inputs() ([]Input, error) {
 	step, err := ReadStep()
 	if err != nil {
@@ -107,9 +107,8 @@ func Inputs() ([]Input, error) {
 	return inputs, nil
 }
 
-// InputEnvironment returns the inputs of a run as Bitrise sets them: KEY=VALUE for every input of step.yml, its default
-// or what given says, with the variables of environment (KEY=VALUE) expanded in both. A given key that is no input is an
-// error.
+// InputEnvironment returns the inputs of a run as Bitrise sets them: KEY=VALUE for every input in step.yml, with the given value or
+// the default. References to the variables in environment (KEY=VALUE) are expanded. A given key that is not an input is an error.
 func InputEnvironment(given map[string]string, environment []string) ([]string, error) {
 	inputs, err := Inputs()
 	if err != nil {
@@ -135,21 +134,21 @@ func InputEnvironment(given map[string]string, environment []string) ([]string, 
 	}
 	for key := range given {
 		if !known[key] {
-			return nil, fmt.Errorf("%s is no input of step.yml", key)
+			return nil, fmt.Errorf("%s is not an input in step.yml", key)
 		}
 	}
 	return result, nil
 }
 
-// Envstore is envman's file of variables for the Steps that follow.
+// Envstore is envman's file with the variables for the next Steps.
 type Envstore struct {
-	// Path is the file's path; ENVMAN_ENVSTORE_PATH names it to envman.
+	// Path is the path of the file. envman gets it in ENVMAN_ENVSTORE_PATH.
 	Path string
-	// Bin is the folder of the envman program.
+	// Bin is the directory of the envman executable.
 	Bin string
 }
 
-// Init makes the file, empty.
+// Init creates an empty file.
 func (e Envstore) Init(ctx context.Context) error {
 	output, err := exec.CommandContext(ctx, filepath.Join(e.Bin, "envman"), "--path", e.Path, "init", "--clear").CombinedOutput()
 	if err != nil {
@@ -158,7 +157,7 @@ func (e Envstore) Init(ctx context.Context) error {
 	return nil
 }
 
-// Values returns what the file holds.
+// Values returns the variables in the file.
 func (e Envstore) Values(ctx context.Context) (map[string]string, error) {
 	command := exec.CommandContext(ctx, filepath.Join(e.Bin, "envman"), "--path", e.Path, "print", "--format", "json")
 	var errorText bytes.Buffer
@@ -169,7 +168,7 @@ func (e Envstore) Values(ctx context.Context) (map[string]string, error) {
 	}
 	values := map[string]string{}
 	if err := json.Unmarshal(output, &values); err != nil {
-		return nil, fmt.Errorf("parse what envman print says: %w", err)
+		return nil, fmt.Errorf("parse the output of envman print: %w", err)
 	}
 	return values, nil
 }

@@ -1,8 +1,8 @@
-// Package link is a network link of a set latency, in user space: a relay of TCP connections that delivers what it is sent
-// half a round trip later, in both directions, and makes a connection's first bytes wait for the round trip that TCP's own
-// handshake would take. It delays bytes and does not hold them up: what is sent meanwhile is on its way too.
+// Package link simulates a network link with a fixed latency in user space. It relays TCP connections, delays the bytes in
+// each direction by half a round trip, and delays the first bytes of a connection by another round trip for TCP's handshake.
+// It limits only the latency, not the throughput: any number of bytes can be in transit.
 //
-// It counts connections, and sees when a connection's handshake of TLS is done, for tests about their order.
+// For tests of the order of connections, it counts them and detects when a TLS handshake is complete.
 package link
 
 import (
@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// Link is a relay to one address.
+// Link relays connections to one address.
 type Link struct {
 	listener net.Listener
 	target   string
 	rtt      time.Duration
-	// shaken is closed once a connection has its TLS handshake behind it.
+	// shaken is closed once the first TLS handshake is complete.
 	shaken chan struct{}
 	once   sync.Once
 
@@ -26,7 +26,7 @@ type Link struct {
 	open        []net.Conn
 }
 
-// New makes a link from a free port of loopback to a target, HOST:PORT, with a round trip of rtt; 0: as fast as it goes.
+// New returns a link from a free port on the loopback interface to a target (HOST:PORT) with the given round-trip time.
 func New(target string, rtt time.Duration) (*Link, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -37,28 +37,28 @@ func New(target string, rtt time.Duration) (*Link, error) {
 	return l, nil
 }
 
-// Address is the near end, HOST:PORT.
+// Address returns the address to connect to, HOST:PORT.
 func (l *Link) Address() string { return l.listener.Addr().String() }
 
-// Connections is how many connections were made.
+// Connections returns the number of connections so far.
 func (l *Link) Connections() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.connections
 }
 
-// Shaken is closed once the client of a connection has finished its handshake: it has spoken twice, the second time in
-// answer to the server.
+// Shaken returns a channel that is closed once a client has completed its TLS handshake, which is when it sends for the second
+// time.
 func (l *Link) Shaken() <-chan struct{} { return l.shaken }
 
-// Hold keeps back, from now on and until the channel is closed, what servers send after the handshake: the answers.
+// Hold holds back what servers send after the handshake, until the channel is closed.
 func (l *Link) Hold(until <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.until = until
 }
 
-// Close ends the link and its connections.
+// Close closes the link and its connections.
 func (l *Link) Close() error {
 	err := l.listener.Close()
 	l.mu.Lock()
@@ -86,7 +86,7 @@ func (l *Link) serve() {
 		l.open = append(l.open, near, far)
 		l.mu.Unlock()
 
-		finished := make(chan struct{}) // the client's part of the handshake
+		finished := make(chan struct{}) // closed after the client's part of the handshake
 		go l.relay(far, near, opened, func(n int) {
 			if n == 2 {
 				close(finished)
@@ -97,7 +97,7 @@ func (l *Link) serve() {
 	}
 }
 
-// wait returns when what a server sends may pass.
+// wait returns when what a server has sent can be delivered.
 func (l *Link) wait(finished <-chan struct{}) {
 	l.mu.Lock()
 	until := l.until
@@ -107,18 +107,18 @@ func (l *Link) wait(finished <-chan struct{}) {
 		if until != nil {
 			<-until
 		}
-	default: // still the handshake
+	default: // the handshake is not complete
 	}
 }
 
-// parcel is bytes on their way, none for the end of what is sent.
+// parcel is a number of bytes in transit. An empty one is the end of the stream.
 type parcel struct {
 	bytes []byte
 	due   time.Time
 }
 
-// relay delivers what it reads from one connection to another, half a round trip later, and nothing before the connection
-// is open. before is told the number of each parcel, from 1, when it is about to be delivered.
+// relay copies one connection to another with a delay of half a round trip, and delivers nothing before opened. It calls
+// before with the number of each parcel, starting at 1, just before it delivers the parcel.
 func (l *Link) relay(to, from net.Conn, opened time.Time, before func(n int)) {
 	way := make(chan parcel, 1024)
 	go func() {

@@ -9,7 +9,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/link"
 )
 
-// echo answers every byte by the next one.
+// echo starts a server that answers every byte with the next higher one, and returns its address.
 func echo(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -64,34 +64,34 @@ func ask(t *testing.T, connection net.Conn, question byte) {
 	}
 }
 
-// An answer cannot come before its time: one round trip for the connection, one for each question. How much later it
-// comes is the machine's affair.
-func TestBytesTakeTheirTime(t *testing.T) {
+// An answer takes at least one round trip for the connection and one for each question. There is no upper limit, because the
+// machine may be slow.
+func TestLatency(t *testing.T) {
 	const rtt = 20 * time.Millisecond
 	start := time.Now()
 	l, connection := dial(t, rtt)
 	for i := range byte(3) {
 		ask(t, connection, i)
 		if took, least := time.Since(start), time.Duration(i+2)*rtt; took < least {
-			t.Errorf("answer %d came after %v, before %v", i, took, least)
+			t.Errorf("answer %d took %v, want at least %v", i, took, least)
 		}
 	}
 	if l.Connections() != 1 {
-		t.Errorf("%d connections", l.Connections())
+		t.Errorf("got %d connections, want 1", l.Connections())
 	}
-	// The end passes as well.
+	// The end of the stream is relayed too.
 	_ = connection.(*net.TCPConn).CloseWrite()
 	if n, err := io.Copy(io.Discard, connection); n != 0 || err != nil {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 }
 
-func TestHoldKeepsAnswersBack(t *testing.T) {
+func TestHold(t *testing.T) {
 	l, connection := dial(t, 0)
 	ask(t, connection, 1)
 	select {
 	case <-l.Shaken():
-		t.Error("a handshake after one question")
+		t.Error("the handshake was complete after one question")
 	default:
 	}
 	until := make(chan struct{})
@@ -107,7 +107,7 @@ func TestHoldKeepsAnswersBack(t *testing.T) {
 	}()
 	select {
 	case <-came:
-		t.Error("the answer was not kept back")
+		t.Error("the answer was not held back")
 	default:
 	}
 	close(until)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Step that is careless with its credentials, to show that Bitrise hides them here.
+# A Step that is careless with its credentials, to show that Bitrise redacts them.
 set -euo pipefail
 : "${AWS_ACCESS_KEY_ID:?}" "${AWS_SECRET_ACCESS_KEY:?}" "${AWS_SESSION_TOKEN:?}" "${AWS_REGION:?}"
 echo "caller: $AWS_CALLER_ARN"

@@ -1,6 +1,6 @@
-// Release reads a configuration of GoReleaser with GoReleaser's own parser, which knows no field but its own. It is a module
-// of its own, because GoReleaser's dependencies are nobody else's concern; GoReleaser itself, whose "check" looks a little
-// further, takes minutes to build and 120 MB.
+// Release checks a GoReleaser configuration with GoReleaser's own parser, which rejects unknown fields. It has its own module,
+// which keeps GoReleaser's dependencies out of the others. GoReleaser's "check" command is a little stricter, but takes minutes
+// to build and 120 MB.
 package main
 
 import (

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// authority is a certificate authority of one run, with one certificate for loopback.
+// authority is a certificate authority that lives as long as the sandbox, with one certificate for loopback.
 type authority struct {
 	pem         []byte
 	certificate tls.Certificate
@@ -58,7 +58,7 @@ func (a *authority) serverConfig() *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{a.certificate}, MinVersion: tls.VersionTLS12}
 }
 
-// writeTemporary writes a file for programs that take an authority by path.
+// writeTemporary writes a temporary file for programs that need the path of an authority.
 func writeTemporary(content []byte) (string, error) {
 	file, err := os.CreateTemp("", "sandbox-ca-*.pem")
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// awsHandler is STS, ECR, ECR Public and the registries on one endpoint. They are told apart as their protocols allow: the
-// JSON protocols name their target in a header, the query protocol its action in the form, and a registry is a host's name.
+// awsHandler serves STS, ECR, ECR Public, and the registries on one endpoint. The JSON protocols name their target in a header,
+// the query protocol names its action in the form, and a registry has a host name.
 func (s *Sandbox) awsHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if account, region, found := registryNamed(r.Host); found {
@@ -44,7 +44,7 @@ func (s *Sandbox) awsHandler() http.Handler {
 	})
 }
 
-// formKey is the key of a call's form in its context.
+// formKey is the context key of a call's form.
 type formKey struct{}
 
 func formOf(r *http.Request) url.Values {
@@ -63,7 +63,7 @@ func withoutSecrets(form url.Values) url.Values {
 	return clean
 }
 
-// refusal is an error of AWS.
+// refusal is an AWS error.
 type refusal struct {
 	status     int
 	code, text string
@@ -75,7 +75,7 @@ func refuse(status int, code, format string, args ...any) *refusal {
 	return &refusal{status: status, code: code, text: fmt.Sprintf(format, args...)}
 }
 
-// answerQuery writes an error as STS does: https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html.
+// answerQuery returns an error in the query protocol of STS: https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html.
 func (r *refusal) answerQuery(call *Call) answer {
 	call.Code = r.code
 	kind := "Sender"
@@ -91,7 +91,7 @@ func (r *refusal) answerQuery(call *Call) answer {
 	return xmlAnswer(r.status, body, body.ID)
 }
 
-// answerJSON writes an error as ECR does, in AWS's JSON protocol 1.1.
+// answerJSON returns an error in the JSON protocol 1.1 of ECR.
 func (r *refusal) answerJSON(call *Call) answer {
 	call.Code = r.code
 	return withRequestID(jsonAnswer(r.status, map[string]string{"__type": r.code, "message": r.text}), requestID())
@@ -100,7 +100,7 @@ func (r *refusal) answerJSON(call *Call) answer {
 func xmlAnswer(status int, body any, id string) answer {
 	content, err := xml.Marshal(body)
 	if err != nil {
-		panic(err) // all bodies are made here
+		panic(err) // the sandbox itself builds every body
 	}
 	return withRequestID(answer{status: status, header: http.Header{"Content-Type": {"text/xml"}}, body: content}, id)
 }
@@ -110,40 +110,40 @@ func withRequestID(a answer, id string) answer {
 	return a
 }
 
-// requestID makes an ID of the shape that AWS's have.
+// requestID returns a random ID in the format of AWS's request IDs.
 func requestID() string {
 	id := random(16)
 	return id[:8] + "-" + id[8:12] + "-" + id[12:16] + "-" + id[16:20] + "-" + id[20:]
 }
 
-// principal is who made a signed call.
+// principal is the caller of a signed call.
 type principal struct {
-	// account and arn are those that GetCallerIdentity tells.
+	// account and arn are what GetCallerIdentity returns.
 	account, arn string
-	// source is the ARN of the user, or of the role that was assumed.
+	// source is the ARN of the user or of the assumed role.
 	source string
 	// id is the unique ID, AIDA… or AROA…:session.
 	id string
-	// chained tells whether the credentials are a role's already.
+	// chained reports whether the caller is the session of a role.
 	chained bool
-	// sessionPolicies narrow what the role's own policies allow.
+	// sessionPolicies restrict the role's own policies.
 	sessionPolicies []*Policy
 }
 
-// names are the principals by which policies may mean p.
+// names returns the principals by which a policy can refer to p.
 func (p principal) names() []string {
 	partition := strings.Split(p.arn, ":")[1]
 	return []string{p.arn, p.source, p.account, "arn:" + partition + ":iam::" + p.account + ":root"}
 }
 
-// credential is what stands behind an access key ID.
+// credential is what the sandbox knows about an access key ID.
 type credential struct {
 	secret, sessionToken string
 	expires              time.Time // zero: never
 	principal            principal
 }
 
-// allows evaluates the identity policies of a principal, narrowed by its session policies. The caller holds the lock.
+// allows evaluates the identity policies and the session policies of a principal. The caller must hold the lock.
 func (s *Sandbox) allows(p principal, action, resource string) bool {
 	request := Request{Action: action, Resource: resource, Context: map[string][]string{"aws:PrincipalArn": {p.source}}}
 	allowed := false

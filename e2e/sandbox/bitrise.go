@@ -7,6 +7,7 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// bitriseHandler is the token endpoint, POST BUILD_URL/id_token.json, and the issuer's discovery document and keys
+// bitriseHandler serves the token endpoint (POST BUILD_URL/id_token.json) and the issuer's discovery document and keys
 // (OpenID Connect Discovery 1.0, RFC 7517).
 func (s *Sandbox) bitriseHandler() http.Handler {
 	mux := http.NewServeMux()
@@ -35,6 +36,9 @@ func (s *Sandbox) bitriseHandler() http.Handler {
 	mux.HandleFunc("/{path...}", s.watched("bitrise", "id_token", s.idToken))
 	return mux
 }
+
+// placeholder matches a claim's name in [Config.Subject].
+var placeholder = regexp.MustCompile(`\{[^{}]+\}`)
 
 func (s *Sandbox) idToken(call *Call, r *http.Request) answer {
 	refuse := func(status int, message string) answer {
@@ -59,7 +63,7 @@ func (s *Sandbox) idToken(call *Call, r *http.Request) answer {
 	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<16)).Decode(&body); err != nil || body.Audience == "" {
 		return refuse(http.StatusBadRequest, "aud is missing")
 	}
-	_, lifetime := s.snapshot()
+	_, _, lifetime := s.snapshot()
 	token, err := s.MintToken(body.Audience, nil)
 	if err != nil {
 		return refuse(http.StatusInternalServerError, "Internal Server Error")
@@ -69,19 +73,20 @@ func (s *Sandbox) idToken(call *Call, r *http.Request) answer {
 	})
 }
 
-// MintToken makes an identity token of the build for an audience. Claims override, and with nil remove, the usual ones.
+// MintToken issues an identity token of the build for an audience. The given claims override the usual ones, or remove them
+// if the value is nil. The sub claim follows from the others unless it is overridden as well.
 func (s *Sandbox) MintToken(audience string, claims map[string]any) (string, error) {
-	all, lifetime := s.snapshot()
+	all, subject, lifetime := s.snapshot()
 	now := s.clock()
 	maps.Copy(all, map[string]any{
-		"iss": s.issuer, "aud": audience, "sub": fmt.Sprintf("app:%v:workflow:%v", all["app_slug"], all["workflow"]), "jti": random(16),
+		"iss": s.issuer, "aud": audience, "jti": random(16),
 		"iat": now.Unix(), "nbf": now.Add(-time.Minute).Unix(), "exp": now.Add(lifetime).Unix(),
 	})
-	for key, value := range claims {
-		if all[key] = value; value == nil {
-			delete(all, key)
-		}
+	maps.Copy(all, claims)
+	if _, found := claims["sub"]; !found {
+		all["sub"] = placeholder.ReplaceAllStringFunc(subject, func(name string) string { return fmt.Sprint(all[strings.Trim(name, "{}")]) })
 	}
+	maps.DeleteFunc(all, func(_ string, value any) bool { return value == nil })
 	signer, err := jose.NewSigner(
 		jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: s.key, KeyID: s.keyID}},
 		(&jose.SignerOptions{}).WithType("JWT"))
@@ -96,7 +101,7 @@ func (s *Sandbox) MintToken(audience string, claims map[string]any) (string, err
 	return token, nil
 }
 
-// answer is what a handler answers; it is written, or spoilt, by watched.
+// answer is a handler's HTTP response, which watched writes or spoils.
 type answer struct {
 	status int
 	header http.Header
@@ -106,12 +111,12 @@ type answer struct {
 func jsonAnswer(status int, body any) answer {
 	content, err := json.Marshal(body)
 	if err != nil {
-		panic(err) // all bodies are made here
+		panic(err) // the sandbox itself builds every body
 	}
 	return answer{status: status, header: http.Header{"Content-Type": {"application/json"}}, body: content}
 }
 
-// watched records and logs the calls of a handler, and plays faults in front of it.
+// watched records and logs the calls of a handler, and injects faults.
 func (s *Sandbox) watched(service, action string, handle func(*Call, *http.Request) answer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		call := &Call{Service: service, Action: action, Connection: connection(r.Context()), Time: s.clock()}

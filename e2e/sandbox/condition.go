@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// operator is a condition operator with its prefix and suffix.
+// operator is a condition operator with its set qualifier and its IfExists suffix.
 // See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html and, for the
-// prefixes, https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html.
+// qualifiers, https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html.
 type operator struct {
 	forAny, forAll, ifExists, negated, null bool
-	matches                                 func(wanted, value string) bool
+	matches                                 func(want, value string) bool
 }
 
 func parseOperator(name string) (operator, error) {
@@ -21,7 +21,7 @@ func parseOperator(name string) (operator, error) {
 		rest, o.forAll = strings.CutPrefix(rest, "ForAllValues:")
 	}
 	rest, o.ifExists = strings.CutSuffix(rest, "IfExists")
-	equal := func(wanted, value string) bool { return wanted == value }
+	equal := func(want, value string) bool { return want == value }
 	switch rest {
 	case "StringEquals", "Bool":
 		o.matches = equal
@@ -38,30 +38,33 @@ func parseOperator(name string) (operator, error) {
 	case "Null":
 		o.null = true
 	default:
-		return operator{}, fmt.Errorf("the policy has the condition operator %q, which the sandbox does not know", name)
+		return operator{}, fmt.Errorf("the sandbox does not support the condition operator %q", name)
+	}
+	if o.null && o.ifExists {
+		return operator{}, fmt.Errorf("IAM has no condition operator %q: IfExists does not combine with Null", name)
 	}
 	return o, nil
 }
 
-// holds evaluates one key of a condition: wanted is what the policy lists, values what the request has.
-func (o operator) holds(wanted, values []string, found bool) bool {
+// holds evaluates one key of a condition against the values in the policy and those in the request context. A key that is
+// missing from the context fails the condition, except with IfExists, ForAllValues, or a negated operator.
+func (o operator) holds(policy, context []string, found bool) bool {
 	if o.null {
-		return slices.Contains(wanted, fmt.Sprint(!found))
+		return slices.Contains(policy, fmt.Sprint(!found))
 	}
-	if !found || len(values) == 0 {
-		// A key that is not there fails, but for the operators that are said to hold then.
+	if !found || len(context) == 0 {
 		return o.ifExists || o.forAll || (o.negated && !o.forAny)
 	}
 	one := func(value string) bool {
-		matched := slices.ContainsFunc(wanted, func(want string) bool { return o.matches(want, value) })
+		matched := slices.ContainsFunc(policy, func(want string) bool { return o.matches(want, value) })
 		return matched != o.negated
 	}
 	if o.forAny {
-		return slices.ContainsFunc(values, one)
+		return slices.ContainsFunc(context, one)
 	}
-	if o.forAll || len(values) == 1 {
-		return !slices.ContainsFunc(values, func(value string) bool { return !one(value) })
+	if o.forAll || len(context) == 1 {
+		return !slices.ContainsFunc(context, func(value string) bool { return !one(value) })
 	}
-	// A key of several values without a prefix: AWS says that such policies are wrong, and matches none.
+	// AWS calls a multivalued key without a set qualifier a mistake. Here it never matches.
 	return false
 }

@@ -8,43 +8,52 @@ import (
 	"time"
 )
 
-// IssuerHost stands for the issuer without its scheme, the way IAM names providers and condition keys, wherever a Config
-// holds a provider's URL or a policy: the issuer's port is not known before the start.
+// IssuerHost is a placeholder for the issuer without its scheme, which is how IAM names providers and condition keys. Use it
+// in the provider URLs and policies of a Config, because the issuer's port is unknown until the sandbox starts.
 const IssuerHost = "${ISSUER_HOST}"
 
-// Config is the world that a sandbox plays. It can be written as JSON.
+// DefaultSubject is the default form of the sub claim. Bitrise does not document its own.
+const DefaultSubject = "app:{app_slug}:workflow:{workflow}"
+
+// Config describes the cloud that a sandbox simulates. It has a JSON form.
 type Config struct {
-	// Build is what identity tokens say beside the registered claims.
+	// Build holds the claims of identity tokens other than the registered ones.
 	Build map[string]any `json:"build"`
-	// TokenLifetime is how long identity tokens live, in seconds.
+	// Subject is the form of the sub claim, in which {NAME} is replaced by the claim of that name. Empty means
+	// [DefaultSubject].
+	Subject string `json:"subject,omitempty"`
+	// EveryClaim makes every claim of a token a condition key, as STS-compatible services do. By default, only the claims
+	// that AWS documents for any OIDC provider are: aud, sub, amr, email, and oaud.
+	EveryClaim bool `json:"every_claim,omitempty"`
+	// TokenLifetime is the lifetime of identity tokens in seconds.
 	TokenLifetime int `json:"token_lifetime"`
-	// SessionLifetime overrides how long STS's sessions live, in seconds; 0: as long as was asked for.
+	// SessionLifetime overrides the lifetime of STS sessions, in seconds. 0 means the requested duration.
 	SessionLifetime int `json:"session_lifetime,omitempty"`
-	// DisabledRegions are those in which STS is switched off.
+	// DisabledRegions lists the Regions in which STS is not activated.
 	DisabledRegions []string `json:"disabled_regions,omitempty"`
 	// UnreachableIssuer makes STS fail to fetch the issuer's keys.
 	UnreachableIssuer bool `json:"unreachable_issuer,omitempty"`
-	// PackedPolicyCharacters is how many characters of session policies and tags fit into a session; 0: 2048. What the real
-	// limit is AWS does not say: the packing is its own.
+	// PackedPolicyCharacters is the number of characters of session policies and tags that fit into a session. 0 means 2048.
+	// AWS packs them in its own format and does not document the real limit.
 	PackedPolicyCharacters int       `json:"packed_policy_characters,omitempty"`
 	Accounts               []Account `json:"accounts"`
 }
 
 // Account is an AWS account.
 type Account struct {
-	// ID has 12 digits.
+	// ID is the account ID, 12 digits.
 	ID string `json:"id"`
-	// Partition is aws where it is empty.
+	// Partition is the AWS partition. Empty means aws.
 	Partition string     `json:"partition,omitempty"`
 	Providers []Provider `json:"oidc_providers,omitempty"`
 	Roles     []Role     `json:"roles,omitempty"`
 	Users     []User     `json:"users,omitempty"`
 }
 
-// Provider is an OIDC provider of IAM.
+// Provider is an IAM OIDC provider.
 // See https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateOpenIDConnectProvider.html.
 type Provider struct {
-	// URL is the issuer, with or without https://.
+	// URL is the issuer's URL, with or without https://.
 	URL string `json:"url"`
 	// ClientIDs are the audiences.
 	ClientIDs []string `json:"client_ids"`
@@ -53,40 +62,40 @@ type Provider struct {
 // Role is an IAM role. See https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html.
 type Role struct {
 	Name string `json:"name"`
-	// Path starts and ends with a slash; / where it is empty.
+	// Path starts and ends with a slash. Empty means /.
 	Path string `json:"path,omitempty"`
-	// MaxSessionDuration is in seconds; 3600 where it is 0.
+	// MaxSessionDuration is in seconds. 0 means 3600.
 	MaxSessionDuration int `json:"max_session_duration,omitempty"`
-	// TrustPolicy is the document that says who may assume the role.
+	// TrustPolicy states who can assume the role.
 	TrustPolicy json.RawMessage `json:"trust_policy"`
-	// Policies are the documents that say what the role may do.
+	// Policies are the role's permissions policies.
 	Policies []json.RawMessage `json:"policies,omitempty"`
 }
 
-// User is an IAM user with one access key, which is made at the start.
+// User is an IAM user. The sandbox creates one access key for each user.
 type User struct {
 	Name     string            `json:"name"`
 	Path     string            `json:"path,omitempty"`
 	Policies []json.RawMessage `json:"policies,omitempty"`
 }
 
-// ParseConfig reads a Config from JSON. Fields that it does not have are errors.
+// ParseConfig parses a Config in JSON. It rejects unknown fields.
 func ParseConfig(data []byte) (Config, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	var config Config
 	if err := decoder.Decode(&config); err != nil {
-		return Config{}, fmt.Errorf("parse the sandbox's configuration: %w", err)
+		return Config{}, fmt.Errorf("parse the sandbox configuration: %w", err)
 	}
 	return config, nil
 }
 
-// DefaultAppSlug is the app_slug of the default build.
+// DefaultAppSlug is the app_slug claim of the default build.
 const DefaultAppSlug = "0123456789abcdef"
 
-// DefaultConfig is two accounts. 123456789012 has the issuer as a provider, the role bitrise-deploy, which the default
-// build may assume and which may log in to ECR and assume other roles, and the user ci, who may do the same. 210987654321
-// has the role deploy-target, which trusts them.
+// DefaultConfig returns a configuration with two accounts. Account 123456789012 has the issuer as an OIDC provider, the role
+// bitrise-deploy, and the user ci. The builds of the default app can assume the role. Role and user can log in to ECR and
+// assume other roles. Account 210987654321 has the role deploy-target, which trusts both.
 func DefaultConfig() Config {
 	const allowed = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Resource":"*","Action":[
 		"ecr:GetAuthorizationToken","ecr-public:GetAuthorizationToken","sts:GetServiceBearerToken","sts:AssumeRole","sts:TagSession"]}}`
@@ -107,7 +116,9 @@ func DefaultConfig() Config {
 					TrustPolicy: json.RawMessage(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
 						"Principal":{"Federated":"arn:aws:iam::123456789012:oidc-provider/` + IssuerHost + `"},
 						"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{
-							"` + IssuerHost + `:aud":"sts.amazonaws.com","` + IssuerHost + `:app_slug":"` + DefaultAppSlug + `"}}}]}`),
+							"` + IssuerHost + `:aud":"sts.amazonaws.com"},
+							"StringLike":{"` + IssuerHost + `:sub":"app:` + DefaultAppSlug + `:*"},
+							"StringEqualsIfExists":{"` + IssuerHost + `:app_slug":"` + DefaultAppSlug + `"}}}]}`),
 					Policies: []json.RawMessage{json.RawMessage(allowed)},
 				}},
 				Users: []User{{Name: "ci", Policies: []json.RawMessage{json.RawMessage(allowed)}}},
@@ -148,7 +159,7 @@ func path(p string) string {
 	return p
 }
 
-// resolve puts the issuer into everything that names it, and parses all policies, so that a wrong one is an error now.
+// resolve replaces [IssuerHost] everywhere and parses all policies, so that a malformed one is reported at once.
 func (c *Config) resolve(issuer string) error {
 	host := issuerHost(issuer)
 	policy := func(raw *json.RawMessage, of string) error {
@@ -185,7 +196,7 @@ func (c *Config) resolve(issuer string) error {
 	return nil
 }
 
-// issuerHost is an issuer as IAM names it: without scheme and without a slash at the end.
+// issuerHost returns an issuer as IAM names it: without the scheme and a trailing slash.
 func issuerHost(issuer string) string {
 	_, host, found := strings.Cut(issuer, "://")
 	if !found {

@@ -1,10 +1,12 @@
 // Package sandbox is a small cloud in one process, on loopback: Bitrise's token endpoint with its OpenID Connect issuer,
-// AWS STS, Amazon ECR, ECR Public, and container registries behind a login.
+// AWS STS, Amazon ECR, ECR Public, and container registries that require a login.
 //
-// It checks what the real ones check (signatures, issuer, audience, expiry, trust policies, STS's limits, SigV4, the age
-// of credentials) and answers with AWS's codes and texts, so that a client which works here was not merely believed. It is
-// written from the documents of AWS, Bitrise and OpenID Connect, and knows nothing of the Step, which reaches it by
-// build_url and by the SDK's endpoint variables alone.
+// It checks what the real services check (signatures, issuer, audience, expiry, trust policies, STS's limits, SigV4, expiry of
+// credentials) and answers with AWS's error codes and messages. It is written from the documentation of AWS, Bitrise, and
+// OpenID Connect, never from the Step's code. The Step reaches it only through build_url and the SDK's endpoint variables.
 //
-// All keys are made when it starts; none is in a file.
+// AWS documents a few claims of an OIDC token as condition keys and no others, while STS-compatible services evaluate all of
+// them. The sandbox can do either; see [Config.EveryClaim].
+//
+// All keys are generated at startup. None is stored in a file of the repository.
 package sandbox

@@ -9,31 +9,31 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 )
 
-// PublicRegistry is the account by which [Sandbox.Registry] names ECR Public's registry.
+// PublicRegistry is the account of ECR Public's registry in [Sandbox.Registry].
 const PublicRegistry = "public"
 
-// publicRegion is where ECR Public issues its logins:
+// publicRegion is the Region in which ECR Public issues authorization tokens:
 // https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html.
 const publicRegion = "us-east-1"
 
-// passwordLifetime is how long ECR's authorization tokens live:
+// passwordLifetime is the lifetime of ECR's authorization tokens:
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_AuthorizationData.html.
 const passwordLifetime = 12 * time.Hour
 
-// password is a login to the registries of a Region, or to the public one.
+// password is a login to the registries of a Region or to the public registry.
 type password struct {
 	region  string
 	public  bool
 	expires time.Time
 }
 
-// containers is one registry.
+// containers is a registry.
 type containers struct {
 	handler http.Handler
-	host    string // of its own listener; empty before it is asked for
+	host    string // of its listener; empty until it is first requested
 }
 
-// ecr answers GetAuthorizationToken of ECR (AWS's JSON protocol 1.1) and of ECR Public.
+// ecr implements GetAuthorizationToken of ECR (JSON protocol 1.1) and of ECR Public.
 // See https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html.
 func (s *Sandbox) ecr(call *Call, r *http.Request, body []byte) answer {
 	service := call.Service
@@ -67,7 +67,7 @@ func (s *Sandbox) ecr(call *Call, r *http.Request, body []byte) answer {
 		return withRequestID(jsonAnswer(http.StatusOK, map[string]any{"authorizationData": data}), requestID())
 	}
 	data["proxyEndpoint"] = "http://" + s.Registry(who.account, call.Region)
-	// Who calls ECR by its name gets the registry's.
+	// Clients that call ECR by its name get the registry's name.
 	if suffix, found := strings.CutPrefix(r.Host, "api.ecr."+call.Region+"."); found {
 		data["proxyEndpoint"] = "https://" + who.account + ".dkr.ecr." + call.Region + "." + suffix
 	}
@@ -84,15 +84,16 @@ func (s *Sandbox) mayLogIn(who principal, service string) *refusal {
 	for _, action := range actions {
 		if !s.allows(who, action, "*") {
 			return refuse(http.StatusBadRequest, "AccessDeniedException",
-				"User: %s is not authorized to perform: %s on resource: * because no identity-based policy allows the %s action", who.arn, action, action)
+				"User: %s is not authorized to perform: %s on resource: * because no identity-based policy allows the %s action",
+				who.arn, action, action)
 		}
 	}
 	return nil
 }
 
-// Registry returns host and port, on loopback and without TLS, of an account's registry in a Region; account may be
-// [PublicRegistry]. The registry is started when it is first asked for. By its own name,
-// ACCOUNT.dkr.ecr.REGION.amazonaws.com or one of the others, it is reached at [Sandbox.AWSURL].
+// Registry returns host and port of an account's registry in a Region, on loopback and without TLS. account can be
+// [PublicRegistry]. The registry starts on the first call. Under its own name, such as ACCOUNT.dkr.ecr.REGION.amazonaws.com, it
+// is served at [Sandbox.AWSURL].
 func (s *Sandbox) Registry(account, region string) string {
 	if account == PublicRegistry {
 		region = publicRegion
@@ -115,7 +116,7 @@ func (s *Sandbox) Registry(account, region string) string {
 	return registry.host
 }
 
-// containers finds a registry, or makes it.
+// containers returns a registry and creates it if necessary.
 func (s *Sandbox) containers(account, region string) *containers {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,7 +126,9 @@ func (s *Sandbox) containers(account, region string) *containers {
 	}
 	images := registry.New(registry.Logger(silent()))
 	s.registries[key] = &containers{handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		call := Call{Service: "registry", Action: r.Method, Region: region, Connection: connection(r.Context()), Time: s.clock(), Status: http.StatusOK}
+		call := Call{
+			Service: "registry", Action: r.Method, Region: region, Connection: connection(r.Context()), Time: s.clock(), Status: http.StatusOK,
+		}
 		if !s.opens(r, account, region) {
 			call.Status = http.StatusUnauthorized
 			w.Header().Set("WWW-Authenticate", `Basic realm="ECR"`)
@@ -139,8 +142,8 @@ func (s *Sandbox) containers(account, region string) *containers {
 	return s.registries[key]
 }
 
-// registryNamed tells which registry a host is the name of: ACCOUNT.dkr.ecr.REGION.SUFFIX, or dkr.ecr-fips, or for the
-// dual-stack endpoints dkr-ecr or dkr-ecr-fips; or one of the two names of ECR Public.
+// registryNamed returns the registry with this host name: ACCOUNT.dkr.ecr.REGION.SUFFIX, its variants with dkr.ecr-fips and, for
+// dual-stack endpoints, dkr-ecr and dkr-ecr-fips, or one of the two names of ECR Public.
 // See https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-requests.html.
 func registryNamed(host string) (account, region string, found bool) {
 	if host == "public.ecr.aws" || host == "ecr-public.aws.com" {
@@ -157,7 +160,7 @@ func registryNamed(host string) (account, region string, found bool) {
 	}
 }
 
-// opens tells whether a request to a registry carries a password for it.
+// opens reports whether a request to a registry has a valid password for it.
 func (s *Sandbox) opens(r *http.Request, account, region string) bool {
 	user, secret, found := r.BasicAuth()
 	if !found || user != "AWS" {

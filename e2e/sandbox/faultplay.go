@@ -8,18 +8,19 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// play answers a call with the fault. handle makes the true answer, for the faults that need it.
+// play answers a call with the fault. handle returns the real response, for the faults that need it.
 func (f Fault) play(w http.ResponseWriter, r *http.Request, s *Sandbox, call *Call, handle func() answer) {
 	switch f.Kind {
 	case "close", "reset", "midway":
 		f.breakOff(w, handle)
 	case "silence":
-		// The body has been read, or net/http would not notice that the client is gone.
+		// The body was read before: otherwise, net/http would not notice that the client is gone.
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	case "truncate":
@@ -37,8 +38,19 @@ func (f Fault) play(w http.ResponseWriter, r *http.Request, s *Sandbox, call *Ca
 		answer{status: status, header: http.Header{"Content-Type": {"text/html"}}, body: []byte("<html><body><h1>Sorry</h1>")}.write(w, call)
 	case "error":
 		awsError(call, refuse(statusOf(f.Args[0]), f.Args[0], "%s", f.Args[1])).write(w, call)
+	case "switch":
+		connection, buffer, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer func() { _ = connection.Close() }()
+		_, _ = io.WriteString(connection, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_, _ = io.Copy(io.Discard, buffer) // until the client closes it
 	case "echo":
 		text := echo(r)
+		if len(f.Args) > 1 {
+			text = echoIn(r, f.Args[1])
+		}
 		if call.Service == "bitrise" {
 			jsonAnswer(http.StatusForbidden, map[string]string{"error_msg": text}).write(w, call)
 			return
@@ -84,20 +96,59 @@ func (f Fault) status(call *Call) answer {
 	return a
 }
 
-// echo repeats the secrets of a call, in all forms that a log could show. The form was read from the body already, and is
-// in the request's context.
+// echo repeats the secrets of a call in several encodings. The form was read from the body before and is in the request's
+// context.
 func echo(r *http.Request) string {
 	var all []string
-	for _, secret := range []string{r.Header.Get("BUILD_API_TOKEN"), r.Header.Get("X-Amz-Security-Token"), formOf(r).Get("WebIdentityToken")} {
-		if secret != "" {
-			raw := []byte(secret)
-			all = append(all, secret, base64.StdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw), url.QueryEscape(secret))
-		}
+	for _, secret := range secretsOf(r) {
+		raw := []byte(secret)
+		all = append(all, secret, base64.StdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw), url.QueryEscape(secret))
 	}
 	return strings.Join(all, " and ")
 }
 
-// token is an answer of the token endpoint whose token is not what was asked for.
+// echoIn repeats the secrets of a call in one encoding.
+func echoIn(r *http.Request, encoding string) string {
+	var all []string
+	for _, secret := range secretsOf(r) {
+		all = append(all, Encode(encoding, secret))
+	}
+	return strings.Join(all, " and ")
+}
+
+func secretsOf(r *http.Request) []string {
+	all := []string{r.Header.Get("BUILD_API_TOKEN"), r.Header.Get("X-Amz-Security-Token"), formOf(r).Get("WebIdentityToken")}
+	return slices.DeleteFunc(all, func(secret string) bool { return secret == "" })
+}
+
+// Encode writes a text as a careless service may echo it: "percent" (percent-encoded in lower case), "json" (with escapes), "html"
+// (with numeric entities), "hex", or "fold" (over lines).
+func Encode(encoding, text string) string {
+	var encoded strings.Builder
+	for i, c := range []byte(text) {
+		letter := c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+		switch {
+		case encoding == "hex":
+			_, _ = fmt.Fprintf(&encoded, "%02x", c)
+			continue
+		case encoding == "fold" && i%20 == 19:
+			encoded.WriteString("\n ")
+		case encoding == "percent" && (!letter || i%5 == 0):
+			_, _ = fmt.Fprintf(&encoded, "%%%02x", c)
+			continue
+		case encoding == "json" && (!letter || i%5 == 0):
+			_, _ = fmt.Fprintf(&encoded, "\\u%04x", c)
+			continue
+		case encoding == "html" && (!letter || i%5 == 0):
+			_, _ = fmt.Fprintf(&encoded, "&#%d;", c)
+			continue
+		}
+		encoded.WriteByte(c)
+	}
+	return encoded.String()
+}
+
+// token is a response of the token endpoint with a token that the client must reject.
 func (f Fault) token(s *Sandbox) answer {
 	var token string
 	switch f.Kind {
@@ -109,10 +160,12 @@ func (f Fault) token(s *Sandbox) answer {
 		token = random(32)
 		s.record.secret(token)
 	}
-	return jsonAnswer(http.StatusOK, map[string]any{"id_token": token, "token_type": "urn:ietf:params:oauth:token-type:id_token", "expires_in": 600})
+	return jsonAnswer(http.StatusOK, map[string]any{
+		"id_token": token, "token_type": "urn:ietf:params:oauth:token-type:id_token", "expires_in": 600,
+	})
 }
 
-// breakOff ends the connection before an answer, or after half of it.
+// breakOff closes the connection before a response, or after half of it.
 func (f Fault) breakOff(w http.ResponseWriter, handle func() answer) {
 	a := handle()
 	connection, buffer, err := http.NewResponseController(w).Hijack()
@@ -121,7 +174,8 @@ func (f Fault) breakOff(w http.ResponseWriter, handle func() answer) {
 	}
 	defer func() { _ = connection.Close() }()
 	if f.Kind == "midway" {
-		_, _ = fmt.Fprintf(buffer, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", a.status, http.StatusText(a.status), a.header.Get("Content-Type"), len(a.body))
+		_, _ = fmt.Fprintf(buffer, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n",
+			a.status, http.StatusText(a.status), a.header.Get("Content-Type"), len(a.body))
 		_, _ = buffer.Write(a.body[:len(a.body)/2])
 		_ = buffer.Flush()
 	}

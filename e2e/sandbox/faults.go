@@ -12,55 +12,57 @@ import (
 	"time"
 )
 
-// Fault is something that goes wrong with some calls.
+// Fault is a fault that the sandbox injects into some calls.
 type Fault struct {
-	// Service and Action are those of [Call]; * stands for all.
+	// Service and Action are those of [Call]. * matches all.
 	Service, Action string
-	// First and Last are the numbers, from 1, of the calls of Service and Action that it is played to; Last 0: to all from
-	// First on.
+	// First and Last are the first and the last affected call of Service and Action, counted from 1. If Last is 0, all calls
+	// from First on are affected.
 	First, Last int
-	// Kind is what is played; see [ParseFaults].
+	// Kind is the kind of fault; see [ParseFaults].
 	Kind string
-	// Args are the kind's.
+	// Args are the arguments of the kind.
 	Args []string
 }
 
-// kinds are the faults with the number of their arguments, at least and at most.
+// kinds returns the kinds of faults with the minimum and maximum number of their arguments.
 func kinds() map[string][2]int {
 	return map[string][2]int{
 		"close": {0, 0}, "reset": {0, 0}, "midway": {0, 0}, "silence": {0, 0}, "truncate": {0, 0}, "garbage": {0, 0}, "empty": {0, 0},
 		"status": {1, 2}, "page": {1, 1}, "error": {2, 2}, "redirect": {1, 1}, "huge": {1, 1}, "date": {1, 1}, "rate": {1, 1}, "gather": {1, 1},
-		"audience": {1, 1}, "expired": {0, 0}, "nojwt": {0, 0}, "echo": {1, 1}, "header": {0, 0},
+		"audience": {1, 1}, "expired": {0, 0}, "nojwt": {0, 0}, "echo": {1, 2}, "header": {0, 0}, "switch": {0, 0},
 	}
 }
 
-// ParseFaults reads a script of faults, one a line:
+// ParseFaults parses a script of faults, one per line:
 //
 //	# SERVICE:ACTION                WHICH  FAULT
 //	bitrise:id_token                1      status 503
 //	sts:AssumeRoleWithWebIdentity   1-2    error Throttling "Rate exceeded"
 //	ecr:GetAuthorizationToken       *      silence
 //
-// WHICH is the number of a call from 1, a range, N- for all from N on, or * for all. The faults:
+// WHICH is the number of a call (from 1), a range, N- for all from N on, or * for all. The faults:
 //
-//	close               the connection ends before the answer
-//	reset               likewise, with a TCP reset
-//	midway              the connection ends after half of the true answer
-//	truncate            the answer ends early, but well: what is left is no whole JSON or XML
-//	silence             no answer comes
-//	garbage, empty      a 200 with a body that is none, or with no body
+//	close               the connection closes before the response
+//	reset               the same, with a TCP reset
+//	midway              the connection closes after half of the real response
+//	truncate            a well-formed response whose body is incomplete JSON or XML
+//	silence             no response
+//	garbage, empty      a 200 with a body that is not JSON or XML; without a body
 //	status N [SECONDS]  an HTTP status, with Retry-After
-//	page N              an HTTP status with a web page, as balancers answer it
-//	error CODE TEXT     an error of AWS
-//	echo CODE           an error that repeats every secret of the call: as it is, in base64, encoded for a URL
-//	header              an answer with a broken header that repeats them
+//	page N              an HTTP status with a web page, as load balancers send it
+//	error CODE TEXT     an AWS error
+//	echo CODE           an error that repeats every secret of the call: in plain text, in base64, and percent-encoded
+//	echo CODE ENCODING  the same, in one encoding; see [Encode]
+//	switch              a 101 Switching Protocols; the connection stays open
+//	header              a response with a malformed header that repeats them
 //	redirect URL        a 307 to URL
 //	huge BYTES          a 200 with a body of that size
-//	date SECONDS        the true answer, with a Date that is so far ahead
-//	rate N              Throttling for calls beyond N a second
-//	gather N            the true answer, once N calls wait for theirs: what follows comes all at once
+//	date SECONDS        the real response, with a Date that is this far ahead
+//	rate N              Throttling for more than N calls per second
+//	gather N            the real response, but only after N calls wait for theirs, so that the next calls come all at once
 //	audience AUD        a token for another audience
-//	expired, nojwt      a token that has expired; one that is no JWT
+//	expired, nojwt      an expired token; a token that is not a JWT
 func ParseFaults(r io.Reader) ([]Fault, error) {
 	var faults []Fault
 	lines := bufio.NewScanner(r)
@@ -81,27 +83,27 @@ func ParseFaults(r io.Reader) ([]Fault, error) {
 func parseFault(line string) (Fault, error) {
 	words := splitWords(line)
 	if len(words) < 3 {
-		return Fault{}, fmt.Errorf("SERVICE:ACTION WHICH FAULT wanted, %q found", line)
+		return Fault{}, fmt.Errorf("must be SERVICE:ACTION WHICH FAULT, got %q", line)
 	}
 	fault := Fault{Kind: words[2], Args: words[3:]}
 	var found bool
 	if fault.Service, fault.Action, found = strings.Cut(words[0], ":"); !found {
-		return Fault{}, fmt.Errorf("SERVICE:ACTION wanted, %q found", words[0])
+		return Fault{}, fmt.Errorf("must be SERVICE:ACTION, got %q", words[0])
 	}
 	if err := fault.parseWhich(words[1]); err != nil {
 		return Fault{}, err
 	}
 	arguments, found := kinds()[fault.Kind]
 	if !found {
-		return Fault{}, fmt.Errorf("there is no fault %q", fault.Kind)
+		return Fault{}, fmt.Errorf("unknown fault %q", fault.Kind)
 	}
 	if n := len(fault.Args); n < arguments[0] || n > arguments[1] {
-		return Fault{}, fmt.Errorf("the fault %s takes %d to %d arguments, %d found", fault.Kind, arguments[0], arguments[1], n)
+		return Fault{}, fmt.Errorf("fault %s: must have %d to %d arguments, got %d", fault.Kind, arguments[0], arguments[1], n)
 	}
 	if slices.Contains([]string{"status", "page", "huge", "date", "rate", "gather"}, fault.Kind) {
 		for _, argument := range fault.Args {
 			if _, err := strconv.Atoi(argument); err != nil {
-				return Fault{}, fmt.Errorf("the fault %s takes numbers, %q found", fault.Kind, argument)
+				return Fault{}, fmt.Errorf("fault %s: arguments must be numbers, got %q", fault.Kind, argument)
 			}
 		}
 	}
@@ -116,20 +118,20 @@ func (f *Fault) parseWhich(which string) error {
 	first, last, ranged := strings.Cut(which, "-")
 	var err error
 	if f.First, err = strconv.Atoi(first); err != nil || f.First < 1 {
-		return fmt.Errorf("the number of a call wanted, %q found", which)
+		return fmt.Errorf("must be the number of a call, got %q", which)
 	}
 	switch {
 	case !ranged:
 		f.Last = f.First
 	case last != "":
 		if f.Last, err = strconv.Atoi(last); err != nil || f.Last < f.First {
-			return fmt.Errorf("a range of calls wanted, %q found", which)
+			return fmt.Errorf("must be a range of calls, got %q", which)
 		}
 	}
 	return nil
 }
 
-// splitWords splits at blanks; what stands in quotes is one word.
+// splitWords splits a line at spaces. Quoted text is one word.
 func splitWords(line string) []string {
 	var words []string
 	for line = strings.TrimSpace(line); line != ""; line = strings.TrimSpace(line) {
@@ -144,23 +146,23 @@ func splitWords(line string) []string {
 	return words
 }
 
-// player decides which fault a call meets.
+// player decides which fault applies to a call.
 type player struct {
 	mu     sync.Mutex
 	clock  func() time.Time
 	faults []Fault
-	seen   []int       // calls of each fault's service and action
-	recent []time.Time // of the calls that a rate let pass in the last second
+	seen   []int       // number of calls of each fault's service and action
+	recent []time.Time // calls that a rate limit admitted in the last second
 
 	gathered int
-	complete chan struct{} // closed when enough calls have gathered
+	complete chan struct{} // closed when enough calls are waiting
 }
 
 func newPlayer(faults []Fault, clock func() time.Time) *player {
 	return &player{clock: clock, faults: faults, seen: make([]int, len(faults)), complete: make(chan struct{})}
 }
 
-// next counts the call and returns the first fault that is for it.
+// next counts the call and returns the first fault that applies to it.
 func (p *player) next(call *Call) (Fault, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -182,7 +184,7 @@ func (p *player) next(call *Call) (Fault, bool) {
 	return played, found
 }
 
-// within tells whether a call is within the rate of the last second, and counts it if it is.
+// within reports whether a call is within the rate limit, and counts it if so.
 func (p *player) within(rate string) bool {
 	limit, _ := strconv.Atoi(rate)
 	now := p.clock()
@@ -194,7 +196,7 @@ func (p *player) within(rate string) bool {
 	return true
 }
 
-// gather returns what is closed once as many calls wait as the fault wants.
+// gather returns a channel that is closed when the wanted number of calls is waiting.
 func (p *player) gather(want string) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -205,7 +207,7 @@ func (p *player) gather(want string) <-chan struct{} {
 	return p.complete
 }
 
-// PlayFaults replaces the script; the calls are counted anew.
+// PlayFaults replaces the script and restarts the count of calls.
 func (s *Sandbox) PlayFaults(faults []Fault) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
@@ -213,7 +215,7 @@ func (s *Sandbox) PlayFaults(faults []Fault) {
 	s.faults.gathered, s.faults.complete = 0, make(chan struct{})
 }
 
-// awsError is the answer to the kinds that are refusals of AWS.
+// awsError returns the response for faults that are AWS errors.
 func awsError(call *Call, r *refusal) answer {
 	if call.Service == "sts" {
 		return r.answerQuery(call)
@@ -221,7 +223,7 @@ func awsError(call *Call, r *refusal) answer {
 	return r.answerJSON(call)
 }
 
-// statusOf is the HTTP status that AWS gives an error code.
+// statusOf returns the HTTP status that AWS uses with an error code.
 func statusOf(code string) int {
 	switch code {
 	case "AccessDenied", "InvalidClientTokenId", "ExpiredToken", "SignatureDoesNotMatch", "RegionDisabledException":

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Policy is an IAM policy document, with or without principals.
+// Policy is an IAM policy document: a trust policy with principals, or a permissions policy without.
 // See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html.
 type Policy struct {
 	Version   string     `json:"Version"`
@@ -32,7 +32,7 @@ type (
 	statements []Statement
 	// texts is a string, a boolean or a list of them.
 	texts []string
-	// principals is "*" or lists by kind: Federated, AWS, Service.
+	// principals is "*", or a list for each kind: Federated, AWS, Service.
 	principals map[string]texts
 )
 
@@ -61,7 +61,7 @@ func (t *texts) UnmarshalJSON(data []byte) error {
 		*t = texts{fmt.Sprint(one)}
 		return nil
 	default:
-		return fmt.Errorf("a string or a list of strings wanted, %s found", data)
+		return fmt.Errorf("must be a string or a list of strings, got %s", data)
 	}
 }
 
@@ -79,7 +79,8 @@ func strict(data []byte, into any) error {
 	return decoder.Decode(into)
 }
 
-// ParsePolicy reads a policy document. Fields, effects and condition operators that IAM does not have are errors.
+// ParsePolicy parses a policy document. It rejects fields, effects, and condition operators that IAM does not have, and the
+// policy variables (${…}) that the sandbox does not evaluate.
 func ParsePolicy(document []byte) (*Policy, error) {
 	if !json.Valid(document) {
 		return nil, errors.New("the policy is not valid JSON")
@@ -89,56 +90,63 @@ func ParsePolicy(document []byte) (*Policy, error) {
 		return nil, fmt.Errorf("the policy is malformed: %w", err)
 	}
 	if policy.Version != "2012-10-17" && policy.Version != "2008-10-17" {
-		return nil, fmt.Errorf("the policy's version is %q", policy.Version)
+		return nil, fmt.Errorf("the policy's version must be 2012-10-17 or 2008-10-17, got %q", policy.Version)
 	}
 	if len(policy.Statement) == 0 {
 		return nil, errors.New("the policy has no statement")
 	}
 	for _, statement := range policy.Statement {
 		if statement.Effect != "Allow" && statement.Effect != "Deny" {
-			return nil, fmt.Errorf("the policy has the effect %q", statement.Effect)
+			return nil, fmt.Errorf("the policy's effect must be Allow or Deny, got %q", statement.Effect)
 		}
 		if len(statement.Action) == 0 {
 			return nil, errors.New("the policy has a statement without an action")
 		}
-		for operator := range statement.Condition {
+		for operator, keys := range statement.Condition {
 			if _, err := parseOperator(operator); err != nil {
 				return nil, err
+			}
+			for key, values := range keys {
+				if slices.ContainsFunc(values, hasVariable) {
+					return nil, fmt.Errorf("the sandbox does not evaluate policy variables: %s %s", operator, key)
+				}
 			}
 		}
 	}
 	return &policy, nil
 }
 
-// Request is what a policy is evaluated for.
+func hasVariable(value string) bool { return strings.Contains(value, "${") }
+
+// Request is a request that a policy is evaluated against.
 type Request struct {
-	// Action is such as sts:AssumeRoleWithWebIdentity.
+	// Action is the action's name, such as sts:AssumeRoleWithWebIdentity.
 	Action string
-	// Principals are all names of who asks: for a web identity the provider's ARN (kind Federated), for others the ARNs of the
-	// session, of its role or user, of its account, and the account's ID (kind AWS).
+	// Principals are all names of the caller by kind. A web identity has the provider's ARN (kind Federated). Other callers
+	// have the ARNs of the session, its role or user, and its account, and the account's ID (kind AWS).
 	Principals map[string][]string
-	// Resource is an ARN; * where the action has none.
+	// Resource is an ARN, or * if the action has no resource.
 	Resource string
-	// Context are the condition keys and their values. Keys are compared without regard to case.
+	// Context is the request context: condition keys and their values. Keys are not case-sensitive.
 	Context map[string][]string
 }
 
-// Decision is what a policy says to a request.
+// Decision is the result of evaluating a policy.
 type Decision int
 
-// The decisions. What no statement speaks of is denied in the end, but another policy may allow it.
+// The decisions. A request that no statement matches is denied in the end, unless another policy allows it.
 const (
-	Unspoken Decision = iota
+	NoMatch Decision = iota
 	Allowed
 	Denied
 )
 
-// Evaluate returns Denied if a statement denies the request, else Allowed if one allows it, else Unspoken.
+// Evaluate returns Denied if a statement denies the request, otherwise Allowed if a statement allows it, otherwise NoMatch.
 // See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html.
 func (p *Policy) Evaluate(request Request) Decision {
-	decision := Unspoken
+	decision := NoMatch
 	for _, statement := range p.Statement {
-		if !statement.speaksOf(request) {
+		if !statement.matches(request) {
 			continue
 		}
 		if statement.Effect == "Deny" {
@@ -149,7 +157,7 @@ func (p *Policy) Evaluate(request Request) Decision {
 	return decision
 }
 
-func (s Statement) speaksOf(request Request) bool {
+func (s Statement) matches(request Request) bool {
 	action := slices.ContainsFunc(s.Action, func(pattern string) bool {
 		return like(strings.ToLower(pattern), strings.ToLower(request.Action))
 	})
@@ -167,9 +175,9 @@ func (s Statement) speaksOf(request Request) bool {
 		if err != nil {
 			return false
 		}
-		for key, wanted := range keys {
+		for key, want := range keys {
 			values, found := lookUp(request.Context, key)
-			if !parsed.holds(wanted, values, found) {
+			if !parsed.holds(want, values, found) {
 				return false
 			}
 		}
@@ -177,10 +185,10 @@ func (s Statement) speaksOf(request Request) bool {
 	return true
 }
 
-// include compares names letter by letter: IAM knows no wildcards in principals but * alone.
+// include compares names exactly: the only wildcard that IAM allows in a principal is * as the whole name.
 func (p principals) include(names map[string][]string) bool {
-	for kind, wanted := range p {
-		for _, want := range wanted {
+	for kind, values := range p {
+		for _, want := range values {
 			if want == "*" || slices.Contains(names[kind], want) {
 				return true
 			}
@@ -198,7 +206,7 @@ func lookUp(context map[string][]string, key string) ([]string, bool) {
 	return nil, false
 }
 
-// like matches a pattern with * and ?.
+// like reports whether text matches a pattern, in which * is any number of characters and ? is exactly one.
 func like(pattern, text string) bool {
 	for pattern != "" {
 		switch pattern[0] {

@@ -12,29 +12,29 @@ import (
 	"time"
 )
 
-// Call is one call that the sandbox answered, or did not.
+// Call is a call that the sandbox received.
 type Call struct {
-	// Service is bitrise, sts, ecr, ecr-public or registry.
+	// Service is bitrise, sts, ecr, ecr-public, or registry.
 	Service string
-	// Action is the service's operation, such as AssumeRole; id_token, discovery and jwks for bitrise.
+	// Action is the operation, such as AssumeRole. For bitrise, it is id_token, discovery, or jwks.
 	Action string
-	// Region is that of the signature; empty for calls without one.
+	// Region is the Region in the signature. It is empty for unsigned calls.
 	Region string
-	// Status is the HTTP status; 0 where a fault kept the answer back.
+	// Status is the HTTP status, or 0 if a fault suppressed the response.
 	Status int
-	// Code is the error's code; empty for success.
+	// Code is the error code. It is empty for success.
 	Code string
-	// AccessKeyID signed the call; empty for calls without a signature.
+	// AccessKeyID is the key that signed the call. It is empty for unsigned calls.
 	AccessKeyID string
-	// Connection tells the connections of a listener apart.
+	// Connection is the number of the connection, unique for a listener.
 	Connection int64
-	// Form is the form that was sent to STS, secrets replaced.
+	// Form is the form sent to STS, with its secrets redacted.
 	Form url.Values
-	// Time is when the call came.
+	// Time is the time of the call.
 	Time time.Time
 }
 
-// recorder keeps calls and secrets.
+// recorder records calls and secrets.
 type recorder struct {
 	mu      sync.Mutex
 	calls   []Call
@@ -53,15 +53,15 @@ func (r *recorder) secret(s string) {
 	r.secrets = append(r.secrets, s)
 }
 
-// Calls returns every call so far, in the order in which they ended.
+// Calls returns all calls so far, in the order in which they completed.
 func (s *Sandbox) Calls() []Call {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
 	return slices.Clone(s.record.calls)
 }
 
-// Secrets returns every secret that was ever made or handed out: the build's API token, identity tokens, secret keys,
-// session tokens, passwords of registries and the authorization tokens that hold them.
+// Secrets returns every secret issued so far: the build's API token, identity tokens, secret keys, session tokens, passwords
+// of registries, and the authorization tokens that contain them.
 func (s *Sandbox) Secrets() []string {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *Sandbox) Secrets() []string {
 
 type connectionKey struct{}
 
-// numberConnections gives every connection of a listener a number.
+// numberConnections numbers the connections of a listener.
 func numberConnections() func(context.Context, net.Conn) context.Context {
 	var last atomic.Int64
 	return func(ctx context.Context, _ net.Conn) context.Context {
@@ -83,5 +83,5 @@ func connection(ctx context.Context) int64 {
 	return number
 }
 
-// silent drops what net/http would print about connections that faults, and tests, break.
+// silent discards what net/http would log about the connections that faults and tests break.
 func silent() *log.Logger { return log.New(io.Discard, "", 0) }

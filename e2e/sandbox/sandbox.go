@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/hex"
@@ -15,34 +16,34 @@ import (
 	"time"
 )
 
-// Options shape a sandbox. The zero value is one with [DefaultConfig].
+// Options configure a sandbox. The zero value is a sandbox with [DefaultConfig].
 type Options struct {
-	// Config is the world to play; [DefaultConfig] where it has no accounts.
+	// Config is the cloud to simulate. Without accounts, it is [DefaultConfig].
 	Config Config
-	// Issuer is the iss of identity tokens. Empty: the address of the sandbox's Bitrise, so that any verifier can fetch the
-	// keys. Another one, such as https://token.builds.bitrise.io, is what tokens, providers and policies then say, while
-	// the keys stay where they are.
+	// Issuer is the iss claim of identity tokens. Empty means the sandbox's own address, where any verifier can fetch the
+	// keys. With another issuer, such as https://token.builds.bitrise.io, tokens, providers, and policies name that issuer,
+	// but the keys stay at the sandbox's address.
 	Issuer string
-	// TLS makes Bitrise and AWS speak TLS, with a certificate of an authority that is made at the start. Registries stay
-	// plain, which Docker allows on loopback.
+	// TLS makes Bitrise and AWS use TLS, with a certificate from an authority that is created at startup. Registries stay
+	// plain HTTP, which Docker allows on loopback.
 	TLS bool
-	// Hosts are names that the certificate is valid for besides loopback's, such as sts.us-east-1.amazonaws.com, for clients
-	// that a proxy or a resolver leads here.
+	// Hosts are additional names in the certificate, such as sts.us-east-1.amazonaws.com, for clients that a proxy or a
+	// resolver sends here.
 	Hosts []string
-	// Clock tells the time; nil: time.Now.
+	// Clock returns the current time. nil means time.Now.
 	Clock func() time.Time
-	// Faults are played in the order in which they stand; see [ParseFaults].
+	// Faults are injected in this order; see [ParseFaults].
 	Faults []Fault
-	// Ports of Bitrise and of AWS; 0: any that is free.
+	// BitrisePort and AWSPort are the ports to listen on. 0 means any free port.
 	BitrisePort, AWSPort int
-	// Log is told of every call, without secrets; nil: nobody is.
+	// Log is called for every call that the sandbox receives, without secrets. It can be nil.
 	Log func(format string, args ...any)
 }
 
 // AccessKey is a user's access key.
 type AccessKey struct{ ID, Secret string }
 
-// Sandbox is a running sandbox. Its methods may be called from several goroutines.
+// Sandbox is a running sandbox. It is safe for concurrent use.
 type Sandbox struct {
 	clock    func() time.Time
 	issuer   string
@@ -125,13 +126,13 @@ func (s *Sandbox) start(options Options) error {
 	if err := s.SetConfig(func(*Config) {}); err != nil {
 		return err
 	}
-	// Last, because the handlers read what was set above.
+	// This comes last because the handlers read the fields set above.
 	s.bitrise.begin()
 	s.aws.begin()
 	return nil
 }
 
-// SetConfig changes the world. Users that are new get keys; sessions that were handed out go on.
+// SetConfig changes the configuration. New users get access keys. Existing sessions stay valid.
 func (s *Sandbox) SetConfig(change func(*Config)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,14 +149,16 @@ func (s *Sandbox) SetConfig(change func(*Config)) error {
 			}
 			key := AccessKey{ID: "AKIA" + keyID(), Secret: random(30)[:40]}
 			s.users[user.Name] = key
-			s.keys[key.ID] = credential{secret: key.Secret, principal: principal{account: account.ID, arn: user.arn(account), source: user.arn(account), id: "AIDA" + keyID()}}
+			s.keys[key.ID] = credential{secret: key.Secret, principal: principal{
+				account: account.ID, arn: user.arn(account), source: user.arn(account), id: "AIDA" + keyID(),
+			}}
 			s.record.secret(key.Secret)
 		}
 	}
 	return nil
 }
 
-// Close ends the sandbox and all its connections.
+// Close stops the sandbox and closes all its connections.
 func (s *Sandbox) Close() error {
 	s.mu.Lock()
 	closers := s.closers
@@ -163,7 +166,7 @@ func (s *Sandbox) Close() error {
 	s.mu.Unlock()
 	var problems []error
 	for _, closer := range slices.Backward(closers) {
-		// A server closes its listener itself, but one that never began does not know it.
+		// A server closes its own listener, unless it never started to serve.
 		if err := closer(); !errors.Is(err, net.ErrClosed) {
 			problems = append(problems, err)
 		}
@@ -171,32 +174,32 @@ func (s *Sandbox) Close() error {
 	return errors.Join(problems...)
 }
 
-// BuildURL is the base of the token endpoint, what Bitrise sets BITRISE_BUILD_URL to.
+// BuildURL returns the base URL of the token endpoint, which Bitrise provides in BITRISE_BUILD_URL.
 func (s *Sandbox) BuildURL() string { return s.buildURL }
 
-// BuildAPIToken is the build's token, what Bitrise sets BITRISE_BUILD_API_TOKEN to.
+// BuildAPIToken returns the build's API token, which Bitrise provides in BITRISE_BUILD_API_TOKEN.
 func (s *Sandbox) BuildAPIToken() string { return s.apiToken }
 
-// Issuer is the iss of identity tokens.
+// Issuer returns the iss claim of identity tokens.
 func (s *Sandbox) Issuer() string { return s.issuer }
 
-// BitriseURL is where discovery document and keys are.
+// BitriseURL returns the URL under which the discovery document and the keys are served.
 func (s *Sandbox) BitriseURL() string { return s.bitrise.url }
 
-// AWSURL is the endpoint of STS, ECR and ECR Public, which are told apart by their protocols.
+// AWSURL returns the endpoint of STS, ECR, and ECR Public. Their protocols distinguish them.
 func (s *Sandbox) AWSURL() string { return s.aws.url }
 
-// CACertificate is the authority of the TLS certificates, in PEM; nil without TLS.
+// CACertificate returns the certificate of the TLS authority in PEM, or nil without TLS.
 func (s *Sandbox) CACertificate() []byte { return s.caPEM }
 
-// User returns the access key of a user of the configuration; empty for others.
+// User returns the access key of a user, or an empty one if there is no such user.
 func (s *Sandbox) User(name string) AccessKey {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.users[name]
 }
 
-// Environ is the environment, KEY=VALUE, that points the Step, any AWS SDK and the AWS CLI at the sandbox.
+// Environ returns environment variables (KEY=VALUE) that point the Step, the AWS SDKs, and the AWS CLI to the sandbox.
 func (s *Sandbox) Environ() []string {
 	number, _ := s.config.Build["build_number"].(string)
 	environment := []string{
@@ -213,7 +216,7 @@ func (s *Sandbox) Environ() []string {
 	return environment
 }
 
-// accounts calls visit for every account until it returns true. The caller holds the lock.
+// account returns an account, or nil if there is none with this ID. The caller must hold the lock.
 func (s *Sandbox) account(id string) *Account {
 	for i := range s.config.Accounts {
 		if s.config.Accounts[i].ID == id {
@@ -223,20 +226,21 @@ func (s *Sandbox) account(id string) *Account {
 	return nil
 }
 
-// snapshot returns the claims of the build and the token's lifetime.
-func (s *Sandbox) snapshot() (map[string]any, time.Duration) {
+// snapshot returns the claims of the build, the form of the subject, and the lifetime of tokens.
+func (s *Sandbox) snapshot() (claims map[string]any, subject string, lifetime time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.config.Build), time.Duration(s.config.TokenLifetime) * time.Second
+	subject = cmp.Or(s.config.Subject, DefaultSubject)
+	return maps.Clone(s.config.Build), subject, time.Duration(s.config.TokenLifetime) * time.Second
 }
 
-// server is one listener.
+// server is a listener and its HTTP server.
 type server struct {
 	url   string
 	begin func()
 }
 
-// listen opens a listener on loopback; begin lets it answer.
+// listen opens a listener on loopback. The server's begin function starts to serve it.
 func (s *Sandbox) listen(port int, authority *authority, handler http.Handler) (*server, error) {
 	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
@@ -262,7 +266,7 @@ func random(n int) string {
 	return hex.EncodeToString(raw)
 }
 
-// keyID returns the part of an ID of IAM behind its prefix: 16 characters of base32.
+// keyID returns the part of an IAM ID after its prefix: 16 characters of base32.
 func keyID() string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 	raw := make([]byte, 16)

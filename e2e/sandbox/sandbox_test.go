@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -25,7 +26,7 @@ import (
 
 const deployRole, targetRole = "arn:aws:iam::123456789012:role/bitrise-deploy", "arn:aws:iam::210987654321:role/deploy-target"
 
-// clock is a clock that stands until it is moved.
+// clock is a clock that stands still until the test moves it.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -64,17 +65,22 @@ func as(cloud *sandbox.Sandbox, c *types.Credentials) aws.Config {
 	return config(cloud, *c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)
 }
 
-func exchange(t *testing.T, cloud *sandbox.Sandbox, claims map[string]any, change func(*sts.AssumeRoleWithWebIdentityInput)) (*sts.AssumeRoleWithWebIdentityOutput, error) {
+func exchange(
+	t *testing.T, cloud *sandbox.Sandbox, claims map[string]any, change func(*sts.AssumeRoleWithWebIdentityInput),
+) (*sts.AssumeRoleWithWebIdentityOutput, error) {
 	t.Helper()
 	token, err := cloud.MintToken("sts.amazonaws.com", claims)
 	if err != nil {
 		t.Fatal(err)
 	}
-	input := &sts.AssumeRoleWithWebIdentityInput{RoleArn: aws.String(deployRole), RoleSessionName: aws.String("session"), WebIdentityToken: &token}
+	input := &sts.AssumeRoleWithWebIdentityInput{
+		RoleArn: aws.String(deployRole), RoleSessionName: aws.String("session"), WebIdentityToken: &token,
+	}
 	if change != nil {
 		change(input)
 	}
-	return sts.NewFromConfig(config(cloud, "", "", ""), func(o *sts.Options) { o.Credentials = aws.AnonymousCredentials{} }).AssumeRoleWithWebIdentity(t.Context(), input)
+	client := sts.NewFromConfig(config(cloud, "", "", ""), func(o *sts.Options) { o.Credentials = aws.AnonymousCredentials{} })
+	return client.AssumeRoleWithWebIdentity(t.Context(), input)
 }
 
 func wantError(t *testing.T, name string, err error, code, text string) {
@@ -85,7 +91,7 @@ func wantError(t *testing.T, name string, err error, code, text string) {
 	}
 }
 
-// A verifier that nobody here wrote finds the keys, and takes the token.
+// An independent verifier finds the keys and accepts the token.
 func TestTokenIsVerifiable(t *testing.T) {
 	cloud := start(t, sandbox.Options{})
 	token, err := cloud.MintToken("aud", nil)
@@ -105,7 +111,7 @@ func TestTokenIsVerifiable(t *testing.T) {
 		t.Errorf("%v, %v", claims, err)
 	}
 	if _, err := provider.Verifier(&oidc.Config{ClientID: "other"}).Verify(t.Context(), token); err == nil {
-		t.Error("a token for another audience was taken")
+		t.Error("the verifier accepted a token for another audience")
 	}
 }
 
@@ -115,28 +121,31 @@ func TestTokenEndpoint(t *testing.T) {
 		method, path, token, kind, body string
 		status                          int
 	}{
-		"right":       {"POST", "", cloud.BuildAPIToken(), "application/json", `{"aud":"x"}`, 200},
+		"valid":       {"POST", "", cloud.BuildAPIToken(), "application/json", `{"aud":"x"}`, 200},
 		"wrong token": {"POST", "", "other", "application/json", `{"aud":"x"}`, 401},
 		"other build": {"POST", "x", cloud.BuildAPIToken(), "application/json", `{"aud":"x"}`, 404},
 		"GET":         {"GET", "", cloud.BuildAPIToken(), "application/json", "", 405},
 		"no JSON":     {"POST", "", cloud.BuildAPIToken(), "text/plain", `{"aud":"x"}`, 415},
 		"no audience": {"POST", "", cloud.BuildAPIToken(), "application/json", `{}`, 400},
 	} {
-		request, err := http.NewRequestWithContext(t.Context(), row.method, cloud.BuildURL()+row.path+"/id_token.json", strings.NewReader(row.body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("BUILD_API_TOKEN", row.token)
-		request.Header.Set("Content-Type", row.kind)
-		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, _ := io.ReadAll(answer.Body)
-		_ = answer.Body.Close()
-		if answer.StatusCode != row.status || (row.status != 200) != bytes.Contains(body, []byte("error_msg")) {
-			t.Errorf("%s: %d %s", name, answer.StatusCode, body)
-		}
+		t.Run(name, func(t *testing.T) {
+			url := cloud.BuildURL() + row.path + "/id_token.json"
+			request, err := http.NewRequestWithContext(t.Context(), row.method, url, strings.NewReader(row.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("BUILD_API_TOKEN", row.token)
+			request.Header.Set("Content-Type", row.kind)
+			answer, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(answer.Body)
+			_ = answer.Body.Close()
+			if answer.StatusCode != row.status || (row.status != 200) != bytes.Contains(body, []byte("error_msg")) {
+				t.Errorf("got %d %s, want %d", answer.StatusCode, body, row.status)
+			}
+		})
 	}
 }
 
@@ -147,52 +156,169 @@ func TestWebIdentity(t *testing.T) {
 		t.Fatal(err)
 	}
 	caller, err := sts.NewFromConfig(as(cloud, answer.Credentials)).GetCallerIdentity(t.Context(), nil)
-	if err != nil || *caller.Arn != "arn:aws:sts::123456789012:assumed-role/bitrise-deploy/session" || *caller.Arn != *answer.AssumedRoleUser.Arn {
+	const want = "arn:aws:sts::123456789012:assumed-role/bitrise-deploy/session"
+	if err != nil || *caller.Arn != want || *caller.Arn != *answer.AssumedRoleUser.Arn {
 		t.Errorf("%v, %v", caller, err)
 	}
 }
 
+// Only the claims that AWS documents are condition keys by default, whatever else the token contains.
+func TestConditionKeys(t *testing.T) {
+	const issuer = "ISSUER"
+	conditions := map[string]string{
+		"aud":                     `{"StringEquals":{"ISSUER:aud":"sts.amazonaws.com"}}`,
+		"sub":                     `{"StringEquals":{"ISSUER:sub":"app:0123456789abcdef:workflow:deploy"}}`,
+		"email":                   `{"StringEquals":{"ISSUER:email":"ci@example.com"}}`,
+		"amr":                     `{"ForAnyValue:StringEquals":{"ISSUER:amr":"pin"}}`,
+		"oaud":                    `{"StringEquals":{"ISSUER:oaud":"other"}}`,
+		"app_slug":                `{"StringEquals":{"ISSUER:app_slug":"0123456789abcdef"}}`,
+		"workflow":                `{"StringLike":{"ISSUER:workflow":"*"}}`,
+		"app_slug, if it exists":  `{"StringEqualsIfExists":{"ISSUER:app_slug":"0123456789abcdef"}}`,
+		"another app's, likewise": `{"StringEqualsIfExists":{"ISSUER:app_slug":"fedcba9876543210"}}`,
+	}
+	type decisions map[string]bool
+	for name, world := range map[string]struct {
+		everyClaim bool
+		admits     decisions
+	}{
+		"as AWS documents": {false, decisions{
+			"aud": true, "sub": true, "email": true, "amr": true, "oaud": true, "app_slug, if it exists": true, "another app's, likewise": true,
+		}},
+		"every claim": {true, decisions{
+			"aud": true, "sub": true, "email": true, "amr": true, "oaud": true, "app_slug": true, "workflow": true, "app_slug, if it exists": true,
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := sandbox.DefaultConfig()
+			config.EveryClaim = world.everyClaim
+			config.Build["email"], config.Build["amr"], config.Build["oaud"] = "ci@example.com", []string{"pin", "mfa"}, "other"
+			cloud := start(t, sandbox.Options{Config: config})
+			for key, condition := range conditions {
+				t.Run(key, func(t *testing.T) {
+					document := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:AssumeRoleWithWebIdentity",
+						"Principal":{"Federated":"arn:aws:iam::123456789012:oidc-provider/ISSUER"},"Condition":` + condition + `}}`
+					err := cloud.SetConfig(func(c *sandbox.Config) {
+						c.Accounts[0].Roles[0].TrustPolicy = json.RawMessage(strings.ReplaceAll(document, issuer, sandbox.IssuerHost))
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err := exchange(t, cloud, nil, nil); (err == nil) != world.admits[key] {
+						t.Errorf("got %v, want admitted: %v", err, world.admits[key])
+					}
+				})
+			}
+		})
+	}
+}
+
+func TestSubject(t *testing.T) {
+	for name, row := range map[string]struct {
+		subject string
+		claims  map[string]any
+		want    string
+	}{
+		"default":              {"", nil, "app:0123456789abcdef:workflow:deploy"},
+		"app and build number": {"{app_slug}/{build_number}", nil, "0123456789abcdef/4711"},
+		"other claims":         {"{app_slug}/{build_number}", map[string]any{"app_slug": "other", "build_number": 7}, "other/7"},
+		"overridden":           {"{app_slug}", map[string]any{"sub": "own"}, "own"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := sandbox.DefaultConfig()
+			config.Subject = row.subject
+			// A condition on aud alone, so that every subject is admitted.
+			config.Accounts[0].Roles[0].TrustPolicy = json.RawMessage(`{"Version":"2012-10-17","Statement":{"Effect":"Allow",
+				"Action":"sts:AssumeRoleWithWebIdentity","Principal":"*"}}`)
+			answer, err := exchange(t, start(t, sandbox.Options{Config: config}), row.claims, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := aws.ToString(answer.SubjectFromWebIdentityToken); got != row.want {
+				t.Errorf("sub is %q, want %q", got, row.want)
+			}
+		})
+	}
+}
+
 func TestWebIdentityRefusals(t *testing.T) {
+	type webIdentity = sts.AssumeRoleWithWebIdentityInput
 	cloud := start(t, sandbox.Options{})
 	past, future := time.Now().Add(-time.Minute).Unix(), time.Now().Add(time.Hour).Unix()
 	for name, row := range map[string]struct {
 		claims     map[string]any
-		change     func(*sts.AssumeRoleWithWebIdentityInput)
+		change     func(*webIdentity)
 		code, text string
 	}{
-		"other app":    {claims: map[string]any{"app_slug": "other"}, code: "AccessDenied", text: "Not authorized to perform sts:AssumeRoleWithWebIdentity"},
-		"no such role": {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.RoleArn = aws.String(deployRole + "x") }, code: "AccessDenied", text: "Not authorized"},
-		"no such account": {change: func(in *sts.AssumeRoleWithWebIdentityInput) {
+		"other app": {
+			claims: map[string]any{"app_slug": "other"},
+			code:   "AccessDenied", text: "Not authorized to perform sts:AssumeRoleWithWebIdentity",
+		},
+		"no such role": {
+			change: func(in *webIdentity) { in.RoleArn = aws.String(deployRole + "x") },
+			code:   "AccessDenied", text: "Not authorized",
+		},
+		"no such account": {change: func(in *webIdentity) {
 			in.RoleArn = aws.String("arn:aws:iam::999999999999:role/x")
 		}, code: "AccessDenied", text: "Not authorized"},
-		"no provider":   {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.RoleArn = aws.String(targetRole) }, code: "InvalidIdentityToken", text: "No OpenIDConnect provider found in your account for " + cloud.Issuer()},
-		"other issuer":  {claims: map[string]any{"iss": "https://evil.example"}, code: "InvalidIdentityToken", text: "No OpenIDConnect provider found"},
+		"no provider": {
+			change: func(in *webIdentity) { in.RoleArn = aws.String(targetRole) },
+			code:   "InvalidIdentityToken", text: "No OpenIDConnect provider found in your account for " + cloud.Issuer(),
+		},
+		"other issuer": {
+			claims: map[string]any{"iss": "https://evil.example"},
+			code:   "InvalidIdentityToken", text: "No OpenIDConnect provider found",
+		},
 		"audience":      {claims: map[string]any{"aud": "other"}, code: "InvalidIdentityToken", text: "Incorrect token audience"},
 		"claim missing": {claims: map[string]any{"sub": nil}, code: "InvalidIdentityToken", text: "Missing a required claim: sub"},
-		"expired":       {claims: map[string]any{"exp": past}, code: "ExpiredTokenException", text: "must be before the expiration date/time"},
-		"not yet":       {claims: map[string]any{"nbf": future}, code: "InvalidIdentityToken", text: "not valid yet"},
-		"no JWT":        {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.WebIdentityToken = aws.String("nonsense") }, code: "InvalidIdentityToken", text: "is not a valid JWT"},
-		"tampered": {change: func(in *sts.AssumeRoleWithWebIdentityInput) {
+		"expired": {
+			claims: map[string]any{"exp": past},
+			code:   "ExpiredTokenException", text: "must be before the expiration date/time",
+		},
+		"not yet": {claims: map[string]any{"nbf": future}, code: "InvalidIdentityToken", text: "not valid yet"},
+		"no JWT": {
+			change: func(in *webIdentity) { in.WebIdentityToken = aws.String("nonsense") },
+			code:   "InvalidIdentityToken", text: "is not a valid JWT",
+		},
+		"tampered": {change: func(in *webIdentity) {
 			parts := strings.Split(*in.WebIdentityToken, ".")
 			in.WebIdentityToken = aws.String(parts[0] + "." + parts[1] + "." + strings.Repeat("A", len(parts[2])))
 		}, code: "InvalidIdentityToken", text: "signature"},
-		"name too short":     {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.RoleSessionName = aws.String("s") }, code: "ValidationError", text: "1 validation error detected: Value 's' at 'roleSessionName' failed to satisfy constraint: Member must have length greater than or equal to 2"},
-		"name with a blank":  {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.RoleSessionName = aws.String("a b") }, code: "ValidationError", text: "regular expression"},
-		"duration too short": {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.DurationSeconds = aws.Int32(899) }, code: "ValidationError", text: "greater than or equal to 900"},
-		"duration too long":  {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.DurationSeconds = aws.Int32(43201) }, code: "ValidationError", text: "less than or equal to 43200"},
-		"beyond the role's":  {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.DurationSeconds = aws.Int32(3601) }, code: "ValidationError", text: "exceeds the MaxSessionDuration set for this role"},
-		"policy malformed":   {change: func(in *sts.AssumeRoleWithWebIdentityInput) { in.Policy = aws.String("{}") }, code: "MalformedPolicyDocument"},
+		"name too short": {
+			change: func(in *webIdentity) { in.RoleSessionName = aws.String("s") },
+			code:   "ValidationError", text: "1 validation error detected: Value 's' at 'roleSessionName' failed to satisfy constraint: " +
+				"Member must have length greater than or equal to 2",
+		},
+		"name with a space": {
+			change: func(in *webIdentity) { in.RoleSessionName = aws.String("a b") },
+			code:   "ValidationError", text: "regular expression",
+		},
+		"duration too short": {
+			change: func(in *webIdentity) { in.DurationSeconds = aws.Int32(899) },
+			code:   "ValidationError", text: "greater than or equal to 900",
+		},
+		"duration too long": {
+			change: func(in *webIdentity) { in.DurationSeconds = aws.Int32(43201) },
+			code:   "ValidationError", text: "less than or equal to 43200",
+		},
+		"beyond the role's": {
+			change: func(in *webIdentity) { in.DurationSeconds = aws.Int32(3601) },
+			code:   "ValidationError", text: "exceeds the MaxSessionDuration set for this role",
+		},
+		"policy malformed": {change: func(in *webIdentity) { in.Policy = aws.String("{}") }, code: "MalformedPolicyDocument"},
 	} {
-		_, err := exchange(t, cloud, row.claims, row.change)
-		wantError(t, name, err, row.code, row.text)
+		t.Run(name, func(t *testing.T) {
+			_, err := exchange(t, cloud, row.claims, row.change)
+			wantError(t, name, err, row.code, row.text)
+		})
 	}
 }
 
-func TestWorldThatRefuses(t *testing.T) {
+func TestConfiguredRefusals(t *testing.T) {
 	world := sandbox.DefaultConfig()
 	world.PackedPolicyCharacters = 100
 	cloud := start(t, sandbox.Options{Config: world})
-	policy := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::a-bucket-with-a-long-name/*"}}`
+	policy := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject",
+		"Resource":"arn:aws:s3:::a-bucket-with-a-long-name/*"}}`
 	_, err := exchange(t, cloud, nil, func(in *sts.AssumeRoleWithWebIdentityInput) { in.Policy = &policy })
 	wantError(t, "packed", err, "PackedPolicyTooLarge", "% of allotted space")
 	if err := cloud.SetConfig(func(c *sandbox.Config) { c.UnreachableIssuer = true }); err != nil {
@@ -201,7 +327,7 @@ func TestWorldThatRefuses(t *testing.T) {
 	_, err = exchange(t, cloud, nil, nil)
 	wantError(t, "keys", err, "InvalidIdentityToken", "Couldn't retrieve verification key from your identity provider")
 	if err := cloud.SetConfig(func(c *sandbox.Config) { c.Accounts[0].Roles[0].TrustPolicy = json.RawMessage(`{}`) }); err == nil {
-		t.Error("a malformed trust policy was taken")
+		t.Error("a malformed trust policy was accepted")
 	}
 }
 
@@ -228,11 +354,14 @@ func TestChain(t *testing.T) {
 	_, err = assume(as(cloud, first.Credentials), func(in *sts.AssumeRoleInput) { in.DurationSeconds = aws.Int32(3601) })
 	wantError(t, "chained duration", err, "ValidationError", "1 hour session limit for roles assumed by role chaining")
 	_, err = assume(as(cloud, second.Credentials), nil)
-	wantError(t, "not trusted", err, "AccessDenied", "User: arn:aws:sts::210987654321:assumed-role/deploy-target/hop is not authorized to perform: sts:AssumeRole on resource: "+targetRole)
+	wantError(t, "not trusted", err, "AccessDenied",
+		"User: arn:aws:sts::210987654321:assumed-role/deploy-target/hop is not authorized to perform: sts:AssumeRole on resource: "+
+			targetRole)
 
-	// An external ID, and a tag, that the trust policy asks for.
+	// The trust policy requires an external ID and a tag.
 	if err := cloud.SetConfig(func(c *sandbox.Config) {
-		c.Accounts[1].Roles[0].TrustPolicy = json.RawMessage(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"123456789012"},"Action":["sts:AssumeRole","sts:TagSession"],
+		c.Accounts[1].Roles[0].TrustPolicy = json.RawMessage(`{"Version":"2012-10-17","Statement":{"Effect":"Allow",
+			"Principal":{"AWS":"123456789012"},"Action":["sts:AssumeRole","sts:TagSession"],
 			"Condition":{"StringEquals":{"sts:ExternalId":"agreed","aws:RequestTag/team":"mobile"}}}}`)
 	}); err != nil {
 		t.Fatal(err)
@@ -262,12 +391,14 @@ func TestSignatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := session.Credentials
-	wantError(t, "wrong secret", whoami(config(cloud, key.ID, "wrong", "")), "SignatureDoesNotMatch", "does not match the signature you provided")
+	wantError(t, "wrong secret", whoami(config(cloud, key.ID, "wrong", "")), "SignatureDoesNotMatch",
+		"does not match the signature you provided")
 	wantError(t, "unknown key", whoami(config(cloud, "AKIAUNKNOWN", "x", "")), "InvalidClientTokenId", "is invalid")
 	wantError(t, "no session token", whoami(config(cloud, *c.AccessKeyId, *c.SecretAccessKey, "")), "InvalidClientTokenId", "is invalid")
 	wantError(t, "wrong session token", whoami(config(cloud, *c.AccessKeyId, *c.SecretAccessKey, "x")), "InvalidClientTokenId", "is invalid")
 	wantError(t, "tampered body", whoami(tampering(asUser(cloud))), "SignatureDoesNotMatch", "does not match")
-	_, err = sts.NewFromConfig(asUser(cloud), func(o *sts.Options) { o.Credentials = aws.AnonymousCredentials{} }).GetCallerIdentity(t.Context(), nil)
+	anonymous := func(o *sts.Options) { o.Credentials = aws.AnonymousCredentials{} }
+	_, err = sts.NewFromConfig(asUser(cloud), anonymous).GetCallerIdentity(t.Context(), nil)
 	wantError(t, "unsigned", err, "MissingAuthenticationToken", "")
 	at.Move(6 * time.Minute)
 	wantError(t, "old", whoami(asUser(cloud)), "SignatureDoesNotMatch", "Signature expired")
@@ -275,7 +406,7 @@ func TestSignatures(t *testing.T) {
 	wantError(t, "expired session", whoami(as(cloud, c)), "ExpiredToken", "expired")
 }
 
-// tampering changes the body behind the signature.
+// tampering changes the request body after it was signed.
 func tampering(config aws.Config) aws.Config {
 	config.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		body, _ := io.ReadAll(r.Body)
@@ -329,31 +460,50 @@ func TestECR(t *testing.T) {
 		"private with public": {cloud.Registry("123456789012", "us-east-1"), *public.AuthorizationData.AuthorizationToken, 401},
 		"none":                {cloud.Registry("123456789012", "us-east-1"), "", 401},
 	} {
-		if got := open(row.registry, row.token); got != row.want {
-			t.Errorf("%s: %d, want %d", name, got, row.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := open(row.registry, row.token); got != row.want {
+				t.Errorf("got %d, want %d", got, row.want)
+			}
+		})
 	}
 	if err := cloud.SetConfig(func(c *sandbox.Config) { c.Accounts[0].Users[0].Policies = nil }); err != nil {
 		t.Fatal(err)
 	}
 	_, err = ecr.NewFromConfig(asUser(cloud)).GetAuthorizationToken(t.Context(), nil)
-	wantError(t, "no permission", err, "AccessDeniedException", "is not authorized to perform: ecr:GetAuthorizationToken on resource: * because no identity-based policy allows")
+	wantError(t, "no permission", err, "AccessDeniedException",
+		"is not authorized to perform: ecr:GetAuthorizationToken on resource: * because no identity-based policy allows")
 	_, err = ecr.NewFromConfig(config(cloud, "AKIAUNKNOWN", "x", "")).GetAuthorizationToken(t.Context(), nil)
 	wantError(t, "unknown key", err, "UnrecognizedClientException", "is invalid")
 }
 
 func TestParseFaults(t *testing.T) {
-	faults, err := sandbox.ParseFaults(strings.NewReader("# a comment\n\nsts:* 2- error Throttling \"Rate exceeded\"\nbitrise:id_token 1-3 status 503 7\n"))
-	if err != nil || len(faults) != 2 || faults[0].First != 2 || faults[0].Last != 0 || faults[0].Args[1] != "Rate exceeded" || faults[1].Last != 3 {
-		t.Errorf("%+v, %v", faults, err)
+	faults, err := sandbox.ParseFaults(strings.NewReader(`# a comment
+
+sts:* 2- error Throttling "Rate exceeded"
+bitrise:id_token 1-3 status 503 7
+`))
+	want := []sandbox.Fault{
+		{Service: "sts", Action: "*", First: 2, Kind: "error", Args: []string{"Throttling", "Rate exceeded"}},
+		{Service: "bitrise", Action: "id_token", First: 1, Last: 3, Kind: "status", Args: []string{"503", "7"}},
+	}
+	if err != nil || !reflect.DeepEqual(faults, want) {
+		t.Errorf("got %+v, %v; want %+v", faults, err, want)
 	}
 	for script, want := range map[string]string{
-		"sts:x 1": "SERVICE:ACTION WHICH FAULT wanted", "sts 1 reset": "SERVICE:ACTION wanted", "sts:x 0 reset": "the number of a call", "sts:x 3-2 reset": "a range of calls",
-		"sts:x 1 explode": "no fault", "sts:x 1 status": "takes 1 to 2 arguments, 0 found", "sts:x 1 status soon": "takes numbers", "\nsts:x y reset": "line 2",
+		"sts:x 1":             "must be SERVICE:ACTION WHICH FAULT",
+		"sts 1 reset":         "must be SERVICE:ACTION, got",
+		"sts:x 0 reset":       "must be the number of a call",
+		"sts:x 3-2 reset":     "must be a range of calls",
+		"sts:x 1 explode":     "unknown fault",
+		"sts:x 1 status":      "must have 1 to 2 arguments, got 0",
+		"sts:x 1 status soon": "arguments must be numbers",
+		"\nsts:x y reset":     "line 2",
 	} {
-		if _, err := sandbox.ParseFaults(strings.NewReader(script)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %q", script, err, want)
-		}
+		t.Run(script, func(t *testing.T) {
+			if _, err := sandbox.ParseFaults(strings.NewReader(script)); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %q", err, want)
+			}
+		})
 	}
 }
 
@@ -370,6 +520,6 @@ func TestParseConfig(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := sandbox.ParseConfig([]byte(`{"accountz":[]}`)); err == nil {
-		t.Error("a field that there is not was taken")
+		t.Error("an unknown field was accepted")
 	}
 }

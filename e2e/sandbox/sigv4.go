@@ -16,23 +16,23 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-// clockSkew is how far a signature's time may be from the server's:
+// clockSkew is the maximum difference between the time of a signature and the server's time:
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html.
 const clockSkew = 5 * time.Minute
 
-// scope is what an Authorization header says.
+// scope is the content of an Authorization header.
 type scope struct {
 	accessKeyID, date, region, service string
 	signedHeaders                      []string
 	signature                          string
 }
 
-// parseAuthorization reads the header of a signature of version 4.
+// parseAuthorization parses the Authorization header of Signature Version 4.
 // See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html.
 func parseAuthorization(header string) (scope, error) {
 	rest, found := strings.CutPrefix(header, "AWS4-HMAC-SHA256 ")
 	if !found {
-		return scope{}, errors.New("no signature of version 4")
+		return scope{}, errors.New("not a Signature Version 4 header")
 	}
 	var s scope
 	for part := range strings.SplitSeq(rest, ",") {
@@ -41,7 +41,7 @@ func parseAuthorization(header string) (scope, error) {
 		case "Credential":
 			fields := strings.Split(value, "/")
 			if len(fields) != 5 || fields[4] != "aws4_request" {
-				return scope{}, errors.New("the credential's scope is malformed")
+				return scope{}, errors.New("the credential scope is malformed")
 			}
 			s.accessKeyID, s.date, s.region, s.service = fields[0], fields[1], fields[2], fields[3]
 		case "SignedHeaders":
@@ -56,18 +56,24 @@ func parseAuthorization(header string) (scope, error) {
 	return s, nil
 }
 
-// codes are the error codes of a service for what is wrong with a signature.
+// codes are a service's error codes for invalid signatures.
 type codes struct {
 	status                                             int
 	missing, unknown, expired, mismatch, clock, format string
 }
 
 var (
-	stsCodes = codes{http.StatusForbidden, "MissingAuthenticationToken", "InvalidClientTokenId", "ExpiredToken", "SignatureDoesNotMatch", "SignatureDoesNotMatch", "IncompleteSignature"}
-	ecrCodes = codes{http.StatusBadRequest, "MissingAuthenticationTokenException", "UnrecognizedClientException", "ExpiredTokenException", "InvalidSignatureException", "InvalidSignatureException", "IncompleteSignatureException"}
+	stsCodes = codes{
+		http.StatusForbidden, "MissingAuthenticationToken", "InvalidClientTokenId", "ExpiredToken",
+		"SignatureDoesNotMatch", "SignatureDoesNotMatch", "IncompleteSignature",
+	}
+	ecrCodes = codes{
+		http.StatusBadRequest, "MissingAuthenticationTokenException", "UnrecognizedClientException", "ExpiredTokenException",
+		"InvalidSignatureException", "InvalidSignatureException", "IncompleteSignatureException",
+	}
 )
 
-// authenticate verifies the signature of a call and returns who made it. The caller holds the lock.
+// authenticate verifies the signature of a call and returns the caller. The caller of the function must hold the lock.
 func (s *Sandbox) authenticate(r *http.Request, body []byte, service string, c codes) (principal, *refusal) {
 	if r.Header.Get("Authorization") == "" {
 		return principal{}, refuse(c.status, c.missing, "Request is missing Authentication Token")
@@ -86,19 +92,21 @@ func (s *Sandbox) authenticate(r *http.Request, body []byte, service string, c c
 	}
 	signedAt, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
 	if err != nil || !strings.HasPrefix(r.Header.Get("X-Amz-Date"), claimed.date) || claimed.service != service {
-		return principal{}, refuse(c.status, c.mismatch, "Credential should be scoped to a valid region and service, and to the date of X-Amz-Date.")
+		return principal{}, refuse(c.status, c.mismatch,
+			"Credential should be scoped to a valid region and service, and to the date of X-Amz-Date.")
 	}
 	if now.Sub(signedAt).Abs() > clockSkew {
 		return principal{}, refuse(c.status, c.clock, "Signature expired: %s is now earlier than %s (%s - 5 min.)",
 			r.Header.Get("X-Amz-Date"), now.Add(-clockSkew).UTC().Format("20060102T150405Z"), now.UTC().Format("20060102T150405Z"))
 	}
 	if !slices.Contains(claimed.signedHeaders, "host") || !verify(r, body, claimed, credential, signedAt) {
-		return principal{}, refuse(c.status, c.mismatch, "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
+		return principal{}, refuse(c.status, c.mismatch, "The request signature we calculated does not match the signature you provided. "+
+			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 	}
 	return credential.principal, nil
 }
 
-// verify signs what was signed once more, with the secret that the server knows, and compares.
+// verify signs the request with the secret that the server knows and compares the signatures.
 func verify(r *http.Request, body []byte, claimed scope, credential credential, at time.Time) bool {
 	again, err := http.NewRequestWithContext(context.Background(), r.Method, "http://"+r.Host+r.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {

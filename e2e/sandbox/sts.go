@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// sts answers the query protocol of STS: https://docs.aws.amazon.com/STS/latest/APIReference/welcome.html.
+// sts implements the query protocol of STS: https://docs.aws.amazon.com/STS/latest/APIReference/welcome.html.
 func (s *Sandbox) sts(call *Call, r *http.Request, body []byte, form url.Values) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,7 +36,7 @@ func (s *Sandbox) sts(call *Call, r *http.Request, body []byte, form url.Values)
 	}, id)
 }
 
-// regionOf is the Region of an unsigned call, which AWS tells by the host: sts.REGION.amazonaws.com.
+// regionOf returns the Region of an unsigned call, which follows from the host: sts.REGION.amazonaws.com.
 func (s *Sandbox) regionOf(r *http.Request, call *Call) string {
 	if fields := strings.Split(r.Host, "."); len(fields) > 2 && strings.HasPrefix(fields[0], "sts") {
 		return fields[1]
@@ -55,7 +55,7 @@ type stsResult struct {
 	Body    any
 }
 
-// MarshalXML puts the fields of the body right under the result.
+// MarshalXML puts the fields of the body directly under the result.
 func (r stsResult) MarshalXML(e *xml.Encoder, _ xml.StartElement) error {
 	return e.EncodeElement(r.Body, xml.StartElement{Name: r.XMLName})
 }
@@ -87,7 +87,7 @@ func (s *Sandbox) getCallerIdentity(r *http.Request, body []byte) (any, *refusal
 	return callerIdentity{Arn: who.arn, UserId: who.id, Account: who.account}, nil
 }
 
-// role finds a role by its ARN. The caller holds the lock.
+// role returns the role with an ARN and its account. The caller must hold the lock.
 func (s *Sandbox) role(arn string) (*Account, *Role) {
 	for i := range s.config.Accounts {
 		account := &s.config.Accounts[i]
@@ -100,12 +100,14 @@ func (s *Sandbox) role(arn string) (*Account, *Role) {
 	return nil, nil
 }
 
-// session makes the credentials of an assumed role. The caller holds the lock.
-func (s *Sandbox) session(account *Account, role *Role, name string, lifetime time.Duration, policies []*Policy) (stsCredentials, assumedRole) {
+// session creates the credentials of an assumed role. The caller must hold the lock.
+func (s *Sandbox) session(
+	account *Account, role *Role, name string, lifetime time.Duration, policies []*Policy,
+) (stsCredentials, assumedRole) {
 	if s.config.SessionLifetime > 0 {
 		lifetime = time.Duration(s.config.SessionLifetime) * time.Second
 	}
-	// AWS tells the end in whole seconds; the credentials must not outlive what was told.
+	// AWS states the expiration in whole seconds, and the credentials must not outlive it.
 	expires := s.clock().Add(lifetime).Truncate(time.Second)
 	user := assumedRole{
 		Arn:           "arn:" + account.partition() + ":sts::" + account.ID + ":assumed-role/" + role.Name + "/" + name,
@@ -120,7 +122,7 @@ func (s *Sandbox) session(account *Account, role *Role, name string, lifetime ti
 	return stsCredentials{AccessKeyId: id, SecretAccessKey: secret, SessionToken: token, Expiration: expires.UTC().Format(time.RFC3339)}, user
 }
 
-// sessionPolicies checks the policies that narrow a session and how much of the session's space they and the tags fill.
+// sessionPolicies parses the session policies and computes how much of the allotted space they and the tags take, in percent.
 func (s *Sandbox) sessionPolicies(form url.Values) ([]*Policy, int, *refusal) {
 	const defaultSpace = 2048
 
@@ -145,12 +147,13 @@ func (s *Sandbox) sessionPolicies(form url.Values) ([]*Policy, int, *refusal) {
 	}
 	percent := (size*100 + space - 1) / space
 	if percent > 100 {
-		return nil, 0, refuse(http.StatusBadRequest, "PackedPolicyTooLarge", "Packed policy consumes %d%% of allotted space, please use smaller policy.", percent)
+		return nil, 0, refuse(http.StatusBadRequest, "PackedPolicyTooLarge",
+			"Packed policy consumes %d%% of allotted space, please use smaller policy.", percent)
 	}
 	return policies, percent, nil
 }
 
-// tags reads Tags.member.N.Key and Value.
+// tags returns the session tags (Tags.member.N.Key and Value) and their keys.
 func tags(form url.Values) (map[string]string, []string) {
 	values := map[string]string{}
 	var keys []string
@@ -163,7 +166,7 @@ func tags(form url.Values) (map[string]string, []string) {
 	return values, keys
 }
 
-// trusts evaluates the trust policy of a role. The caller holds the lock.
+// trusts evaluates the trust policy of a role. The caller must hold the lock.
 func trusts(role *Role, request Request) bool {
 	policy, err := ParsePolicy(role.TrustPolicy)
 	return err == nil && policy.Evaluate(request) == Allowed

@@ -14,8 +14,13 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// assumeRoleWithWebIdentity checks what AWS checks, in this order: the parameters, the token's shape and signature, the
-// provider and its audiences, the token's times, the role's trust policy.
+// documentedClaims are the claims that AWS documents as condition keys for any OIDC provider. The keys that AWS documents for
+// particular providers (GitHub, Google, CircleCI, Oracle) do not apply to Bitrise.
+// See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif.
+var documentedClaims = []string{"amr", "aud", "email", "oaud", "sub"}
+
+// assumeRoleWithWebIdentity checks what AWS checks, in this order: the parameters, the token's format and signature, the
+// provider and its audiences, the token's validity period, and the role's trust policy.
 // See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
 func (s *Sandbox) assumeRoleWithWebIdentity(form url.Values, region string) (any, *refusal) {
 	if refused := validate(form); refused != nil {
@@ -27,7 +32,8 @@ func (s *Sandbox) assumeRoleWithWebIdentity(form url.Values, region string) (any
 		return nil, denied
 	}
 	if slices.Contains(s.config.DisabledRegions, region) {
-		return nil, refuse(http.StatusForbidden, "RegionDisabledException", "STS is not activated in this region for account:%s. Your account administrator can activate STS in this region using the IAM Console.", account.ID)
+		return nil, refuse(http.StatusForbidden, "RegionDisabledException", "STS is not activated in this region for account:%s. "+
+			"Your account administrator can activate STS in this region using the IAM Console.", account.ID)
 	}
 	claims, refused := s.verifyToken(form.Get("WebIdentityToken"), account)
 	if refused != nil {
@@ -41,7 +47,9 @@ func (s *Sandbox) assumeRoleWithWebIdentity(form url.Values, region string) (any
 		Context:    map[string][]string{"sts:RoleSessionName": {form.Get("RoleSessionName")}},
 	}
 	for claim, value := range claims {
-		request.Context[host+":"+claim] = claimTexts(value)
+		if s.config.EveryClaim || slices.Contains(documentedClaims, claim) {
+			request.Context[host+":"+claim] = claimTexts(value)
+		}
 	}
 	if role == nil || !trusts(role, request) {
 		return nil, denied
@@ -62,7 +70,7 @@ func (s *Sandbox) assumeRoleWithWebIdentity(form url.Values, region string) (any
 	return result, nil
 }
 
-// verifyToken checks a token for the providers of an account.
+// verifyToken verifies a token against the OIDC providers of an account and returns its claims.
 func (s *Sandbox) verifyToken(text string, account *Account) (map[string]any, *refusal) {
 	invalid := func(format string, args ...any) *refusal {
 		return refuse(http.StatusBadRequest, "InvalidIdentityToken", format, args...)
@@ -81,7 +89,8 @@ func (s *Sandbox) verifyToken(text string, account *Account) (map[string]any, *r
 		return nil, invalid("No OpenIDConnect provider found in your account for %s", issuer)
 	}
 	if s.config.UnreachableIssuer || issuer != s.issuer || len(token.Headers) != 1 || token.Headers[0].KeyID != s.keyID {
-		return nil, invalid("Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity documentation for requirements")
+		return nil, invalid("Couldn't retrieve verification key from your identity provider, " +
+			" please reference AssumeRoleWithWebIdentity documentation for requirements")
 	}
 	var claims map[string]any
 	if err := token.Claims(s.key.Public(), &claims); err != nil {
@@ -92,18 +101,20 @@ func (s *Sandbox) verifyToken(text string, account *Account) (map[string]any, *r
 			return nil, invalid("Missing a required claim: %s", name)
 		}
 	}
-	if !slices.ContainsFunc(claimTexts(claims["aud"]), func(aud string) bool { return slices.Contains(account.Providers[index].ClientIDs, aud) }) {
+	isKnown := func(audience string) bool { return slices.Contains(account.Providers[index].ClientIDs, audience) }
+	if !slices.ContainsFunc(claimTexts(claims["aud"]), isKnown) {
 		return nil, invalid("Incorrect token audience")
 	}
 	return claims, s.checkTimes(claims)
 }
 
 func (s *Sandbox) checkTimes(claims map[string]any) *refusal {
-	const tolerance = 5 * time.Minute // STS documents none; verifiers usually allow for some
+	const tolerance = 5 * time.Minute // a common allowance for clock skew
 
 	now := s.clock()
 	if exp, _ := claims["exp"].(float64); !now.Before(time.Unix(int64(exp), 0)) {
-		return refuse(http.StatusBadRequest, "ExpiredTokenException", "Token expired: current date/time %d must be before the expiration date/time %d", now.Unix(), int64(exp))
+		return refuse(http.StatusBadRequest, "ExpiredTokenException",
+			"Token expired: current date/time %d must be before the expiration date/time %d", now.Unix(), int64(exp))
 	}
 	for _, name := range []string{"nbf", "iat"} {
 		if from, found := claims[name].(float64); found && now.Add(tolerance).Before(time.Unix(int64(from), 0)) {
@@ -145,7 +156,8 @@ func (s *Sandbox) assumeRole(r *http.Request, body []byte, form url.Values) (any
 	for _, action := range actions {
 		request.Action = action
 		if role == nil || !trusts(role, request) || !s.allows(caller, action, form.Get("RoleArn")) {
-			return nil, refuse(http.StatusForbidden, "AccessDenied", "User: %s is not authorized to perform: %s on resource: %s", caller.arn, action, form.Get("RoleArn"))
+			return nil, refuse(http.StatusForbidden, "AccessDenied",
+				"User: %s is not authorized to perform: %s on resource: %s", caller.arn, action, form.Get("RoleArn"))
 		}
 	}
 	lifetime, refused := duration(form, role, caller.chained)
@@ -161,7 +173,7 @@ func (s *Sandbox) assumeRole(r *http.Request, body []byte, form url.Values) (any
 	return result, nil
 }
 
-// accountIn takes the account out of an ARN; empty if it is none.
+// accountIn returns the account ID in an ARN, or an empty string if the ARN is malformed.
 func accountIn(arn string) string {
 	fields := strings.SplitN(arn, ":", 6)
 	if len(fields) < 6 {
@@ -170,7 +182,7 @@ func accountIn(arn string) string {
 	return fields[4]
 }
 
-// claimTexts is a claim as a condition sees it: texts.
+// claimTexts returns the values of a claim as strings, which is what conditions compare.
 func claimTexts(value any) []string {
 	switch v := value.(type) {
 	case []any:

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// constraint is a limit of a parameter, from
+// constraint is a limit on a parameter, from
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html and API_AssumeRoleWithWebIdentity.html.
 type constraint struct {
 	parameter, member string
@@ -32,7 +32,7 @@ func constraints(action string) []constraint {
 	return append(list, constraint{"ExternalId", "externalId", 2, 1224, `[\w+=,.@:\/-]*`, false})
 }
 
-// validate checks a call against STS's limits and answers in STS's words, all findings in one error.
+// validate checks the parameters of a call against STS's limits and reports all violations in one error, as STS does.
 func validate(form url.Values) *refusal {
 	var findings []string
 	report := func(value, member, rule string) {
@@ -87,7 +87,7 @@ func validateDuration(form url.Values) []string {
 	return nil
 }
 
-// validateMembers checks the lists: at most 10 policy ARNs, at most 50 tags, and the tags' own limits.
+// validateMembers checks the lists: at most 10 policy ARNs, at most 50 tags, and the limits on tags.
 func validateMembers(form url.Values) []string {
 	var findings []string
 	arns, tagCount := 0, 0
@@ -99,11 +99,14 @@ func validateMembers(form url.Values) []string {
 		case strings.HasPrefix(field, "Tags.member.") && strings.HasSuffix(field, ".Key"):
 			tagCount++
 			if n := utf8.RuneCountInString(value); n < 1 || n > 128 {
-				findings = append(findings, fmt.Sprintf("Value '%s' at 'tags.%d.member.key' failed to satisfy constraint: Member must have length less than or equal to 128", value, tagCount))
+				findings = append(findings, fmt.Sprintf(
+					"Value '%s' at 'tags.%d.member.key' failed to satisfy constraint: Member must have length less than or equal to 128",
+					value, tagCount))
 			}
 		case strings.HasPrefix(field, "Tags.member.") && strings.HasSuffix(field, ".Value"):
 			if utf8.RuneCountInString(value) > 256 {
-				findings = append(findings, fmt.Sprintf("Value '%s' at 'tags.member.value' failed to satisfy constraint: Member must have length less than or equal to 256", value))
+				findings = append(findings, fmt.Sprintf(
+					"Value '%s' at 'tags.member.value' failed to satisfy constraint: Member must have length less than or equal to 256", value))
 			}
 		}
 	}
@@ -116,8 +119,8 @@ func validateMembers(form url.Values) []string {
 	return findings
 }
 
-// duration is how long the session is to live: what was asked for, one hour else, and no longer than the role allows. A
-// session from a session lives an hour at most.
+// duration returns the duration of the session: the requested one, or one hour, within the role's maximum. With role chaining,
+// the limit is one hour.
 func duration(form url.Values, role *Role, chained bool) (time.Duration, *refusal) {
 	const hour = 3600
 
@@ -126,14 +129,16 @@ func duration(form url.Values, role *Role, chained bool) (time.Duration, *refusa
 		seconds, _ = strconv.Atoi(form.Get("DurationSeconds"))
 	}
 	if chained && seconds > hour {
-		return 0, refuse(http.StatusBadRequest, "ValidationError", "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")
+		return 0, refuse(http.StatusBadRequest, "ValidationError",
+			"The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")
 	}
 	longest := role.MaxSessionDuration
 	if longest == 0 {
 		longest = hour
 	}
 	if seconds > longest {
-		return 0, refuse(http.StatusBadRequest, "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+		return 0, refuse(http.StatusBadRequest, "ValidationError",
+			"The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 	}
 	return time.Duration(seconds) * time.Second, nil
 }

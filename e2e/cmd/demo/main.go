@@ -1,6 +1,6 @@
-// Command demo runs the Step, with the inputs of step.yml and a real envman, against the sandbox, and then shows what a
-// next Step sees: who it is, as STS says it, and which variables it has. Nothing leaves the machine, and no file outside
-// of a temporary folder is touched.
+// Command demo runs the Step against the sandbox, with the inputs of step.yml and the real envman. Then it shows what the next
+// Step sees: its identity according to STS, and its environment variables. Nothing leaves the machine, and only files in a
+// temporary directory are written.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// whoami is the argument with which the demo plays the next Step.
+// whoami is the argument that makes the demo act as the next Step.
 const whoami = "whoami"
 
 func main() {
@@ -51,7 +51,7 @@ func demo(ctx context.Context, out io.Writer) error {
 	if err := harness.Build(ctx, folder); err != nil {
 		return err
 	}
-	title(out, "Start the sandbox: Bitrise, STS, ECR and a registry on loopback")
+	title(out, "Start the sandbox: Bitrise, STS, ECR, and a registry on loopback")
 	cloud, err := sandbox.Start(sandbox.Options{})
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func demo(ctx context.Context, out io.Writer) error {
 		"DOCKER_CONFIG="+filepath.Join(folder, "docker"),
 	)
 
-	title(out, "The Step, as a workflow would run it")
+	title(out, "Run the Step as a workflow does")
 	inputs, err := harness.InputEnvironment(map[string]string{
 		"role_arn":     "arn:aws:iam::123456789012:role/bitrise-deploy",
 		"docker_login": "true",
@@ -92,8 +92,8 @@ func demo(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// nextStep is the next Step: it is started by envman, with what the Step exported, and asks STS who it is with nothing
-// but the SDK's defaults.
+// nextStep acts as the next Step: envman starts it with what the Step exported, and it asks STS for its identity with the SDK's
+// defaults.
 func nextStep(ctx context.Context, out io.Writer) error {
 	loaded, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
@@ -111,7 +111,7 @@ func nextStep(ctx context.Context, out io.Writer) error {
 	} {
 		value := os.Getenv(key)
 		if value == "" {
-			return errors.New(key + " is not there")
+			return errors.New(key + " is not set")
 		}
 		if slices.Contains(secrets, key) {
 			value = fmt.Sprintf("(%d characters)", len(value))

@@ -1,5 +1,5 @@
-// Command sandbox runs the local cloud for a person: it prints, as lines for a shell, the variables that point the Step,
-// any AWS SDK and the AWS CLI at it, logs a line a call, and ends with Ctrl-C.
+// Command sandbox runs the local cloud until Ctrl-C. It prints shell commands that set the environment variables for the Step,
+// the AWS SDKs, and the AWS CLI, and logs one line per call.
 package main
 
 import (
@@ -29,16 +29,20 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, arguments []string, out, log io.Writer) error {
+// run closes out once the sandbox is ready, so that a script that reads the variables from a pipe can wait for it.
+func run(ctx context.Context, arguments []string, out io.WriteCloser, log io.Writer) error {
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
 	flags.SetOutput(log)
-	config := flags.String("config", "", "JSON `file` with accounts, providers, roles and users; empty: one of each")
-	issuer := flags.String("issuer", "", "iss of the identity tokens; empty: the sandbox's own address, where any verifier finds the keys")
-	faults := flags.String("faults", "", "`file` with a script of faults to play")
-	useTLS := flags.Bool("tls", false, "speak TLS, with an authority made at the start")
-	bitrisePort := flags.Int("port-bitrise", 0, "port of Bitrise; 0: any that is free")
-	awsPort := flags.Int("port-aws", 0, "port of STS, ECR and ECR Public; 0: any that is free")
-	user := flags.String("user", "", "print the access key of this `user` too, such as ci")
+	lifetime := flags.Int("session-lifetime", 0, "lifetime of STS sessions in `seconds` (default: what each call requests)")
+	config := flags.String("config", "", "JSON `file` with accounts, providers, roles, and users (default: one of each)")
+	issuer := flags.String("issuer", "", "iss claim of the identity tokens (default: the sandbox's address, where verifiers find the keys)")
+	subject := flags.String("subject", "", "`form` of the sub claim, with {NAME} for other claims (default: "+sandbox.DefaultSubject+")")
+	everyClaim := flags.Bool("every-claim", false, "make every claim a condition key, not only those that AWS documents")
+	faults := flags.String("faults", "", "`file` with a script of faults to inject")
+	useTLS := flags.Bool("tls", false, "use TLS, with a certificate authority created at startup")
+	bitrisePort := flags.Int("port-bitrise", 0, "port of Bitrise (default: any free port)")
+	awsPort := flags.Int("port-aws", 0, "port of STS, ECR, and ECR Public (default: any free port)")
+	user := flags.String("user", "", "also print the access key of this `user`, such as ci")
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
@@ -49,15 +53,26 @@ func run(ctx context.Context, arguments []string, out, log io.Writer) error {
 	if err := readFiles(&options, *config, *faults); err != nil {
 		return err
 	}
+	if *subject != "" {
+		options.Config.Subject = *subject
+	}
+	if *everyClaim {
+		options.Config.EveryClaim = true
+	}
 	cloud, err := sandbox.Start(options)
 	if err != nil {
 		return err
+	}
+	if *lifetime > 0 {
+		if err := cloud.SetConfig(func(c *sandbox.Config) { c.SessionLifetime = *lifetime }); err != nil {
+			return errors.Join(err, cloud.Close())
+		}
 	}
 	environment := cloud.Environ()
 	if *user != "" {
 		key := cloud.User(*user)
 		if key.ID == "" {
-			return errors.Join(fmt.Errorf("there is no user %q", *user), cloud.Close())
+			return errors.Join(fmt.Errorf("user %q does not exist", *user), cloud.Close())
 		}
 		environment = append(environment, "AWS_ACCESS_KEY_ID="+key.ID, "AWS_SECRET_ACCESS_KEY="+key.Secret, "AWS_SESSION_TOKEN=")
 	}
@@ -65,12 +80,16 @@ func run(ctx context.Context, arguments []string, out, log io.Writer) error {
 		key, value, _ := strings.Cut(entry, "=")
 		_, _ = fmt.Fprintf(out, "export %s='%s'\n", key, value)
 	}
-	_, _ = fmt.Fprintln(log, "The sandbox is up. Export the lines above in another shell; Ctrl-C ends it.")
+	if err := out.Close(); err != nil {
+		return errors.Join(err, cloud.Close())
+	}
+	_, _ = fmt.Fprintln(log, "The sandbox is running. Run the lines above in another shell. Press Ctrl-C to stop.")
 	<-ctx.Done()
 	return cloud.Close()
 }
 
 func readFiles(options *sandbox.Options, config, faults string) error {
+	options.Config = sandbox.DefaultConfig()
 	if config != "" {
 		data, err := os.ReadFile(config)
 		if err != nil {

@@ -1,0 +1,155 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// phrase is an expression that the text in this repository avoids.
+type phrase struct {
+	avoid   *regexp.Regexp
+	instead string
+}
+
+// phrases returns the expressions to avoid. The patterns match lower-case text in which line breaks are spaces.
+func phrases() []phrase {
+	var list []phrase
+	for _, row := range [][2]string{
+		{`\bblanks?\b( lines?)?`, "spaces, whitespace; trimmed"},
+		{`\bwanted\b.{0,40}\b(found|got|given)\b`, "must be X, got Y"},
+		{`\b(is|was|were) wanted\b`, "must be X"},
+		{`\bone an? (line|row)\b`, "one per line"},
+		{`\bstands? (in|there|before)\b`, "is in, appears in, takes precedence over"},
+		{`\b(somebody|whoever)\b|[^.]\bnobody\b`, "name the actor, or use the passive"},
+		{`\b(is|are|was|were) told\b`, "is called with, gets a warning"},
+		{`\btells? (whether|of)\b`, "reports whether, mentions"},
+		{`\b(faults?|errors?|failures?) that (may |can )?(pass|stay)\b`, "transient errors, permanent errors"},
+		{`\b(cannot|may|can) pass\b[,;.]`, "transient errors, permanent errors"},
+		{`\b(to|can|cannot) be had\b`, "obtained, available"},
+		{`\bby (itself|themselves)\b`, "automatically, alone"},
+		{`\band (its|the|their) like\b`, "and similar"},
+		{`\bof (its|their|his|my) own\b`, "its own"},
+		{`\bin the midst of\b`, "in"},
+		{`\bgo(es)? on to\b`, "assume in sequence"},
+		{`\bproves? to bitrise\b`, "authenticates"},
+		{`\bthe (house|rooms?)\b|\ba room\b`, "packages"},
+		{`\bbecomes? of\b`, "how settings map"},
+		{`\bwhat was said\b`, "AWS said"},
+		{`\b(has|have|had) ended at\b`, "has expired"},
+		{`\bturned (away|down) as one too many\b`, "is throttling requests"},
+		{`[^#]\bset-up\b`, "setup, configuration"},
+		{`\bcolours?\b`, "color"},
+		{`\btr(y|ies|ied) again, at every\b`, "retried"},
+	} {
+		list = append(list, phrase{regexp.MustCompile(row[0]), row[1]})
+	}
+	return list
+}
+
+// allowedPhrases are matches that are good English.
+var allowedPhrases = []string{"blank line", "blank lines"}
+
+// finding is an expression to avoid in a text.
+type finding struct {
+	line          int // starting at 1
+	text, instead string
+}
+
+// findPhrases returns the expressions to avoid in a text, in order. Line breaks, indentation, and comment markers within an
+// expression do not hide it.
+func findPhrases(text string) []finding {
+	flat := []byte(strings.ToLower(text))
+	if len(flat) != len(text) {
+		flat = []byte(text) // a letter whose lower case has another length; offsets must stay the same
+	}
+	for _, gap := range regexp.MustCompile(`\n[ \t]*(//|#|>)?[ \t]*`).FindAllIndex(flat, -1) {
+		for i := gap[0]; i < gap[1]; i++ {
+			flat[i] = ' '
+		}
+	}
+	collapsed, offsets := collapse(flat)
+	var found []finding
+	for _, p := range phrases() {
+		for _, at := range p.avoid.FindAllIndex(collapsed, -1) {
+			match := strings.TrimSpace(string(collapsed[at[0]:at[1]]))
+			if !slices.Contains(allowedPhrases, match) {
+				found = append(found, finding{1 + strings.Count(text[:offsets[at[0]]], "\n"), match, p.instead})
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b finding) int { return a.line - b.line })
+	return found
+}
+
+// collapse replaces runs of spaces by one space, and returns the original offset of each byte.
+func collapse(text []byte) (collapsed []byte, offsets []int) {
+	for i, c := range text {
+		if c == ' ' && i > 0 && text[i-1] == ' ' {
+			continue
+		}
+		collapsed, offsets = append(collapsed, c), append(offsets, i)
+	}
+	return collapsed, offsets
+}
+
+// The comments, strings, and pages in this repository are free of expressions that a native speaker would not use.
+func TestEnglish(t *testing.T) {
+	t.Parallel()
+	folder := root(t)
+	text := regexp.MustCompile(`\.(go|md|yml|yaml|sh|txt|tf|json)$|(^|/)Makefile$|^\.ci/`)
+	checked := 0
+	for _, name := range strings.Fields(must(t, folder, nil, "git", "ls-files", "--cached", "--others", "--exclude-standard")) {
+		if !text.MatchString(name) || name == "e2e/english_test.go" {
+			continue
+		}
+		content, err := os.ReadFile(filepath.Join(folder, name))
+		if os.IsNotExist(err) {
+			continue // deleted but still in the index
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		checked++
+		for _, f := range findPhrases(string(content)) {
+			t.Errorf("%s:%d: %q: write instead: %s", name, f.line, f.text, f.instead)
+		}
+	}
+	if checked < 100 {
+		t.Errorf("checked only %d files", checked)
+	}
+}
+
+func TestFindPhrases(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"There is a blank in it.":                                   "blank",
+		"Remove the\n// blanks around it.":                          "blanks",
+		"three parts wanted, 2 found":                               "wanted, 2 found",
+		"ARNs, one a line":                                          "one a line",
+		"The value stands in the file.":                             "stands in",
+		"Somebody holds it.":                                        "somebody",
+		"# the caller is\n# told":                                   "is told",
+		"isRight tells\n\t\t// whether it is right":                 "tells whether",
+		"Faults that may pass are retried.":                         "faults that may pass",
+		"if it is not to be had":                                    "to be had",
+		"It renews by itself.":                                      "by itself",
+		"a folder of its own":                                       "of its own",
+		"roles to go on to":                                         "go on to",
+		"A blank line ends it. AWS stands for Amazon Web Services.": "",
+		"The test passes. The flag goes before the package.":        "",
+	} {
+		t.Run(want, func(t *testing.T) {
+			found := findPhrases("first line\n" + text)
+			switch {
+			case want == "" && len(found) != 0:
+				t.Errorf("got %v for %q, want none", found, text)
+			case want != "" && (len(found) != 1 || found[0].text != want || found[0].line < 2):
+				t.Errorf("got %v for %q, want %q", found, text, want)
+			}
+		})
+	}
+}
