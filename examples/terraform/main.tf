@@ -1,13 +1,15 @@
-# A role that builds of one app on Bitrise may take, and what it may do.
+# A role that the builds of one Bitrise app can assume, and its permissions.
 #
-#   terraform apply -var app_slug=0123456789abcdef -var repository_name=my-app
+#   terraform apply -var app_slug=0123456789abcdef -var 'subject_pattern=app:0123456789abcdef:*' -var repository_name=my-app
 
 terraform {
+  required_version = ">= 1.9" # the validation of one variable refers to another
+
   required_providers {
     aws = {
       source = "hashicorp/aws"
-      # Here aws_region has the attribute region, and an OIDC provider needs no thumbprints: AWS checks the certificate by
-      # its own list of authorities.
+      # Since 6.0, aws_region has the attribute region, and OIDC providers need no thumbprints because AWS verifies the
+      # certificate with its own list of authorities.
       version = ">= 6.0"
     }
   }
@@ -23,18 +25,19 @@ locals {
   partition = data.aws_partition.current.partition
 }
 
-# Once for an AWS account: tells it that Bitrise's identity tokens are genuine. On its own this admits nobody.
+# Once per AWS account: makes the account recognize Bitrise's identity tokens. On its own, this grants no access.
 resource "aws_iam_openid_connect_provider" "bitrise" {
   count          = var.create_oidc_provider ? 1 : 0
   url            = "https://${local.issuer}"
-  client_id_list = ["sts.amazonaws.com"] # the audience that the Step asks for, its input "audience"
+  client_id_list = ["sts.amazonaws.com"] # the audience of the identity token: the Step's input "audience"
 }
 
 resource "aws_iam_role" "bitrise" {
   name       = var.role_name
   depends_on = [aws_iam_openid_connect_provider.bitrise]
 
-  # Who may take the role. Without the line on app_slug, that would be every build of everybody on Bitrise.
+  # Who can assume the role. sub keeps other apps out: without it, every Bitrise user's builds could assume the role. AWS's
+  # documentation does not list app_slug and workflow as condition keys, so they only apply if AWS evaluates them.
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -42,11 +45,10 @@ resource "aws_iam_role" "bitrise" {
       Principal = { Federated = "arn:${local.partition}:iam::${local.account}:oidc-provider/${local.issuer}" }
       Action    = "sts:AssumeRoleWithWebIdentity"
       Condition = {
-        StringEquals = merge(
-          {
-            "${local.issuer}:aud"      = "sts.amazonaws.com"
-            "${local.issuer}:app_slug" = var.app_slug
-          },
+        StringEquals = { "${local.issuer}:aud" = "sts.amazonaws.com" }
+        StringLike   = { "${local.issuer}:sub" = var.subject_pattern }
+        StringEqualsIfExists = merge(
+          { "${local.issuer}:app_slug" = var.app_slug },
           var.workflow == "" ? {} : { "${local.issuer}:workflow" = var.workflow },
         )
       }
@@ -54,7 +56,7 @@ resource "aws_iam_role" "bitrise" {
   })
 }
 
-# What it may do: each policy is there only if its variable is set.
+# Permissions. Each policy is created only if its variable is set.
 
 resource "aws_iam_role_policy" "push" {
   count = var.repository_name == "" ? 0 : 1
@@ -64,13 +66,13 @@ resource "aws_iam_role_policy" "push" {
     Version = "2012-10-17"
     Statement = [
       {
-        # The login (docker_login) is to the whole registry: AWS knows no narrower resource for it.
+        # Logging in (docker_login) applies to the whole registry. AWS has no narrower resource for it.
         Effect   = "Allow"
         Action   = "ecr:GetAuthorizationToken"
         Resource = "*"
       },
       {
-        # https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html, and one action more to pull.
+        # https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html, plus the action to pull.
         Effect = "Allow"
         Action = [
           "ecr:BatchCheckLayerAvailability",
@@ -103,7 +105,7 @@ resource "aws_iam_role_policy" "upload" {
 
 resource "aws_iam_role_policy" "next_role" {
   count = var.next_role_arn == "" ? 0 : 1
-  name  = "take-the-next-role"
+  name  = "assume-the-next-role"
   role  = aws_iam_role.bitrise.name
   policy = jsonencode({
     Version = "2012-10-17"
@@ -116,6 +118,6 @@ resource "aws_iam_role_policy" "next_role" {
 }
 
 output "role_arn" {
-  description = "The Step's input role_arn."
+  description = "The value of the Step's input role_arn."
   value       = aws_iam_role.bitrise.arn
 }
