@@ -1,10 +1,11 @@
-# Everything that a person does here. Each target fetches what it needs by itself; Go, git and make are enough.
+# Everything that contributors run. Go, git, and make are enough; each target downloads the tools that it needs.
 
 GO ?= go
-# The linter has a module of its own, so that its hundreds of dependencies stay out of both others.
+# These tools have their own modules, which keeps their many dependencies out of the other modules.
 LINT = $(CURDIR)/bin/golangci-lint
+GREMLINS = $(CURDIR)/bin/gremlins
 
-.PHONY: demo sandbox test unit e2e bench fuzz lint vuln release fmt clean help
+.PHONY: demo sandbox test unit e2e bench fuzz mutation lint vuln release fmt clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -12,29 +13,30 @@ help: ## list the targets
 demo: ## run the Step against the local cloud and show what the next Step sees
 	@cd e2e && $(GO) run ./cmd/demo
 
-sandbox: ## run the local cloud until Ctrl-C; it prints the variables that point an AWS client at it
+sandbox: ## run the local cloud until Ctrl-C and print the variables that point an AWS client at it
 	@cd e2e && $(GO) run ./cmd/sandbox
 
-# Where the tests note what of the Step's code has run: those beside it, and the program that e2e runs.
+# Coverage data of the unit tests, and of the program that the e2e tests run.
 COVERAGE = $(CURDIR)/coverage.data
 
-test: unit e2e ## run every test of both modules, with the race detector, and print the coverage of each package
+test: unit e2e ## run all tests of both modules with the race detector and print the coverage of each package
 	@echo; echo "Coverage of the Step by all tests together:"
 	@$(GO) tool covdata percent -i=$(COVERAGE)/unit,$(COVERAGE)/e2e | sed 's|^.*/bitrise-step-authenticate-with-aws|.|'
 
-unit: ## run the tests beside the Step's code
+unit: ## run the unit tests
 	@rm -rf $(COVERAGE)/unit && mkdir -p $(COVERAGE)/unit
-	$(GO) test -race -cover ./... -args -test.gocoverdir=$(COVERAGE)/unit
+	$(GO) test -race -timeout 30m -cover ./... -args -test.gocoverdir=$(COVERAGE)/unit
 
-# Not from go's cache of results, which does not know that the tests build the Step.
+# -count=1, because the test cache does not notice changes in the Step. Most of these tests wait for processes and retries
+# rather than compute, so more of them run in parallel than there are CPUs.
 e2e: ## run the tests that run the Step as a program
 	@rm -rf $(COVERAGE)/e2e && mkdir -p $(COVERAGE)/e2e
-	cd e2e && GOCOVERDIR=$(COVERAGE)/e2e $(GO) test -race -count=1 ./...
+	cd e2e && GOCOVERDIR=$(COVERAGE)/e2e $(GO) test -race -timeout 30m -count=1 -parallel 6 ./...
 
 BENCHFLAGS ?=
 
-bench: ## measure round trips, CPU and memory on a link of 100 ms; BENCHFLAGS=-cold for cold builds too, which take minutes
-	cd e2e && $(GO) test -bench . -benchtime 10s -run '^$$' . $(BENCHFLAGS)
+bench: ## measure round trips, CPU, and memory over a link of 100 ms; BENCHFLAGS=-cold adds cold builds, which take minutes
+	cd e2e && $(GO) test -timeout 30m -bench . -benchtime 10s -run '^$$' . $(BENCHFLAGS)
 
 FUZZTIME ?= 20s
 
@@ -46,6 +48,14 @@ fuzz: ## run each fuzz test for FUZZTIME
 		done; \
 	done
 
+MUTATE ?= .
+
+mutation: $(GREMLINS) ## list changes to the code that no unit test notices, in the folder MUTATE or everywhere, which takes an hour
+	$(GREMLINS) unleash --exclude-files '^e2e/' $(MUTATE)
+
+$(GREMLINS): e2e/mutation/go.mod
+	cd e2e/mutation && $(GO) build -o $(GREMLINS) github.com/go-gremlins/gremlins/cmd/gremlins
+
 lint: $(LINT) ## check the style and the import rules of both modules
 	$(LINT) run ./...
 	cd e2e && $(LINT) run ./...
@@ -53,22 +63,29 @@ lint: $(LINT) ## check the style and the import rules of both modules
 $(LINT): e2e/lint/go.mod
 	cd e2e/lint && $(GO) build -o $(LINT) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
-vuln: ## search for known vulnerabilities, where their database answers
+vuln: ## look for known vulnerabilities; skipped if the database cannot be reached
 	.ci/vuln
 
+DIST ?= dist
+RELEASE_VERSION ?= $(shell git describe --tags 2>/dev/null || echo unreleased)
 RELEASE_PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
-# The flags are those of .goreleaser.yaml, so that a release can be checked without GoReleaser.
-release: ## build the programs of a release into dist/: the same bytes from the same commit, wherever it is built
-	@mkdir -p dist
+# The build flags are those in .goreleaser.yaml, so that a release can be verified without GoReleaser.
+release: ## build the release programs, reproducibly, and print what the StepLib's step.yml says about them
+	@mkdir -p $(DIST)
+	@echo executables:
 	@for platform in $(RELEASE_PLATFORMS); do \
-		name=authenticate-with-aws_$$(echo $$platform | tr / _); echo dist/$$name; \
+		key=$${platform%/*}-$${platform#*/}; name=authenticate-with-aws-$$key; \
 		GOFLAGS= CGO_ENABLED=0 GOAMD64=v1 GOARM64=v8.0 GOOS=$${platform%/*} GOARCH=$${platform#*/} \
-		$(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o dist/$$name . || exit 1; \
+		$(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o $(DIST)/$$name . || exit 1; \
+		digest=$$({ sha256sum $(DIST)/$$name || shasum -a 256 $(DIST)/$$name; } 2>/dev/null | cut -d ' ' -f 1); \
+		echo "  $$key:"; \
+		echo "    storage_uri: steps/authenticate-with-aws/$(RELEASE_VERSION)/bin/$$name"; \
+		echo "    hash: sha256-$$digest"; \
 	done
 
 fmt: ## format the code
 	gofmt -w $$(git ls-files '*.go')
 
-clean: ## remove what these targets made
+clean: ## remove everything that these targets create
 	rm -rf bin dist coverage.data
