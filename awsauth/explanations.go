@@ -54,7 +54,8 @@ func webIdentityTable() explain.Table {
 			Codes: []string{"InvalidIdentityToken"}, Message: "retrieve verification key",
 			Explanation: explain.Explanation{
 				Cause: "AWS could not fetch the keys of the provider {provider}",
-				Means: []string{"AWS could not fetch the issuer's public keys, which it needs to verify the token's signature. This is usually temporary. " +
+				Means: []string{"AWS could not fetch the issuer's public keys, which it needs to verify the token's signature. This is " +
+					"usually temporary. " +
 					"The Step retried until its timeout."},
 				Do: []string{
 					"Run the build again later, and check https://status.bitrise.io.",
@@ -67,7 +68,8 @@ func webIdentityTable() explain.Table {
 			Codes: []string{"InvalidIdentityToken"}, Message: "valid jwt",
 			Explanation: explain.Explanation{
 				Cause: "AWS does not accept the token as an identity token",
-				Means: []string{"The token has the form of a JSON Web Token, or the Step would not have sent it. Most likely it is an access token, or it is signed " +
+				Means: []string{"The token has the form of a JSON Web Token, or the Step would not have sent it. Most likely it is an " +
+					"access token, or it is signed " +
 					"with an algorithm that AWS does not support."},
 				Do: []string{"Check where identity_token comes from. It must be an OpenID Connect identity token, signed with RS256 or " +
 					"another asymmetric algorithm."},
@@ -257,7 +259,8 @@ func roleRows() explain.Table {
 			Codes: []string{"PackedPolicyTooLarge"},
 			Explanation: explain.Explanation{
 				Cause: "the session policies and session tags together are too large",
-				Means: []string{"AWS packs session policies and session tags into the session, where space is limited; its answer above says how much of it they " +
+				Means: []string{"AWS packs session policies and session tags into the session, where space is limited; its answer above " +
+					"says how much of it they " +
 					"take. A policy within the character limit can still be too large."},
 				Do: []string{
 					"Shorten the session policy, or move a part of it into the role's policies.",

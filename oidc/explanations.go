@@ -41,8 +41,8 @@ func endpointTable() explain.Table {
 			Codes: []string{"401", "403"},
 			Explanation: explain.Explanation{
 				Cause: "Bitrise does not accept the build's API token (build_api_token)",
-				Means: []string{"The address is right, but the API token is not valid for it: it belongs to another build, or this build has ended. A build's token is " +
-					"valid while the build runs."},
+				Means: []string{"The address is right, but the API token is not valid for it: it belongs to another build, or this build " +
+					"has ended. A build's token is valid while the build runs."},
 				Do: []string{same, local},
 			},
 		},
