@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
@@ -138,16 +139,14 @@ func (s Step) sessionSettings() (profile.Settings, error) {
 	}
 	settings := profile.Settings{}
 	inputs.each(func(key string, value any) {
-		for _, kept := range keptInputs() {
-			if key != kept {
-				continue
-			}
-			if text, ok := value.(string); ok {
-				value = secret.New(text)
-			}
-			if text, ok := value.(secret.Text); ok && !text.IsEmpty() {
-				settings[key] = text
-			}
+		if !slices.Contains(keptInputs(), key) {
+			return
+		}
+		if text, ok := value.(string); ok {
+			value = secret.New(text)
+		}
+		if text, ok := value.(secret.Text); ok && !text.IsEmpty() {
+			settings[key] = text
 		}
 	})
 	for _, key := range keptVariables() {

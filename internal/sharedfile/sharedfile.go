@@ -53,9 +53,9 @@ type Change struct {
 	file   File
 	target string
 	edit   Edit
-	// before is what edit saw, after what it returned.
-	before, after []byte
-	// temporary is the file that holds after; empty if there is nothing to change.
+	// before is what edit saw.
+	before []byte
+	// temporary is the file that holds what edit returned; empty if there is nothing to change.
 	temporary string
 	// folders were created for the temporary file, the innermost first.
 	folders []string
@@ -87,7 +87,7 @@ func (c *Change) apply(content []byte) error {
 		return err
 	}
 	c.removeTemporary()
-	c.before, c.after = content, after
+	c.before = content
 	if (content == nil) == (after == nil) && bytes.Equal(content, after) {
 		return nil
 	}
