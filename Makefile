@@ -77,7 +77,7 @@ release: ## build the release programs, reproducibly, and print what the StepLib
 	@for platform in $(RELEASE_PLATFORMS); do \
 		key=$${platform%/*}-$${platform#*/}; name=authenticate-with-aws-$$key; \
 		GOFLAGS= CGO_ENABLED=0 GOAMD64=v1 GOARM64=v8.0 GOOS=$${platform%/*} GOARCH=$${platform#*/} \
-		$(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o $(DIST)/$$name . || exit 1; \
+		$(GO) build -trimpath -buildvcs=false -tags=nethttpomithttp2 -ldflags='-s -w' -o $(DIST)/$$name . || exit 1; \
 		digest=$$({ sha256sum $(DIST)/$$name || shasum -a 256 $(DIST)/$$name; } 2>/dev/null | cut -d ' ' -f 1); \
 		echo "  $$key:"; \
 		echo "    storage_uri: steps/authenticate-with-aws/$(RELEASE_VERSION)/bin/$$name"; \

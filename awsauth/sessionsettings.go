@@ -93,12 +93,14 @@ func position(err error) string {
 // PolicyARN is the ARN of a managed policy, arn:PARTITION:iam::ACCOUNT:policy/NAME. ACCOUNT is "aws" for AWS's own.
 type PolicyARN struct{ text, partition string }
 
-var policyPattern = regexp.MustCompile(`^arn:([a-z][a-z0-9-]*):iam::(\d{12}|aws|):policy/[!-~]{1,640}$`)
+var policyPattern = regexp.MustCompile(`^arn:([a-z][a-z0-9-]*):iam::(\d{12}|aws|):policy/[!-~]+$`)
 
 // ParsePolicyARN parses the ARN of a managed policy.
 func ParsePolicyARN(s string) (PolicyARN, error) {
+	const longest = 2048 // https://docs.aws.amazon.com/STS/latest/APIReference/API_PolicyDescriptorType.html
+
 	match := policyPattern.FindStringSubmatch(s)
-	if match == nil || strings.Contains(s, ",arn:") {
+	if match == nil || strings.Contains(s, ",arn:") || len(s) > longest {
 		return PolicyARN{}, fmt.Errorf("must be the ARN of a managed policy, such as arn:aws:iam::aws:policy/ReadOnlyAccess, got %q",
 			text.Shorten(s))
 	}

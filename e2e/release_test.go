@@ -53,7 +53,7 @@ func TestReleaseIsReproducible(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"-trimpath=true", "CGO_ENABLED=0", "GOOS=" + strings.Split(platform, "/")[0]} {
+		for _, want := range []string{"-trimpath=true", "-tags=nethttpomithttp2", "CGO_ENABLED=0", "GOOS=" + strings.Split(platform, "/")[0]} {
 			key, value, _ := strings.Cut(want, "=")
 			if !slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == key && s.Value == value }) {
 				t.Errorf("%s was not built with %s: %v", name, want, info.Settings)
