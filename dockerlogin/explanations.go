@@ -35,25 +35,19 @@ func (i issuer) refusals() explain.Table {
 		{
 			Codes:   denied,
 			Message: "explicit deny",
-			Explanation: explain.Explanation{
-				Cause: "a policy denies {permission}, which docker_login requires", Means: means, Do: allow,
-			},
+			Cause:   "a policy denies {permission}, which docker_login requires", Means: means, Do: allow,
 		},
 		{
 			Codes: denied,
-			Explanation: explain.Explanation{
-				Cause: "the permission {permission} is missing, which docker_login requires", Means: means, Do: allow,
-			},
+			Cause: "the permission {permission} is missing, which docker_login requires", Means: means, Do: allow,
 		},
 		{
 			Codes: []string{"UnrecognizedClientException", "InvalidClientTokenId"},
-			Explanation: explain.Explanation{
-				Cause: "{service} does not recognize the credentials in {region}",
-				Means: []string{"STS accepted them a moment ago. Regions that are not enabled for the account answer like this."},
-				Do: []string{
-					"Check that the Region {region} is enabled for the account: AWS console, Account, AWS Regions.",
-					"Run the build again: new credentials can take a moment to be known everywhere.",
-				},
+			Cause: "{service} does not recognize the credentials in {region}",
+			Means: []string{"STS accepted them a moment ago. Regions that are not enabled for the account answer like this."},
+			Do: []string{
+				"Check that the Region {region} is enabled for the account: AWS console, Account, AWS Regions.",
+				"Run the build again: new credentials can take a moment to be known everywhere.",
 			},
 		},
 	}

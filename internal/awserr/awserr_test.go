@@ -136,7 +136,7 @@ func TestNewCredentials(t *testing.T) {
 }
 
 func TestExplain(t *testing.T) {
-	table := explain.Table{{Codes: []string{"Throttling"}, Message: "special", Explanation: explain.Explanation{Cause: "{service} and {role}: {message}"}}}
+	table := explain.Table{{Codes: []string{"Throttling"}, Message: "special", Cause: "{service} and {role}: {message}"}}
 	for name, row := range map[string]struct {
 		err   error
 		cause string

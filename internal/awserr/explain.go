@@ -43,37 +43,29 @@ func common() explain.Table {
 	return explain.Table{
 		{
 			Codes: []string{"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"},
-			Explanation: explain.Explanation{
-				Cause: "{service} was still throttling requests when the Step's timeout expired",
-				Means: []string{"AWS limits how often an account can call {service}. Other builds and programs in the account count too."},
-				Do: []string{
-					"Raise timeout. The Step spreads its attempts, so more time lets more builds through.",
-					"Start fewer builds at the same time.",
-				},
+			Cause: "{service} was still throttling requests when the Step's timeout expired",
+			Means: []string{"AWS limits how often an account can call {service}. Other builds and programs in the account count too."},
+			Do: []string{
+				"Raise timeout. The Step spreads its attempts, so more time lets more builds through.",
+				"Start fewer builds at the same time.",
 			},
 		},
 		{
 			Codes: []string{"ExpiredToken", "ExpiredTokenException"},
-			Explanation: explain.Explanation{
-				Cause: "the credentials had expired when {service} received them",
-				Do:    []string{"Use a longer session_duration, or newer temporary access keys.", "Check this machine's clock."},
-			},
+			Cause: "the credentials had expired when {service} received them",
+			Do:    []string{"Use a longer session_duration, or newer temporary access keys.", "Check this machine's clock."},
 		},
 		{
 			Codes: []string{"InvalidSignatureException", "SignatureDoesNotMatch"},
-			Explanation: explain.Explanation{
-				Cause: "{service} rejected the request's signature, most likely because this machine's clock is wrong",
-				Means: []string{"AWS accepts a signature for five minutes."},
-				Do:    []string{"Check this machine's clock."},
-			},
+			Cause: "{service} rejected the request's signature, most likely because this machine's clock is wrong",
+			Means: []string{"AWS accepts a signature for five minutes."},
+			Do:    []string{"Check this machine's clock."},
 		},
 		{
 			Codes: []string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"},
-			Explanation: explain.Explanation{
-				Cause: "{service} does not recognize the credentials",
-				Means: []string{"AWS issued them a moment ago. New credentials can take seconds to be known everywhere; the Step waited for that."},
-				Do:    []string{"Run the build again. If it fails again, check that the role still exists and that its sessions were not revoked."},
-			},
+			Cause: "{service} does not recognize the credentials",
+			Means: []string{"AWS issued them a moment ago. New credentials can take seconds to be known everywhere; the Step waited for that."},
+			Do:    []string{"Run the build again. If it fails again, check that the role still exists and that its sessions were not revoked."},
 		},
 	}
 }

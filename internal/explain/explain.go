@@ -50,25 +50,21 @@ func (e *Error) Error() string { return e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Advise adds what to do to an error; it returns nil for nil.
+// Advise adds what to do, if anything, to an error; it returns nil for nil.
 func Advise(err error, do ...string) error {
-	if err == nil {
-		return nil
+	if err == nil || len(do) == 0 {
+		return err
 	}
 	return &Error{Err: err, Explanation: Explanation{Do: do}}
 }
 
-// Of returns the explanation of an error: that of the outermost [Error] it wraps. If that does not say what to do, an error in
-// its chain may, by a method Hints. If it has no cause, the cause is the whole error's text on one line.
+// Of returns the explanation of an error: that of the outermost [Error] it wraps. If it has no cause, the cause is the whole
+// error's text on one line.
 func Of(err error) Explanation {
 	var x Explanation
 	var e *Error
 	if errors.As(err, &e) {
 		x = e.Explanation
-	}
-	var hinter interface{ Hints() []string }
-	if len(x.Do) == 0 && errors.As(err, &hinter) {
-		x.Do = hinter.Hints()
 	}
 	if x.Cause == "" {
 		x.Cause = OneLine(err)
@@ -85,7 +81,9 @@ type Row struct {
 	Codes []string
 	// Message is a part of the message, in lower case; empty: any message.
 	Message string
-	Explanation
+	// Cause, Means, and Do are those of the [Explanation].
+	Cause     string
+	Means, Do []string
 }
 
 // Table is a list of rows, of which the first match counts.
@@ -103,8 +101,8 @@ func (t Table) Find(code, message string, values map[string]string) (Explanation
 	return Explanation{}, false
 }
 
-// fill replaces the placeholders.
-func (x Explanation) fill(values map[string]string) Explanation {
+// fill returns the row's explanation with the placeholders replaced.
+func (r Row) fill(values map[string]string) Explanation {
 	var pairs []string
 	for key, value := range values {
 		pairs = append(pairs, "{"+key+"}", value)
@@ -118,6 +116,5 @@ func (x Explanation) fill(values map[string]string) Explanation {
 		}
 		return filled
 	}
-	x.Cause, x.Means, x.Do = replacer.Replace(x.Cause), all(x.Means), all(x.Do)
-	return x
+	return Explanation{Cause: replacer.Replace(r.Cause), Means: all(r.Means), Do: all(r.Do)}
 }

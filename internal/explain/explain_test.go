@@ -38,11 +38,9 @@ func TestOf(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	table := explain.Table{
-		{Codes: []string{"InvalidIdentityToken"}, Message: "audience", Explanation: explain.Explanation{Cause: "{provider} does not list {audience}"}},
-		{Codes: []string{"InvalidIdentityToken", "Other"}, Explanation: explain.Explanation{
-			Cause: "invalid", Means: []string{"From {provider}."}, Do: []string{"Check {provider}.", "Wait."},
-		}},
-		{Message: "slow down", Explanation: explain.Explanation{Cause: "throttled"}},
+		{Codes: []string{"InvalidIdentityToken"}, Message: "audience", Cause: "{provider} does not list {audience}"},
+		{Codes: []string{"InvalidIdentityToken", "Other"}, Cause: "invalid", Means: []string{"From {provider}."}, Do: []string{"Check {provider}.", "Wait."}},
+		{Message: "slow down", Cause: "throttled"},
 	}
 	// A value that looks like a placeholder is not replaced.
 	values := map[string]string{"provider": "{audience}", "audience": "sts.amazonaws.com"}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
@@ -33,49 +34,24 @@ func (e *RedirectError) Error() string {
 	return fmt.Sprintf("%s redirects to %s, and the redirect was not followed", e.From, e.To)
 }
 
-// Hints returns what the user can do.
-func (*RedirectError) Hints() []string {
-	return []string{
-		"Keep the default value of build_url, $BITRISE_BUILD_URL.",
-		"If AWS_ENDPOINT_URL or a variable such as AWS_ENDPOINT_URL_STS is set, set it to an address that does not redirect.",
-	}
-}
-
-// Error is an error of the standard library with hints.
-type Error struct {
-	Err   error
-	hints []string
-}
-
-// Error returns the text of the wrapped error.
-func (e *Error) Error() string { return e.Err.Error() }
-
-// Unwrap returns the wrapped error.
-func (e *Error) Unwrap() error { return e.Err }
-
-// Hints returns what the user can do.
-func (e *Error) Hints() []string { return e.hints }
-
-// Transient marks an error of the client with [retry.Transient] if it may not occur again: a refused, reset or closed connection,
-// a timeout, an incomplete answer. Other errors would be the same next time: an untrusted certificate, a host that does not
-// exist, a redirect to another host, an answer that is too large. Errors of the standard library become an [*Error].
+// Transient adds to an error of the client what the user can do about it. It also marks the error with [retry.Transient] if it may
+// not occur again: a refused, reset or closed connection, a timeout, an incomplete answer. Other errors would be the same next
+// time: an untrusted certificate, a host that does not exist, a redirect to another host, an answer that is too large.
 func Transient(err error) error {
 	if err == nil {
 		return nil
 	}
-	permanent, hints := classify(err)
+	permanent, advice := classify(err)
 	marked := retry.IsTransient(err)
-	if hints != nil {
-		err = &Error{Err: err, hints: hints}
-	}
+	err = explain.Advise(err, advice...)
 	if permanent || marked {
 		return err
 	}
 	return retry.Transient(err, 0)
 }
 
-// classify reports whether an error is permanent, and returns hints if it has none yet.
-func classify(err error) (permanent bool, hints []string) {
+// classify reports whether an error is permanent, and returns what the user can do.
+func classify(err error) (permanent bool, advice []string) {
 	var (
 		proxy       *ProxyError
 		certificate *tls.CertificateVerificationError
@@ -85,8 +61,17 @@ func classify(err error) (permanent bool, hints []string) {
 	toProxy := errors.As(err, &operation) && operation.Op == "proxyconnect"
 	switch {
 	case errors.As(err, &proxy):
-		return !IsTransientStatus(proxy.StatusCode) && proxy.StatusCode >= http.StatusOK, nil
-	case errors.As(err, new(*RedirectError)), errors.Is(err, ErrTooLarge):
+		advice := fmt.Sprintf("Allow the proxy to open tunnels to %s, or add that host to NO_PROXY.", proxy.Target)
+		if proxy.StatusCode == http.StatusProxyAuthRequired || proxy.StatusCode == http.StatusUnauthorized {
+			advice = "Set the proxy's user name and password in HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT."
+		}
+		return !IsTransientStatus(proxy.StatusCode) && proxy.StatusCode >= http.StatusOK, []string{advice}
+	case errors.As(err, new(*RedirectError)):
+		return true, []string{
+			"Keep the default value of build_url, $BITRISE_BUILD_URL.",
+			"If AWS_ENDPOINT_URL or a variable such as AWS_ENDPOINT_URL_STS is set, set it to an address that does not redirect.",
+		}
+	case errors.Is(err, ErrTooLarge):
 		return true, nil
 	case errors.As(err, &certificate), isCertificateError(err):
 		return true, []string{

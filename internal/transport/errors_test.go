@@ -25,7 +25,7 @@ func TestTransient(t *testing.T) {
 	for name, row := range map[string]struct {
 		err       error
 		transient bool
-		hint      string // part of the hints; "" if there must be none
+		advice    string // part of the advice; "" if there must be none
 	}{
 		"cut short":                      {io.ErrUnexpectedEOF, true, "a firewall may block it"},
 		"closed":                         {io.EOF, true, "Run the build again"},
@@ -65,8 +65,8 @@ func TestTransient(t *testing.T) {
 			if retry.IsTransient(err) != row.transient || !errors.Is(err, row.err) || err.Error() != row.err.Error() {
 				t.Errorf("want transient %v, got %#v", row.transient, err)
 			}
-			if hints := hintsOf(err); (row.hint == "") != (hints == "") || !strings.Contains(hints, row.hint) {
-				t.Errorf("got hints %q", hints)
+			if advice := adviceOf(err); (row.advice == "") != (advice == "") || !strings.Contains(advice, row.advice) {
+				t.Errorf("got advice %q", advice)
 			}
 		})
 	}

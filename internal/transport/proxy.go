@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpproxy"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
 // proxyFromEnvironment returns what an http.Transport calls to find a request's proxy. Requests over plain HTTP never use one:
@@ -41,7 +44,7 @@ func readVariable(getenv func(string) string, names ...string) (name, value stri
 	return "", ""
 }
 
-// readProxy returns the URL of a proxy.
+// readProxy returns the URL of a proxy. Its error does not contain the variable's value, because that may contain a password.
 func readProxy(getenv func(string) string, names ...string) (string, error) {
 	name, value := readVariable(getenv, names...)
 	if value == "" {
@@ -52,7 +55,9 @@ func readProxy(getenv func(string) string, names ...string) (string, error) {
 	}
 	u, err := url.Parse(value)
 	if err != nil || strings.ContainsAny(value, "#?") || strings.Trim(u.Path, "/") != "" || !isProxyAddress(u) {
-		return "", &ProxyVariableError{Variable: name}
+		return "", explain.Advise(errors.New(name+" must be the URL of a proxy, such as http://proxy.example.com:3128, without quotes; "+
+			"percent-encode special characters in its user name and password (# is %23, / is %2F, % is %25)"),
+			"Correct "+name+", or unset it if no proxy is needed.")
 	}
 	return value, nil
 }
@@ -69,21 +74,6 @@ func isProxyAddress(u *url.URL) bool {
 	return slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) && hostPattern.MatchString(u.Hostname())
 }
 
-// ProxyVariableError is a proxy variable that does not contain a valid URL. It does not contain the variable's value, because
-// that may contain a password.
-type ProxyVariableError struct{ Variable string }
-
-// Error names the variable and says what a valid value is.
-func (e *ProxyVariableError) Error() string {
-	return e.Variable + " must be the URL of a proxy, such as http://proxy.example.com:3128, without quotes; " +
-		"percent-encode special characters in its user name and password (# is %23, / is %2F, % is %25)"
-}
-
-// Hints returns what the user can do.
-func (e *ProxyVariableError) Hints() []string {
-	return []string{fmt.Sprintf("Correct %s, or unset it if no proxy is needed.", e.Variable)}
-}
-
 // ProxyError is a proxy's refusal to open a tunnel.
 type ProxyError struct {
 	// Proxy is the proxy's host and port.
@@ -97,14 +87,6 @@ type ProxyError struct {
 // Error names the proxy, the target and the status.
 func (e *ProxyError) Error() string {
 	return fmt.Sprintf("the proxy %s refused to connect to %s: %d %s", e.Proxy, e.Target, e.StatusCode, http.StatusText(e.StatusCode))
-}
-
-// Hints returns what the user can do.
-func (e *ProxyError) Hints() []string {
-	if e.StatusCode == http.StatusProxyAuthRequired || e.StatusCode == http.StatusUnauthorized {
-		return []string{"Set the proxy's user name and password in HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT."}
-	}
-	return []string{fmt.Sprintf("Allow the proxy to open tunnels to %s, or add that host to NO_PROXY.", e.Target)}
 }
 
 // checkProxyAnswer returns a typed error; net/http's own error would only be a text.

@@ -3,7 +3,7 @@
 // and certificate authorities are accepted.
 //
 // It also knows which of the client's errors are transient and what a user can do about them. It imports the standard library,
-// golang.org/x/net and internal/retry, and does not know which services are called.
+// golang.org/x/net, internal/retry and internal/explain, and does not know which services are called.
 package transport
 
 import (
@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
@@ -71,11 +72,11 @@ type Client struct {
 	transport *roundTripper
 }
 
-// New makes a client. The error is a [*ProxyVariableError] if a proxy variable does not contain a valid URL.
+// New makes a client. A proxy variable that is no URL, and a bundle without certificates, are errors.
 func New(options Options) (*Client, error) {
 	roots, err := rootCAs(options.CABundle)
 	if err != nil {
-		return nil, &Error{Err: err, hints: []string{"Set AWS_CA_BUNDLE to the path of a PEM file with certificates, or unset it."}}
+		return nil, explain.Advise(err, "Set AWS_CA_BUNDLE to the path of a PEM file with certificates, or unset it.")
 	}
 	proxy, err := proxyFromEnvironment(options.Getenv)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
@@ -203,7 +204,7 @@ func TestCABundle(t *testing.T) {
 	} {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			_, err := New(Options{CABundle: path})
-			if err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(hintsOf(err), "path of a PEM file") {
+			if err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(adviceOf(err), "path of a PEM file") {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -328,7 +329,7 @@ func TestLookupOfAKnownHostIsTransient(t *testing.T) {
 			hosts := strings.Fields(row.host)
 			for i, want := range row.want {
 				_, err := client.Get("https://" + hosts[i%len(hosts)])
-				if err = Transient(err); retry.IsTransient(err) != want || !strings.Contains(hintsOf(err), "resolve host names") {
+				if err = Transient(err); retry.IsTransient(err) != want || !strings.Contains(adviceOf(err), "resolve host names") {
 					t.Errorf("attempt %d: want transient %v: %v", i+1, want, err)
 				}
 			}
@@ -350,10 +351,6 @@ func TestLookupOfAKnownHostIsTransient(t *testing.T) {
 	})
 }
 
-func hintsOf(err error) string {
-	var hinted interface{ Hints() []string }
-	if !errors.As(err, &hinted) {
-		return ""
-	}
-	return strings.Join(hinted.Hints(), " ")
+func adviceOf(err error) string {
+	return strings.Join(explain.Of(err).Do, " ")
 }
