@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
@@ -26,11 +27,13 @@ type authenticator struct {
 	now    func() time.Time
 	http   *transport.Client
 	sts    *awsauth.Client
+	// ecr is nil without docker_login.
+	ecr *dockerlogin.Client
 	// token is the last identity token.
 	token idtoken.Token
 }
 
-// newAuthenticator prepares the calls to Bitrise and STS. Nothing is sent yet.
+// newAuthenticator prepares the calls to Bitrise, STS, and ECR. Nothing is sent yet.
 func newAuthenticator(
 	ctx context.Context, config Config, environment Environment, log *report.Log, now func() time.Time,
 ) (*authenticator, error) {
@@ -44,21 +47,40 @@ func newAuthenticator(
 	if err != nil {
 		return nil, err
 	}
-	sts, err := awsauth.NewClient(ctx, config.Region, client.Client)
-	if err != nil {
+	a := &authenticator{config: config, log: log, now: now, http: client}
+	if a.sts, err = awsauth.NewClient(ctx, config.Region, client.Client); err != nil {
 		return nil, err
 	}
-	return &authenticator{config: config, log: log, now: now, http: client, sts: sts}, nil
+	if config.DockerLogin {
+		if a.ecr, err = dockerlogin.NewClient(ctx, config.Region, client.Client); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// preconnect opens the connections to AWS while the identity token is fetched.
+func (a *authenticator) preconnect(ctx context.Context) {
+	if url, err := a.sts.Endpoint(ctx); err == nil { // the call itself will return the error
+		a.http.Preconnect(ctx, url)
+	}
+	if a.ecr != nil {
+		a.http.Preconnect(ctx, a.ecr.Endpoints(ctx, a.config.Registries)...)
+	}
 }
 
 // session obtains credentials and verifies that they may be exported.
 func (a *authenticator) session(ctx context.Context) (awsauth.Session, error) {
+	a.preconnect(ctx)
 	session, err := a.firstSession(ctx)
 	if err == nil && len(a.config.Chain) > 0 {
 		session, err = a.assumeRoles(ctx, session)
 	}
 	if err != nil {
 		return awsauth.Session{}, err
+	}
+	if a.config.Verbose && a.config.WebIdentity != nil {
+		a.log.ConditionKeys(awsauth.ConditionKeys(a.token))
 	}
 	return session, checkAccount(session, a.config.AllowedAccounts)
 }

@@ -117,9 +117,6 @@ func (p CredentialProcess) renew(
 		return credentials.Credentials{}, err
 	}
 	defer authenticator.http.CloseIdleConnections()
-	if url, err := authenticator.sts.Endpoint(ctx); err == nil {
-		authenticator.http.Preconnect(ctx, url)
-	}
 	session, err := authenticator.session(ctx)
 	return session.Credentials, err
 }

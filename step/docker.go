@@ -11,13 +11,10 @@ import (
 )
 
 // stageLogins gets a login to every registry and stages them in Docker's file.
-func (s Step) stageLogins(
-	ctx context.Context, staged *staged, config Config, a *authenticator, client *dockerlogin.Client,
-	session awsauth.Session, file dockerlogin.File,
-) error {
+func (s Step) stageLogins(ctx context.Context, staged *staged, a *authenticator, session awsauth.Session) error {
 	started := s.Now()
-	logins, err := client.Logins(ctx, dockerlogin.LoginRequest{
-		Credentials: session.Credentials, AccountID: session.AccountID, Registries: config.Registries, Retry: a.retry("Getting an ECR login"),
+	logins, err := a.ecr.Logins(ctx, dockerlogin.LoginRequest{
+		Credentials: session.Credentials, AccountID: session.AccountID, Registries: a.config.Registries, Retry: a.retry("Getting an ECR login"),
 	})
 	for _, login := range logins {
 		s.Log.Protect(login.Password)
@@ -25,11 +22,13 @@ func (s Step) stageLogins(
 	if err != nil {
 		return err
 	}
+	file := staged.files.docker
 	change, err := file.PrepareLogins(logins)
 	if err != nil {
 		return err
 	}
 	names := hosts(logins)
+	staged.registries = names
 	s.Log.Printf("Obtained logins for %s; they expire at %s (%s)", strings.Join(names, ", "), clock(earliestExpiry(logins)), a.since(started))
 	staged.changes = append(staged.changes, change)
 	staged.done = append(staged.done, fmt.Sprintf("Logged in to %s, in %s", strings.Join(names, ", "), file))

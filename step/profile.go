@@ -26,59 +26,50 @@ const (
 
 func (c Config) hasProfile() bool { return c.Profile.String() != "" }
 
-// targets are the files that a run changes.
-type targets struct {
-	docker dockerlogin.File
-	config profile.ConfigFile
-	folder profile.Folder
+// files are the files that a run changes.
+type files struct {
+	docker   dockerlogin.File
+	config   profile.ConfigFile
+	profiles profile.Folder
 }
 
 // findFiles finds out, before anything is sent, whether the files can be changed.
-func (s Step) findFiles(config Config) (targets, error) {
-	var t targets
-	var err error
+func (s Step) findFiles(config Config) (found files, err error) {
 	if config.DockerLogin {
-		if t.docker, err = dockerlogin.FindFile(); err == nil {
-			err = t.docker.Check()
-		}
-		if err != nil {
-			return targets{}, err
+		if found.docker, err = dockerlogin.FindFile(); err == nil {
+			err = found.docker.Check()
 		}
 	}
-	if config.hasProfile() {
-		if t.folder, err = profile.FolderIn(s.Environment.Get("HOME")); err != nil {
-			return targets{}, err
+	if err == nil && config.hasProfile() {
+		if found.profiles, err = profile.FolderIn(s.Environment.Get("HOME")); err != nil {
+			return files{}, err
 		}
-		if t.config, err = profile.FindConfigFile(s.Environment.Get); err == nil {
-			err = t.config.Check(config.Profile)
-		}
-		if err != nil {
-			return targets{}, err
+		if found.config, err = profile.FindConfigFile(s.Environment.Get); err == nil {
+			err = found.config.Check(config.Profile)
 		}
 	}
-	return t, nil
+	return found, err
 }
 
 // stageProfile stages a profile that hands out the session's credentials and renews them. The credentials themselves are not
 // exported: they would take precedence over the profile.
-func (s Step) stageProfile(ctx context.Context, staged *staged, config Config, session awsauth.Session, t targets) error {
-	settings, err := s.sessionSettings()
-	if err != nil {
-		return err
-	}
-	command, changes, err := t.folder.Stage(ctx, s.Program, settings, session.Credentials, s.Now())
+func (s Step) stageProfile(
+	ctx context.Context, staged *staged, config Config, settings profile.Settings, session awsauth.Session,
+) error {
+	file, folder := staged.files.config, staged.files.profiles
+	command, changes, err := folder.Stage(ctx, s.Program, settings, session.Credentials, s.Now())
 	staged.changes = append(staged.changes, changes...)
 	if err != nil {
 		return err
 	}
-	change, err := t.config.PrepareProfile(profile.Profile{Name: config.Profile, Region: config.Region, Command: command})
+	change, err := file.PrepareProfile(profile.Profile{Name: config.Profile, Region: config.Region, Command: command})
 	if err != nil {
 		return err
 	}
 	staged.changes = append(staged.changes, change)
-	written := fmt.Sprintf("Wrote the profile %q to %s", config.Profile, t.config)
+	written := fmt.Sprintf("Wrote the profile %q to %s", config.Profile, file)
 	if config.isRenewable() {
-		written += "; its credentials renew automatically, with the program in " + t.folder.String()
+		written += "; its credentials renew automatically, with the program in " + folder.String()
 	}
 	staged.done = append(staged.done, written)
 	staged.outputs = append(emptyCredentialOutputs(s.Environment), staged.outputs...)
@@ -131,14 +122,10 @@ func keptInputs() []string {
 // own purposes. Proxies are not kept: a renewal uses those of the process that needs the credentials.
 func keptVariables() []string { return append(awsclient.Variables(), "AWS_CA_BUNDLE") }
 
-// sessionSettings returns everything that a renewal needs.
-func (s Step) sessionSettings() (profile.Settings, error) {
-	inputs, err := readInputs(s.Inputs)
-	if err != nil {
-		return nil, err
-	}
+// settings returns everything that a renewal needs.
+func (in Inputs) settings(environment Environment) profile.Settings {
 	settings := profile.Settings{}
-	inputs.each(func(key string, value any) {
+	in.each(func(key string, value any) {
 		if !slices.Contains(keptInputs(), key) {
 			return
 		}
@@ -150,13 +137,13 @@ func (s Step) sessionSettings() (profile.Settings, error) {
 		}
 	})
 	for _, key := range keptVariables() {
-		if value := s.Environment.Get(key); value != "" {
+		if value := environment.Get(key); value != "" {
 			settings[key] = secret.New(value)
 		}
 	}
-	if !inputs.IdentityToken.IsEmpty() {
-		digest := sha256.Sum256([]byte(inputs.IdentityToken.Reveal()))
+	if !in.IdentityToken.IsEmpty() {
+		digest := sha256.Sum256([]byte(in.IdentityToken.Reveal()))
 		settings[givenToken] = secret.New(hex.EncodeToString(digest[:]))
 	}
-	return settings, nil
+	return settings
 }

@@ -10,13 +10,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/bitrise-io/go-utils/v2/env"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
@@ -73,7 +71,7 @@ func (s Step) run(ctx context.Context) error {
 	if config.IsLogout {
 		return interruption(ctx, s.logout(ctx))
 	}
-	return interruption(ctx, s.login(ctx, config))
+	return interruption(ctx, s.login(ctx, inputs, config))
 }
 
 // configure reads and checks the inputs. It writes nothing to the log: the log may hang, and what ends the run then needs to know
@@ -92,8 +90,8 @@ func (s Step) configure() (Inputs, Config, error) {
 }
 
 // login obtains credentials and hands them on: it stages all files, exports, and commits the files.
-func (s Step) login(ctx context.Context, config Config) error {
-	targets, err := s.findFiles(config)
+func (s Step) login(ctx context.Context, inputs Inputs, config Config) error {
+	files, err := s.findFiles(config)
 	if err != nil {
 		return err
 	}
@@ -102,33 +100,26 @@ func (s Step) login(ctx context.Context, config Config) error {
 		return err
 	}
 	defer authenticator.http.CloseIdleConnections()
-	registries, err := s.connect(ctx, config, authenticator)
-	if err != nil {
-		return err
-	}
 	session, err := authenticator.session(ctx)
 	if err != nil {
 		return err
 	}
-	if config.Verbose && config.WebIdentity != nil {
-		s.Log.ConditionKeys(awsauth.ConditionKeys(authenticator.token))
-	}
 
-	staged := staged{outputs: commonOutputs(config.Region, session)}
+	staged := staged{files: files, outputs: commonOutputs(config.Region, session)}
 	defer staged.discard()
 	if config.DockerLogin {
-		if err := s.stageLogins(ctx, &staged, config, authenticator, registries, session, targets.docker); err != nil {
+		if err := s.stageLogins(ctx, &staged, authenticator, session); err != nil {
 			return err
 		}
 	}
 	if config.hasProfile() {
-		if err := s.stageProfile(ctx, &staged, config, session, targets); err != nil {
+		if err := s.stageProfile(ctx, &staged, config, inputs.settings(s.Environment), session); err != nil {
 			return err
 		}
 	} else {
 		staged.outputs = append(credentialOutputs(session), staged.outputs...)
 	}
-	effects := variableEffects(s.Environment.Lookup, s.runFacts(config, session, staged.outputs, targets))
+	effects := variableEffects(s.Environment.Lookup, staged.facts(config, session))
 	staged.outputs = append(staged.outputs, effects.outputs...)
 	if config.hasProfile() {
 		staged.outputs = append(staged.outputs, plain(profileVariable, config.Profile.String()))
@@ -138,36 +129,33 @@ func (s Step) login(ctx context.Context, config Config) error {
 	}
 	effects.print(s.Log)
 	if config.hasProfile() {
-		if err := targets.folder.Sweep(ctx, targets.config); err != nil {
-			s.Log.Debugf("Could not remove what earlier profiles have left in %s: %s", targets.folder, explain.OneLine(err))
+		if err := files.profiles.Sweep(ctx, files.config); err != nil {
+			s.Log.Debugf("Could not remove what earlier profiles have left in %s: %s", files.profiles, explain.OneLine(err))
 		}
 	}
 	return nil
 }
 
-// runFacts returns what the table of variables needs to know about the run.
-func (s Step) runFacts(config Config, session awsauth.Session, outputs []output, t targets) runFacts {
-	run := runFacts{region: config.Region.String(), profile: config.Profile.String()}
+// facts returns what the table of variables needs to know about the run.
+func (s *staged) facts(config Config, session awsauth.Session) runFacts {
+	run := runFacts{
+		region: config.Region.String(), profile: config.Profile.String(), registries: s.registries, dockerFile: s.files.docker.String(),
+	}
 	if config.hasProfile() {
-		run.configFile, run.credentialsFile = t.config.String(), t.config.Credentials()
+		run.configFile, run.credentialsFile = s.files.config.String(), s.files.config.Credentials()
 	} else {
 		run.sessionToken = session.SessionToken
-	}
-	if config.DockerLogin {
-		run.dockerFile = t.docker.String()
-	}
-	for _, out := range outputs {
-		if out.key == "ECR_REGISTRIES" {
-			run.registries = strings.Split(out.value.Reveal(), "\n")
-		}
 	}
 	return run
 }
 
 // staged is what a run is going to change.
 type staged struct {
+	files   files
 	outputs []output
-	changes []*sharedfile.Change
+	// registries are the hosts that Docker is going to be logged in to.
+	registries []string
+	changes    []*sharedfile.Change
 	// done are the lines for the log once the changes are in place.
 	done []string
 }
@@ -218,24 +206,6 @@ func (s Step) commit(ctx context.Context, staged staged) error {
 type leftoverError struct{ error }
 
 func (e *leftoverError) Unwrap() error { return e.error }
-
-// connect prepares the calls to ECR and opens the connections to AWS while the identity token is fetched.
-func (s Step) connect(ctx context.Context, config Config, a *authenticator) (*dockerlogin.Client, error) {
-	var urls []string
-	if url, err := a.sts.Endpoint(ctx); err == nil { // the call itself will return the error
-		urls = append(urls, url)
-	}
-	var registries *dockerlogin.Client
-	if config.DockerLogin {
-		var err error
-		if registries, err = dockerlogin.NewClient(ctx, config.Region, a.http.Client); err != nil {
-			return nil, err
-		}
-		urls = append(urls, registries.Endpoints(ctx, config.Registries)...)
-	}
-	a.http.Preconnect(ctx, urls...)
-	return registries, nil
-}
 
 // explain writes an error to the log, and to the build page if possible.
 func (s Step) explain(ctx context.Context, err error) {

@@ -20,6 +20,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
 // Every input is either kept for the renewals of a profile, or deliberately not kept. This test fails for a new input until it is
@@ -47,10 +48,7 @@ func TestSessionSettings(t *testing.T) {
 		"identity_token": "canary-identity-token", "secret_access_key": "canary-key", "docker_login": "true",
 	}
 	environment := Environment{"AWS_ENDPOINT_URL_STS": "https://sts", "HTTPS_PROXY": "canary-proxy", "AWS_CA_BUNDLE": "/ca", "AWS_PROFILE": "x"}
-	settings, err := Step{Inputs: given, Environment: environment}.sessionSettings()
-	if err != nil {
-		t.Fatal(err)
-	}
+	settings := settingsOf(t, given, environment)
 	want := []string{"AWS_CA_BUNDLE", "AWS_ENDPOINT_URL_STS", "identity_token_sha256", "region", "role_arn", "secret_access_key"}
 	if got := slices.Sorted(maps.Keys(settings)); !slices.Equal(got, want) || settings.Get("region") != "eu-west-1" || settings.Get("secret_access_key") != "canary-key" {
 		t.Errorf("got %v", got)
@@ -62,23 +60,27 @@ func TestSessionSettings(t *testing.T) {
 		t.Run("another "+name, func(t *testing.T) {
 			other := maps.Clone(given)
 			other[name] = "another"
-			otherSettings, err := Step{Inputs: other, Environment: environment}.sessionSettings()
-			if err != nil || otherSettings.Key() == settings.Key() {
-				t.Errorf("got the same session, %v", err)
+			if settingsOf(t, other, environment).Key() == settings.Key() {
+				t.Error("got the same session")
 			}
 		})
 	}
 }
 
-// A renewal uses the settings that were kept, not the current environment.
-func TestRestore(t *testing.T) {
-	given := repository{"region": "us-east-1", "external_id": "another Step's", "AWS_ENDPOINT_URL": "https://other", "AWS_USE_FIPS_ENDPOINT": "true", "timeout": "10"}
-	settings, err := Step{
-		Inputs: repository{"region": "eu-west-1", "role_arn": "arn"}, Environment: Environment{"AWS_ENDPOINT_URL_STS": "https://sts", "AWS_CA_BUNDLE": "/ca"},
-	}.sessionSettings()
+func settingsOf(t *testing.T, given repository, environment Environment) profile.Settings {
+	t.Helper()
+	inputs, err := readInputs(given)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return inputs.settings(environment)
+}
+
+// A renewal uses the settings that were kept, not the current environment.
+func TestRestore(t *testing.T) {
+	given := repository{"region": "us-east-1", "external_id": "another Step's", "AWS_ENDPOINT_URL": "https://other", "AWS_USE_FIPS_ENDPOINT": "true", "timeout": "10"}
+	settings := settingsOf(t, repository{"region": "eu-west-1", "role_arn": "arn"},
+		Environment{"AWS_ENDPOINT_URL_STS": "https://sts", "AWS_CA_BUNDLE": "/ca"})
 	environment, err := CredentialProcess{Inputs: given, Environment: Environment{"HTTPS_PROXY": "proxy", "AWS_ENDPOINT_URL": "https://other"}}.restore(settings, "build token")
 	if err != nil {
 		t.Fatal(err)
