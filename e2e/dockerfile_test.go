@@ -38,6 +38,7 @@ func wantContent(t *testing.T, path, want string) {
 
 // Issue 16, item 5: 50 Steps whose exports fail at the same time leave no logins in Docker's file.
 func TestFailingStepsLeaveNoLogin(t *testing.T) {
+	t.Parallel()
 	const before = `{"auths":{"registry.example.com":{"auth":"a2VwdDprZXB0"}}}`
 	cloud := startSandbox(t, sandbox.Options{})
 	shared := newRun(t, cloud)
@@ -88,6 +89,7 @@ func TestConcurrentDockerLoginIsKept(t *testing.T) {
 
 // Issue 16, item 3: the Step logs in to a thousand registries with one call, and stores all logins together.
 func TestThousandRegistries(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
 	var hosts []string

@@ -31,6 +31,7 @@ func parseFaults(t *testing.T, script string) []sandbox.Fault {
 // 120 builds call STS at the same time, which answers ten calls per second: all of them succeed. The sandbox holds the identity
 // tokens back until all builds have requested one.
 func TestRaceOf120Builds(t *testing.T) {
+	t.Parallel()
 	const builds = 120
 
 	// With the race detector, 120 processes may need more memory than the machine has.
@@ -74,6 +75,7 @@ func TestRaceOf120Builds(t *testing.T) {
 
 // A refused connection is retried until a server listens.
 func TestConnectionRefused(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	address := freeAddress(t)
 	r := newRun(t, cloud, "AWS_ENDPOINT_URL_STS=http://"+address)
@@ -110,6 +112,7 @@ func forward(t *testing.T, from, to string) {
 
 // A token that is about to expire when an attempt is retried is replaced by a new one.
 func TestExpiredTokenIsMintedAgain(t *testing.T) {
+	t.Parallel()
 	config := sandbox.DefaultConfig()
 	config.TokenLifetime = 10 // seconds, less than one attempt may take, so the token is too old for the second attempt
 	cloud := startSandbox(t, sandbox.Options{Config: config, Faults: parseFaults(t, assume+` 1 error Throttling "Rate exceeded"`)})
@@ -218,6 +221,7 @@ func TestEnvmanFailsForGood(t *testing.T) {
 
 // The argument lists of the processes that the Step starts contain no secrets.
 func TestArgumentListsHoldNoSecret(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
 	list := filepath.Join(t.TempDir(), "arguments")

@@ -57,6 +57,7 @@ func TestLeakFindsEveryForm(t *testing.T) {
 
 // The only files that contain secrets are those that are meant to: envman's store and Docker's configuration.
 func TestNoOtherFileHoldsASecret(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	folder := t.TempDir()
 	r := newRun(t, cloud, "TMPDIR="+folder)

@@ -122,6 +122,7 @@ func inputsIn(tree any) []string {
 
 // Every link from one page to another leads to a file that exists, and to a heading that exists if it names one.
 func TestLinksBetweenPages(t *testing.T) {
+	t.Parallel()
 	found := 0
 	for _, page := range pages(t) {
 		content, err := os.ReadFile(page)

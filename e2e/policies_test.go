@@ -76,6 +76,7 @@ func startWithTrustPolicy(t *testing.T, policy []byte, everyClaim bool) *sandbox
 // README.md has two trust policies. The recommended one admits the build in both worlds, the one in Bitrise's guide only if IAM
 // evaluates every claim. Neither admits another app.
 func TestREADMETrustPolicies(t *testing.T) {
+	t.Parallel()
 	content, err := os.ReadFile(filepath.Join(root(t), "README.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -110,6 +111,7 @@ func TestREADMETrustPolicies(t *testing.T) {
 
 // README.md's setup works: a run with a role that does not exist yet logs the policy to create the role with.
 func TestREADMESetup(t *testing.T) {
+	t.Parallel()
 	config := sandbox.DefaultConfig()
 	config.Accounts[0].Roles = nil
 	cloud := startSandbox(t, sandbox.Options{Config: config, Issuer: bitriseIssuer})

@@ -175,6 +175,7 @@ func TestProfileWithValidCredentialsMakesNoCalls(t *testing.T) {
 
 // Of fifty processes that find expired credentials, one renews them, and the others use the result.
 func TestFiftyProcessesRenewOnce(t *testing.T) {
+	t.Parallel()
 	const processes = 50
 
 	cloud := startSandbox(t, sandbox.Options{Config: shortSessions(2)})

@@ -11,6 +11,7 @@ import (
 
 // A home that nothing can be written to, or no program can run from, is found out by the Step, not by the Steps that follow.
 func TestProfileInAHomeThatCannotKeepIt(t *testing.T) {
+	t.Parallel()
 	unshare := need(t, "unshare", "it is a part of util-linux")
 	home := t.TempDir()
 	mount := func(options string) string {

@@ -95,6 +95,7 @@ func (r *byName) transport() http.RoundTripper {
 // One run logs in to registries in three Regions and to ECR Public, with one call per Region, to that Region's host.
 // go-containerregistry can push to and pull from each registry.
 func TestRegistriesOfAllRegions(t *testing.T) {
+	t.Parallel()
 	r := newRunByName(t)
 	r.logIn()
 	if got := [2]int{count(r.cloud, login), count(r.cloud, "ecr-public:GetAuthorizationToken")}; got != [2]int{3, 1} {
@@ -152,6 +153,7 @@ func digest(t *testing.T, image v1.Image) v1.Hash {
 
 // Twenty Steps that write the same file at the same time lose no logins.
 func TestTwentyStepsWriteOneFile(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	docker := filepath.Join(t.TempDir(), "shared", "docker")
 	var all sync.WaitGroup
@@ -300,6 +302,7 @@ func TestHostsOfECR(t *testing.T) {
 
 // If one login fails, none is stored, and the log explains each failure.
 func TestOneRegistryFails(t *testing.T) {
+	t.Parallel()
 	world := sandbox.DefaultConfig()
 	// sts:GetServiceBearerToken, which ECR Public requires, is missing.
 	world.Accounts[0].Roles[0].Policies = []json.RawMessage{json.RawMessage(`{"Version":"2012-10-17","Statement":{"Effect":"Allow",

@@ -23,6 +23,7 @@ import (
 
 // Skopeo, which does not use Docker's code, copies images to and from each registry with the same file.
 func TestSkopeoCopiesInAndOut(t *testing.T) {
+	t.Parallel()
 	skopeo := need(t, "skopeo", howToGetSkopeo)
 	r := newRunByName(t)
 	r.logIn()

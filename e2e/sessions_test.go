@@ -75,6 +75,7 @@ func TestChainWithConditions(t *testing.T) {
 
 // session_duration can be as long as the role allows.
 func TestSessionDuration(t *testing.T) {
+	t.Parallel()
 	world := sandbox.DefaultConfig()
 	world.Accounts[0].Roles[0].MaxSessionDuration = 7200
 	cloud := startSandbox(t, sandbox.Options{Config: world})

@@ -45,6 +45,7 @@ func TestSignals(t *testing.T) {
 
 // A signal between two exports undoes those that were made.
 func TestSignalBetweenExports(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
 	marker := filepath.Join(t.TempDir(), "reached")
@@ -79,6 +80,7 @@ func TestCtrlCAtATerminal(t *testing.T) {
 
 // A slow envman that fails at a late call leaves nothing behind either.
 func TestSlowEnvmanThatFails(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
 	r.wrapEnvman(`[ "$calls" -gt 8 ] && sleep 0.3; [ "$calls" = 8 ] && { echo "disk full" >&2; exit 1; }`)
@@ -91,6 +93,7 @@ func TestSlowEnvmanThatFails(t *testing.T) {
 
 // The Step does not wait for a process that envman leaves running, and a signal to the Step ends that process too.
 func TestEnvmanLeavesSomethingRunning(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
 	marker := filepath.Join(t.TempDir(), "late")
