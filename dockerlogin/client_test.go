@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/testenv"
 )
 
 func region(t testing.TB, code string) awsid.Region {
@@ -85,17 +85,11 @@ func silence(_ http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// environment sets AWS's variables and unsets all others.
+func TestMain(m *testing.M) { testenv.WithoutAWS(m) }
+
+// environment sets AWS's variables.
 func environment(t *testing.T, variables map[string]string) {
 	t.Helper()
-	for _, variable := range os.Environ() {
-		if key, value, _ := strings.Cut(variable, "="); strings.HasPrefix(key, "AWS_") {
-			t.Setenv(key, value) // restores it after the test
-			if err := os.Unsetenv(key); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
 	for key, value := range variables {
 		t.Setenv(key, value)
 	}
@@ -356,17 +350,19 @@ func (s toServer) RoundTrip(request *http.Request) (*http.Response, error) {
 // AWS's own endpoints return registries of ECR. Endpoints that the variables name may return any host.
 func TestHostOfTheOwnRegistry(t *testing.T) {
 	for url, isECR := range map[string]bool{"https://" + host: true, "https://index.docker.io": false, "http://127.0.0.1:5000": false} {
-		t.Run(url, func(t *testing.T) {
-			fake := always(200, answer(encoded("AWS:x"), url))
+		fake := always(200, answer(encoded("AWS:x"), url))
+		t.Run(url+", with AWS_ENDPOINT_URL", func(t *testing.T) {
 			if _, err := fake.client(t).Logins(t.Context(), newRequest(1, own(t))); err != nil {
-				t.Errorf("with AWS_ENDPOINT_URL: got %v", err)
+				t.Errorf("got %v", err)
 			}
+		})
+		t.Run(url+", without it", func(t *testing.T) {
 			server := httptest.NewServer(fake)
 			defer server.Close()
 			client := newClient(t, nil, &http.Client{Transport: toServer{strings.TrimPrefix(server.URL, "http://")}})
 			_, err := client.Logins(t.Context(), newRequest(1, own(t)))
 			if (err == nil) != isECR || !isECR && !strings.Contains(err.Error(), "the URL of a registry that is not ECR's") {
-				t.Errorf("without AWS_ENDPOINT_URL: got %v", err)
+				t.Errorf("got %v", err)
 			}
 		})
 	}

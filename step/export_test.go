@@ -14,18 +14,11 @@ import (
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/testenv"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/step"
 )
 
-// TestMain removes AWS's variables from the environment, as the Step does.
-func TestMain(m *testing.M) {
-	for _, variable := range os.Environ() {
-		if key, _, _ := strings.Cut(variable, "="); strings.HasPrefix(key, "AWS_") {
-			_ = os.Unsetenv(key)
-		}
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { testenv.WithoutAWS(m) }
 
 // repository is an in-memory environment.
 type repository map[string]string

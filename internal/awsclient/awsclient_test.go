@@ -2,7 +2,6 @@ package awsclient_test
 
 import (
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,22 +14,16 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/testenv"
 )
+
+func TestMain(m *testing.M) { testenv.WithoutAWS(m) }
 
 func load(t *testing.T, variables map[string]string) aws.Config {
 	t.Helper()
 	region, err := awsid.ParseRegion("eu-west-1")
 	if err != nil {
 		t.Fatal(err)
-	}
-	// Like the Step, remove all other AWS variables from the environment.
-	for _, variable := range os.Environ() {
-		if key, value, _ := strings.Cut(variable, "="); strings.HasPrefix(key, "AWS_") {
-			t.Setenv(key, value) // restores it after the test
-			if err := os.Unsetenv(key); err != nil {
-				t.Fatal(err)
-			}
-		}
 	}
 	for key, value := range variables {
 		t.Setenv(key, value)
