@@ -31,7 +31,7 @@ unit: ## run the unit tests
 # rather than compute, so more of them run in parallel than there are CPUs.
 e2e: ## run the tests that run the Step as a program
 	@rm -rf $(COVERAGE)/e2e && mkdir -p $(COVERAGE)/e2e
-	cd e2e && GOCOVERDIR=$(COVERAGE)/e2e $(GO) test -race -timeout 30m -count=1 -parallel 6 ./...
+	cd e2e && GOCOVERDIR=$(COVERAGE)/e2e $(GO) test -race -timeout 30m -count=1 -parallel 8 ./...
 
 BENCHFLAGS ?=
 

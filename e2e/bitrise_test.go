@@ -78,6 +78,7 @@ func (cli *bitriseCLI) mustBeLoggedOut() {
 
 // The workflows of bitrise.yml start and stop their own sandbox and need nothing else.
 func TestBitriseWorkflows(t *testing.T) {
+	t.Parallel()
 	for workflow, row := range map[string]struct {
 		environ []string
 		fails   bool

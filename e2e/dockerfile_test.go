@@ -62,6 +62,7 @@ func TestFailingStepsLeaveNoLogin(t *testing.T) {
 
 // Issue 16, item 6: docker login, which ignores the Step's lock, stores a login while the Step runs. It is not lost.
 func TestConcurrentDockerLoginIsKept(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
 	path := r.writeDockerFile(`{}`)
@@ -113,6 +114,7 @@ func TestThousandRegistries(t *testing.T) {
 
 // Issue 16, items 3 and 16: a file that the Step cannot edit safely is rejected before anything is sent, and not changed.
 func TestDockerFilesThatAreRefused(t *testing.T) {
+	t.Parallel()
 	deep := strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000)
 	for name, row := range map[string]struct {
 		content string

@@ -255,6 +255,7 @@ func checkSuggestedPolicy(t *testing.T, f failure, policy []byte) {
 // For every form of the sub claim, the suggested policy admits the app's builds where IAM can recognize them, and never another
 // app's.
 func TestSuggestedPolicies(t *testing.T) {
+	t.Parallel()
 	const asDocumented, everyClaim = "as AWS documents", "every claim"
 	both, neither := map[string]bool{asDocumented: true, everyClaim: true}, map[string]bool{}
 	onlyIn := func(world string) map[string]bool { return map[string]bool{world: true} }

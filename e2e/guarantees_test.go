@@ -209,6 +209,7 @@ func TestEnvmanFailsAtAnyCall(t *testing.T) {
 
 // If undoing the exports fails too, the log names the variables.
 func TestEnvmanFailsForGood(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
 	r.wrapEnvman(`[ "$calls" -ge 3 ] && exit 1`)

@@ -13,6 +13,7 @@ import (
 // Issue 16, item 1: an answer that switches protocols is retried, for each kind of call. Without the fix, the Step hung and
 // ignored signals, so this test would time out.
 func TestSwitchingProtocols(t *testing.T) {
+	t.Parallel()
 	const hop, public = "sts:AssumeRole", "ecr-public:GetAuthorizationToken"
 	for _, call := range []string{idToken, assume, login, hop, public, caller} {
 		t.Run(call, func(t *testing.T) {
@@ -35,6 +36,7 @@ func TestSwitchingProtocols(t *testing.T) {
 
 // Issue 16, item 1: if every answer switches protocols, a signal and the timeout still end the Step.
 func TestSwitchingProtocolsForever(t *testing.T) {
+	t.Parallel()
 	for name, row := range map[string]struct {
 		act  func(*os.Process)
 		want string
@@ -57,6 +59,7 @@ func TestSwitchingProtocolsForever(t *testing.T) {
 
 // Issue 16, item 1, in the credential process, which must also release its lock.
 func TestSwitchingProtocolsDuringRenewal(t *testing.T) {
+	t.Parallel()
 	for _, call := range []string{idToken, assume} {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel()
@@ -73,6 +76,7 @@ func TestSwitchingProtocolsDuringRenewal(t *testing.T) {
 
 // Issue 16, item 2: a proxy ignores the first request for a tunnel, to either host or to both, and answers the next one.
 func TestProxyThatLeavesATunnelUnanswered(t *testing.T) {
+	t.Parallel()
 	hosts := []string{"app.bitrise.io", "sts.us-east-1.amazonaws.com"}
 	for _, silent := range append(hosts, "both") {
 		t.Run(silent, func(t *testing.T) {
@@ -119,6 +123,7 @@ func TestPlainHTTPUsesNoProxy(t *testing.T) {
 
 // Issue 16, item 19: the Step and the credential process reject a proxy variable that is not a URL before they send anything.
 func TestInvalidProxyVariables(t *testing.T) {
+	t.Parallel()
 	const password = "proxy-password-canary"
 	for name, value := range map[string]string{
 		"escape":     "http://user:" + password + "%zz@proxy.example:3128",
@@ -149,6 +154,7 @@ func TestInvalidProxyVariables(t *testing.T) {
 
 // Issue 16, item 19: if the proxy's name does not resolve, the advice is about the proxy, not about the Region.
 func TestProxyThatDoesNotResolve(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{TLS: true, Hosts: []string{"app.bitrise.io"}})
 	r := newRun(t, cloud, "HTTPS_PROXY=http://proxy.invalid:3128")
 	output, err := r.step(map[string]string{"role_arn": role, "build_url": "https://app.bitrise.io/build/1", "timeout": "10"})
@@ -159,6 +165,7 @@ func TestProxyThatDoesNotResolve(t *testing.T) {
 
 // Issue 16, item 13: secrets that a service repeats in its answer are redacted, however they are encoded.
 func TestEchoInEveryEncoding(t *testing.T) {
+	t.Parallel()
 	for _, call := range []string{idToken + " * echo -", assume + " * echo AccessDenied"} {
 		for _, encoding := range []string{"percent", "json", "html", "hex", "fold"} {
 			t.Run(call+" "+encoding, func(t *testing.T) {

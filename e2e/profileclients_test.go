@@ -98,6 +98,7 @@ func newRunWithProfile(t *testing.T, cloud *sandbox.Sandbox, home string, enviro
 }
 
 func TestAWSCLIOutlastsASession(t *testing.T) {
+	t.Parallel()
 	aws := need(t, "aws", howToGetAWS)
 	inEachHome(t, func(t *testing.T, r *run, cloud *sandbox.Sandbox) {
 		for len(callers(t, cloud, getCallerIdentity)) < sessionsInARow {
@@ -136,6 +137,7 @@ client.get_caller_identity()
 `
 
 func TestBoto3OutlastsASession(t *testing.T) {
+	t.Parallel()
 	python := needBoto3(t)
 	inEachHome(t, func(t *testing.T, r *run, cloud *sandbox.Sandbox) {
 		if output := r.next(python, "-c", botoLoop, fmt.Sprint(sessionsInARow)); !strings.HasPrefix(output, assumedRole) {
@@ -205,6 +207,7 @@ client.get_caller_identity
 `
 
 func TestRubyOutlastsASession(t *testing.T) {
+	t.Parallel()
 	const how = "install the AWS SDK for Ruby, for example with: apt-get install ruby-aws-sdk-core"
 	ruby := need(t, "ruby", how)
 	if output, err := exec.CommandContext(t.Context(), ruby, "-r", "aws-sdk-core", "-e", "").CombinedOutput(); err != nil {
@@ -225,6 +228,7 @@ func TestRubyOutlastsASession(t *testing.T) {
 
 // rclone calls S3, which the sandbox does not implement, so a server in this test records the access keys.
 func TestRcloneOutlastsASession(t *testing.T) {
+	t.Parallel()
 	rclone := need(t, "rclone", "install it, for example with: apt-get install rclone")
 	inEachHome(t, func(t *testing.T, r *run, _ *sandbox.Sandbox) {
 		signers := make(chan string, 100)
@@ -259,6 +263,7 @@ func TestRcloneOutlastsASession(t *testing.T) {
 
 // The credential helper calls ECR only at its real host, so a proxy forwards it to the sandbox.
 func TestECRCredentialHelperOutlastsASession(t *testing.T) {
+	t.Parallel()
 	helper := need(t, "docker-credential-ecr-login", "install it, for example with: apt-get install amazon-ecr-credential-helper")
 	const (
 		host     = "api.ecr.us-east-1.amazonaws.com"

@@ -200,6 +200,7 @@ func TestDockerPushesAndPulls(t *testing.T) {
 
 // The audit that the StepLib requires accepts step.yml.
 func TestStepmanAudit(t *testing.T) {
+	t.Parallel()
 	root := root(t)
 	command := exec.CommandContext(t.Context(), filepath.Join(bin, "stepman"), "audit", "--step-yml", filepath.Join(root, "step.yml"))
 	command.Env = append(os.Environ(), "HOME="+t.TempDir())

@@ -95,7 +95,6 @@ func (r *byName) transport() http.RoundTripper {
 // One run logs in to registries in three Regions and to ECR Public, with one call per Region, to that Region's host.
 // go-containerregistry can push to and pull from each registry.
 func TestRegistriesOfAllRegions(t *testing.T) {
-	t.Parallel()
 	r := newRunByName(t)
 	r.logIn()
 	if got := [2]int{count(r.cloud, login), count(r.cloud, "ecr-public:GetAuthorizationToken")}; got != [2]int{3, 1} {

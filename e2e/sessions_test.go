@@ -88,6 +88,7 @@ func TestSessionDuration(t *testing.T) {
 
 // All hops of a role chain use the same connection to STS.
 func TestChainSharesOneConnection(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	newRun(t, cloud).mustStep(map[string]string{"role_arn": role, "role_chain": targetRole})
 	var connections []int64
@@ -200,6 +201,7 @@ func TestProxyAndPrivateAuthority(t *testing.T) {
 
 // Tinyproxy is a real forward proxy, here with a password. It forwards to the test's own proxy, which forwards to the sandbox.
 func TestTinyproxy(t *testing.T) {
+	t.Parallel()
 	tinyproxy := need(t, "tinyproxy", "install it, for example with: apt-get install tinyproxy")
 	hosts := []string{"app.bitrise.io", "sts.us-east-1.amazonaws.com"}
 	cloud := startSandbox(t, sandbox.Options{TLS: true, Hosts: hosts})

@@ -145,6 +145,7 @@ func TestTimeout(t *testing.T) {
 
 // Named pipes, whose content may never end, are not read.
 func TestPipesInPlaceOfFiles(t *testing.T) {
+	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	for name, set := range map[string]func(r *run, pipe string){
 		"AWS_CA_BUNDLE": func(r *run, pipe string) { r.environ = append(r.environ, "AWS_CA_BUNDLE="+pipe) },
