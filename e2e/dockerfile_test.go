@@ -40,12 +40,17 @@ func wantContent(t *testing.T, path, want string) {
 func TestFailingStepsLeaveNoLogin(t *testing.T) {
 	t.Parallel()
 	const before = `{"auths":{"registry.example.com":{"auth":"a2VwdDprZXB0"}}}`
+	program, err := plainProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
 	cloud := startSandbox(t, sandbox.Options{})
 	shared := newRun(t, cloud)
 	path := shared.writeDockerFile(before)
 	var all sync.WaitGroup
 	for i := range 50 {
 		r := newRun(t, cloud, "DOCKER_CONFIG="+shared.docker)
+		r.program = program
 		r.wrapEnvman(`[ "$calls" = 1 ] && { echo "disk full" >&2; exit 1; }`)
 		all.Go(func() {
 			output, err := r.step(map[string]string{
