@@ -3,10 +3,14 @@ package profile
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
@@ -85,6 +89,9 @@ func (c Cache) Get(ctx context.Context, now func() time.Time, renew Renewal) (An
 		defer cancel()
 	}
 	unlock, err := sharedfile.LockFile(ctx, c.lock)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = explain.Advise(fmt.Errorf("the session %s does not exist", filepath.Dir(c.lock)), "Run the Step again.")
+	}
 	if err != nil {
 		return cached.orError(now(), err)
 	}

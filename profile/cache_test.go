@@ -97,8 +97,14 @@ func TestPrint(t *testing.T) {
 func TestRenewalThatFails(t *testing.T) {
 	broken := errors.New("broken")
 	failing := func(context.Context) (credentials.Credentials, error) { return credentials.Credentials{}, broken }
-	empty := Folder{root: t.TempDir(), version: "v"}.Cache(Settings{}.Key())
-	if _, err := empty.Get(t.Context(), at(0), failing); !errors.Is(err, broken) {
+	folder := Folder{root: t.TempDir(), version: "v"}
+	if _, err := folder.Cache(Settings{}.Key()).Get(t.Context(), at(0), failing); err == nil || !strings.HasSuffix(err.Error(), "does not exist") {
+		t.Errorf("without a session: got %v", err)
+	}
+	if entries, err := os.ReadDir(folder.root); err != nil || len(entries) != 0 {
+		t.Errorf("without a session: got %d new files, %v", len(entries), err)
+	}
+	if _, err := testCache(t, credentials.Credentials{}).Get(t.Context(), at(0), failing); !errors.Is(err, broken) {
 		t.Errorf("without credentials: got %v", err)
 	}
 	cache := testCache(t, testCredentials("old", time.Hour))

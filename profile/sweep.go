@@ -72,6 +72,9 @@ func (f Folder) keys() []Key {
 // removeSession removes a session that is not used. A renewal at work ends first, or it would write the credentials again.
 func (f Folder) removeSession(ctx context.Context, file ConfigFile, key Key) error {
 	unlockCache, err := sharedfile.LockFile(ctx, f.Cache(key).lock)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // another run has removed it
+	}
 	if err != nil {
 		return err
 	}

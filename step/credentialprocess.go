@@ -53,7 +53,7 @@ func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
 	log := report.NewPlainLog(p.Stderr)
 	ctx, cancel := context.WithTimeoutCause(ctx, renewalTimeout, errRenewalTimeout)
 	defer cancel()
-	defer watch(ctx, graceAfterSignal, log, p.Exit, "the credential process was interrupted or ran out of time")()
+	defer watch(ctx, graceAfterSignal, log, p.Exit, "interrupted or out of time: the credential process did not end and was stopped")()
 	folder := profile.FolderOf(p.Program)
 	answer, err := folder.Cache(key).Get(ctx, p.Now, func(ctx context.Context) (credentials.Credentials, error) {
 		return p.renew(ctx, folder, key, log.Quiet())

@@ -23,6 +23,11 @@ func (e *timeoutError) Error() string {
 	return fmt.Sprintf("the Step took longer than the %d seconds of its input timeout", int(e.after.Seconds()))
 }
 
+// stopped is the last line of the log if a run that should end does not.
+func stopped(reason error) string {
+	return reason.Error() + ": the Step did not end in time and was stopped; some outputs may have been exported"
+}
+
 // interruption replaces an error that the end of ctx has caused by the reason why it ended.
 func interruption(ctx context.Context, err error) error {
 	var timeout *timeoutError

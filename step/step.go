@@ -47,12 +47,12 @@ const (
 // Run does everything that the inputs ask for and returns nil, or explains in the log why it could not, exports nothing, and
 // returns the error. It ends when ctx is done.
 func (s Step) Run(ctx context.Context) error {
-	defer watch(ctx, graceAfterSignal, s.Log, s.Exit, errInterrupted.Error())()
+	defer watch(ctx, graceAfterSignal, s.Log, s.Exit, stopped(errInterrupted))()
 	err := s.run(ctx)
 	if err != nil {
 		ctx, cancel := context.WithTimeout(ctx, timeToExplain)
 		defer cancel()
-		defer watch(ctx, graceAfterTimeout, s.Log, s.Exit, "explaining an error")()
+		defer watch(ctx, graceAfterTimeout, s.Log, s.Exit, "the Step could not explain its failure in time and was stopped")()
 		s.explain(ctx, err)
 	}
 	return err
@@ -63,7 +63,7 @@ func (s Step) run(ctx context.Context) error {
 	timeout := cmp.Or(config.Timeout, defaultTimeout) // of invalid inputs, the timeout is unknown
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, &timeoutError{after: timeout})
 	defer cancel()
-	defer watch(ctx, graceAfterTimeout, s.Log, s.Exit, (&timeoutError{after: timeout}).Error())()
+	defer watch(ctx, graceAfterTimeout, s.Log, s.Exit, stopped(&timeoutError{after: timeout}))()
 	inputs.print(s.Log)
 	if err != nil {
 		return err

@@ -8,8 +8,8 @@ import (
 )
 
 // watch ends the process if it does not end shortly after ctx: an operation that no context can stop, such as writing to a log
-// that is not read, must not make it hang. stop calls it off.
-func watch(ctx context.Context, grace time.Duration, log *report.Log, exit func(code int), what string) (stop func()) {
+// that is not read, must not make it hang. The line is the last one of the log. stop calls it off.
+func watch(ctx context.Context, grace time.Duration, log *report.Log, exit func(code int), line string) (stop func()) {
 	done := make(chan struct{})
 	stopWaiting := context.AfterFunc(ctx, func() {
 		select {
@@ -20,7 +20,7 @@ func watch(ctx context.Context, grace time.Duration, log *report.Log, exit func(
 		// The log may be what hangs.
 		written := make(chan struct{})
 		go func() {
-			log.Errorf("%s: the Step did not end in time and was stopped; some outputs may have been exported", what)
+			log.Errorf("%s", line)
 			close(written)
 		}()
 		select {

@@ -40,7 +40,7 @@ func lockFolders(ctx context.Context, paths []string) (unlock func(), err error)
 		}
 	}
 	for _, folder := range slices.Compact(folders) {
-		release, err := lockPath(ctx, folder, folder, poll, flock.SetFlag(os.O_RDONLY))
+		release, err := lockFolder(ctx, folder, poll)
 		if err != nil {
 			unlock()
 			return nil, err
@@ -56,22 +56,22 @@ func LockFolder(ctx context.Context, folder string) (unlock func(), err error) {
 }
 
 // LockFile waits until no other process, and no other goroutine, holds the lock, or until ctx is done. path is a file that serves
-// as a lock and nothing else: it is created with mode 0600, and stays, since others may be waiting for it.
+// as a lock and nothing else: it is created with mode 0600, and stays, since others may be waiting for it. If its folder does not
+// exist, the error is an [fs.ErrNotExist].
 func LockFile(ctx context.Context, path string) (unlock func(), err error) {
 	// The lock may be held for a few calls over the network.
 	const poll = 20 * time.Millisecond
 
-	return lockPath(ctx, path, filepath.Dir(path), poll, flock.SetPermissions(0o600))
+	return acquire(ctx, flock.New(path, flock.SetPermissions(0o600)), poll)
 }
 
-// lockPath creates a folder if necessary, and locks a path in it, or the folder itself. Another run may remove the folder at any moment;
-// then it is created again.
-func lockPath(ctx context.Context, path, folder string, poll time.Duration, options ...flock.Option) (unlock func(), err error) {
+// lockFolder creates a folder if necessary, and locks it. Another run may remove it at any moment; then it is created again.
+func lockFolder(ctx context.Context, folder string, poll time.Duration) (unlock func(), err error) {
 	const mostAttempts = 100 // a link that leads nowhere would fail forever
 
 	for range mostAttempts {
 		if _, err = makeFolders(folder); err == nil {
-			unlock, err = acquire(ctx, flock.New(path, options...), poll)
+			unlock, err = acquire(ctx, flock.New(folder, flock.SetFlag(os.O_RDONLY)), poll)
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			break

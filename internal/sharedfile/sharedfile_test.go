@@ -398,6 +398,12 @@ func TestCommitEndsWithItsContext(t *testing.T) {
 
 func TestLockFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "lock")
+	if _, err := sharedfile.LockFile(t.Context(), path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("in a folder that does not exist: got %v", err)
+	}
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	unlock, err := sharedfile.LockFile(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)

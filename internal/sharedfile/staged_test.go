@@ -76,17 +76,12 @@ func TestLockWhileTheFolderIsRemoved(t *testing.T) {
 		}
 	}()
 	for range 1000 {
-		for _, take := range []func() (func(), error){
-			func() (func(), error) { return LockFolder(t.Context(), folder) },
-			func() (func(), error) { return LockFile(t.Context(), filepath.Join(folder, "lock")) },
-		} {
-			unlock, err := take()
-			if err != nil {
-				t.Error(err)
-				continue
-			}
-			unlock()
+		unlock, err := LockFolder(t.Context(), folder)
+		if err != nil {
+			t.Error(err)
+			continue
 		}
+		unlock()
 	}
 	end()
 	<-removed
