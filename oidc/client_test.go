@@ -129,6 +129,25 @@ func TestRefusalKeepsItsStatus(t *testing.T) {
 	}
 }
 
+// Any status from 200 to 299 is a success.
+func TestSuccessfulStatus(t *testing.T) {
+	body, err := json.Marshal(map[string]string{"id_token": token(`{"aud":"sts","exp":4102444800}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for status, succeeds := range map[int]bool{200: true, 299: true, 300: false} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(status)
+				_, _ = w.Write(body)
+			})
+			if _, err := client.Token(t.Context(), "sts"); (err == nil) != succeeds {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 func FuzzTokenAnswer(f *testing.F) {
 	valid, _ := json.Marshal(map[string]string{"id_token": token(`{"aud":"sts","exp":4102444800}`)})
 	for _, seed := range [][]byte{nil, []byte("{}"), []byte(`{"id_token":null}`), []byte(`{"id_token":[]}`), []byte(`{"error_msg":7}`), valid} {

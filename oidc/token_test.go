@@ -52,6 +52,12 @@ func TestTokenClaimsOfOtherShapes(t *testing.T) {
 			t.Errorf("%s: got the expiration %v, %v", payload, parsed.Expires, err)
 		}
 	}
+	for _, seconds := range []int64{0, 253402300799} {
+		parsed, err := oidc.ParseToken(secret.New(token(fmt.Sprintf(`{"exp":%d}`, seconds))))
+		if err != nil || parsed.Expires.Unix() != seconds {
+			t.Errorf("%d: got the expiration %v, %v", seconds, parsed.Expires, err)
+		}
+	}
 }
 
 func TestParseTokenRefusals(t *testing.T) {

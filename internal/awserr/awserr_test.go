@@ -56,6 +56,7 @@ func TestIsTransient(t *testing.T) {
 		"page with 200":       {sdkError(200, nil, &smithy.DeserializationError{Err: errors.New("canary")}), true},
 		"page without status": {&smithy.DeserializationError{Err: errors.New("canary")}, true},
 		"page with 502":       {sdkError(502, nil, errors.New("canary")), true},
+		"page with 400":       {sdkError(400, nil, errors.New("canary")), false},
 		"page with 403":       {sdkError(403, nil, errors.New("canary")), false},
 		"too large":           {sdkError(200, nil, &smithy.DeserializationError{Err: transport.ErrTooLarge}), false},
 		"connection":          {&smithy.OperationError{Err: &url.Error{Op: "Post", URL: "https://sts.amazonaws.com/?x=canary", Err: errors.New("connection reset")}}, true},

@@ -3,9 +3,11 @@ package command_test
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,7 +37,15 @@ func TestRun(t *testing.T) {
 // When the context is done, the program and its child processes are killed, and the context's cause is returned.
 func TestRunEndsWithItsContext(t *testing.T) {
 	folder := t.TempDir()
-	started := filepath.Join(folder, "started")
+	started, fifo := filepath.Join(folder, "started"), filepath.Join(folder, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(fifo, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Close() }()
 	reason := errors.New("the build was aborted")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	go func() {
@@ -47,8 +57,15 @@ func TestRunEndsWithItsContext(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}()
-	_, err := command.Run(ctx, nil, nil, "sh", "-c", "sleep 60 & echo > "+started+"; wait")
+	_, err = command.Run(ctx, nil, nil, "sh", "-c", "sleep 60 > "+fifo+" & echo > "+started+"; wait")
 	if !errors.Is(err, reason) {
 		t.Errorf("got %v, want %v", err, reason)
+	}
+	// The pipe is at its end when no child process has it open anymore.
+	if err := reader.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("a child process is still running: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package report_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -143,8 +144,8 @@ func TestWrap(t *testing.T) {
 	var written bytes.Buffer
 	arn := "arn:aws:iam::123456789012:role/" + strings.Repeat("n", 64)
 	exactly80 := strings.Repeat("a", 78)
-	report.NewPlainLog(&written).Problems("Title:", []string{"role_arn: " + arn, exactly80, exactly80 + " b"}, "summary")
-	want := "Title:\n- role_arn:\n  " + arn + "\n- " + exactly80 + "\n- " + exactly80 + "\n  b\nsummary\n"
+	report.NewPlainLog(&written).Problems("Title:", []string{"role_arn: " + arn, exactly80, exactly80 + " b", exactly80[2:] + " b"}, "summary")
+	want := "Title:\n- role_arn:\n  " + arn + "\n- " + exactly80 + "\n- " + exactly80 + "\n  b\n- " + exactly80[2:] + " b\nsummary\n"
 	if written.String() != want {
 		t.Errorf("got %q, want %q", &written, want)
 	}
@@ -199,6 +200,15 @@ func TestAnnotate(t *testing.T) {
 	}
 	if written.Len() > 0 {
 		t.Errorf("got log %q", &written)
+	}
+}
+
+func TestAnnotateWithoutDetails(t *testing.T) {
+	home, stored := fakeBitrise(t, "cat > STORED")
+	report.NewPlainLog(io.Discard).Annotate(t.Context(), home, explain.Explanation{Cause: "the disk is full"})
+	got, err := os.ReadFile(stored)
+	if err != nil || string(got) != "**Authenticate with AWS: the disk is full**\n" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 
