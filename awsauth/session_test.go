@@ -220,10 +220,11 @@ func TestAnswersAreChecked(t *testing.T) {
 		"key with a newline":               {sessionARN, keysXML("ASIAX", "one&#10;two", "t"), expiration, invalid + "secret access key"},
 		"no session token":                 {sessionARN, keysXML("ASIAX", "s", ""), expiration, invalid + "session token"},
 		"caller is not an ARN":             {"deploy", good, expiration, "not an ARN"},
+		"caller is too long":               {"arn:aws:sts::RGW33567154695143645:" + strings.Repeat("x", 2015), good, expiration, "not an ARN"},
 		"caller with two lines":            {"arn:aws:sts::123456789012:x&#10;y", good, expiration, "not an ARN"},
 		"caller with a part of the token": {"arn:aws:sts::123456789012:assumed-role/x/0123456789abc", keysXML("ASIAX", "s", "token0123456789abcdef"), expiration,
 			"not an ARN"},
-		"caller with a part of the key": {"arn:aws:sts::123456789012:assumed-role/x/0123456789abc", keysXML("ASIAX", "key0123456789abcdef", "t"), expiration,
+		"caller with a part of the key": {"arn:aws:sts::123456789012:assumed-role/x/0123456789ab", keysXML("ASIAX", "key0123456789ab", "t"), expiration,
 			"not an ARN"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -250,9 +251,13 @@ func TestExpirationByTheClockOfSTS(t *testing.T) {
 
 // STS-compatible services may not return the caller, or their account IDs may have another form.
 func TestOtherServices(t *testing.T) {
-	for name, arn := range map[string]string{"no ARN": "", "another account": "arn:aws:sts::RGW33567154695143645:assumed-role/deploy/session"} {
+	for name, arn := range map[string]string{
+		"no ARN":          "",
+		"another account": "arn:aws:sts::RGW33567154695143645:assumed-role/deploy/session",
+		"longest ARN":     "arn:aws:sts::RGW33567154695143645:" + strings.Repeat("x", 2014),
+	} {
 		t.Run(name, func(t *testing.T) {
-			client, _ := stsServer(t, answering(200, assumed("AssumeRoleWithWebIdentity", arn, keysXML("A", "s", "t"), expiration)))
+			client, _ := stsServer(t, answering(200, assumed("AssumeRoleWithWebIdentity", arn, keysXML("A", "!~", "t"), expiration)))
 			session, err := client.AssumeRoleWithWebIdentity(t.Context(), webIdentity(t, oneToken))
 			if err != nil || session.CallerARN != arn || session.AccountID != "" {
 				t.Errorf("got %v, %v", session, err)
@@ -535,6 +540,20 @@ func TestEndpoint(t *testing.T) {
 			}
 			if got, err := client.Endpoint(t.Context()); err != nil || got != row.want {
 				t.Errorf("got %s, %v; want %s", got, err, row.want)
+			}
+		})
+	}
+}
+
+func TestRequestedDurationIsExplained(t *testing.T) {
+	for want, duration := range map[string]time.Duration{"requested AWS's default, 3600 seconds (": 0, "requested 7200 seconds (": 2 * time.Hour} {
+		t.Run(want, func(t *testing.T) {
+			client, _ := stsServer(t, answering(400, refused("ValidationError", "exceeds the MaxSessionDuration set for this role")))
+			w := webIdentity(t, oneToken)
+			w.Settings.Duration = duration
+			_, err := client.AssumeRoleWithWebIdentity(t.Context(), w)
+			if text := strings.Join(explain.Of(err).Means, " "); !strings.Contains(text, want) {
+				t.Errorf("got %s", text)
 			}
 		})
 	}

@@ -290,3 +290,22 @@ func TestDeniedInOtherPartitions(t *testing.T) {
 		t.Errorf("got advice %s\npolicy %s", text, x.Policy)
 	}
 }
+
+// The advice speaks of claims that differ between builds only if the token has some, and of an account only if the role has one.
+func TestDeniedAdviceFitsTheToken(t *testing.T) {
+	for name, row := range map[string]struct {
+		role, want, not string
+		claims          []idtoken.Claim
+	}{
+		"a branch and a workflow": {deployRole, "the conditions on branch and workflow first", "the service has", claims()},
+		"neither":                 {deployRole, "account 123456789012 has a role", "If other builds", claims("branch=", "workflow=")},
+		"no account":              {"arn:minio:iam:::role/deploy", "the service has a role", "account", claims()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Join(denied(t, row.role, bitrise, row.claims...).Do, " ")
+			if !strings.Contains(text, row.want) || strings.Contains(text, row.not) {
+				t.Errorf("got %s", text)
+			}
+		})
+	}
+}
