@@ -108,3 +108,36 @@ func FuzzParseSessionName(f *testing.F) {
 		}
 	})
 }
+
+// The limits are those of AWS: the longest value is accepted, a longer one is not.
+func TestLimits(t *testing.T) {
+	policy := func(length int) error {
+		_, err := awsauth.ParseSessionPolicy(`{"Version":"` + strings.Repeat("x", length-len(`{"Version":""}`)) + `"}`)
+		return err
+	}
+	managed := func(length int) error {
+		const start = "arn:aws:iam::aws:policy/"
+		_, err := awsauth.ParsePolicyARN(start + strings.Repeat("x", length-len(start)))
+		return err
+	}
+	external := func(length int) error {
+		_, err := awsauth.ParseExternalID(strings.Repeat("x", length))
+		return err
+	}
+	for name, row := range map[string]struct {
+		parse           func(length int) error
+		accepted, wrong int
+	}{
+		"session policy": {policy, 2048, 2049}, "managed policy": {managed, 2048, 2049},
+		"shortest external ID": {external, 2, 1}, "longest external ID": {external, 1224, 1225},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := row.parse(row.accepted); err != nil {
+				t.Errorf("%d characters: got %v", row.accepted, err)
+			}
+			if row.parse(row.wrong) == nil {
+				t.Errorf("%d characters: got no error", row.wrong)
+			}
+		})
+	}
+}

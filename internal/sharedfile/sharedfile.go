@@ -88,10 +88,10 @@ func (c *Change) apply(content []byte) error {
 	}
 	c.removeTemporary()
 	c.before = content
-	if (content == nil) == (after == nil) && bytes.Equal(content, after) {
+	if isSame(content, after) {
 		return nil
 	}
-	if content != nil && isMountPoint(c.target) {
+	if isMountPoint(c.target) {
 		return advise(&fs.PathError{Op: "replace", Path: c.target, Err: syscall.EBUSY})
 	}
 	folders, err := makeFolders(filepath.Dir(c.target))
@@ -164,11 +164,14 @@ func (c *Change) refresh() error {
 	if err != nil {
 		return err
 	}
-	if (content == nil) == (c.before == nil) && bytes.Equal(content, c.before) {
+	if isSame(content, c.before) {
 		return nil
 	}
 	return c.apply(content)
 }
+
+// isSame reports whether two contents are equal. No file, nil, is not the same as an empty one.
+func isSame(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
 
 // rename puts the file into place. Programs that do not know the lock, such as docker login, may write at any time, so the
 // file is compared once more right before it is replaced.
@@ -268,10 +271,7 @@ func fill(file *os.File, content []byte, mode fs.FileMode, target string) error 
 			}
 		}
 	}
-	if err := file.Chmod(mode); err != nil {
-		return err
-	}
-	return file.Sync()
+	return errors.Join(file.Chmod(mode), file.Sync())
 }
 
 // sweep removes temporary files that killed runs have left.

@@ -175,6 +175,43 @@ func TestUnchangedContentIsNotWritten(t *testing.T) {
 	}
 }
 
+// Commit edits again only what has changed meanwhile, and changes every file.
+func TestCommitOfSeveralFiles(t *testing.T) {
+	for name, row := range map[string]struct {
+		before, meanwhile string // "-": no file
+		edits             int
+	}{
+		"unchanged": {"one", "one", 1}, "missing": {"-", "-", 1}, "empty": {"", "", 1},
+		"changed": {"one", "two", 2}, "created": {"-", "two", 2}, "created empty": {"-", "", 2}, "removed": {"", "-", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			path, last := filepath.Join(folder, "config"), filepath.Join(folder, "last")
+			set := func(content string) {
+				if err := os.RemoveAll(path); err != nil {
+					t.Fatal(err)
+				}
+				if content != "-" {
+					write(t, path, content)
+				}
+			}
+			set(row.before)
+			edits := 0
+			change := prepare(t, sharedfile.File{Path: path, Mode: 0o600}, func([]byte) ([]byte, error) {
+				edits++
+				return []byte("new"), nil
+			})
+			set(row.meanwhile)
+			if err := sharedfile.Commit(t.Context(), change, prepare(t, sharedfile.File{Path: last, Mode: 0o600}, appending("last"))); err != nil {
+				t.Fatal(err)
+			}
+			if read(t, path) != "new" || read(t, last) != "last" || edits != row.edits {
+				t.Errorf("got %q, %q, after %d edits, want %d", read(t, path), read(t, last), edits, row.edits)
+			}
+		})
+	}
+}
+
 // Changes that another program makes between Prepare and Commit are kept (issue 16, item 6).
 func TestCommitEditsAgain(t *testing.T) {
 	for name, row := range map[string]struct{ before, meanwhile, want string }{

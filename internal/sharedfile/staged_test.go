@@ -38,6 +38,23 @@ func TestMaxSizeOfAFile(t *testing.T) {
 	}
 }
 
+// Linux lists mount points, and has files without a size.
+func TestLinux(t *testing.T) {
+	if _, err := os.Stat("/proc/self/mountinfo"); err != nil {
+		t.Skip("this is not Linux")
+	}
+	for path, want := range map[string]bool{"/proc": true, "/proc/self/mountinfo": false, t.TempDir(): false, "/proc/none": false} {
+		if got := isMountPoint(path); got != want {
+			t.Errorf("%s: got %v", path, got)
+		}
+	}
+	for size, want := range map[int64]bool{1: false, 1 << 20: true} {
+		if content, err := read("/proc/self/mountinfo", size); (err == nil) != want || (len(content) > 0) != want {
+			t.Errorf("with a limit of %d bytes: got %d bytes, %v", size, len(content), err)
+		}
+	}
+}
+
 // Commit waits while the folder is locked.
 func TestLockFolder(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "new")

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -179,6 +180,23 @@ func TestCheckRedirect(t *testing.T) {
 				t.Errorf("got %v, want %v", err, row.want)
 			}
 		})
+	}
+}
+
+// The bundle adds to the system's authorities.
+func TestCABundleAddsToTheSystem(t *testing.T) {
+	bundle := startServer(t, nil).bundle(t)
+	pem, err := os.ReadFile(bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := x509.SystemCertPool()
+	if err != nil {
+		t.Skip(err)
+	}
+	want.AppendCertsFromPEM(pem)
+	if got, err := rootCAs(bundle); err != nil || !got.Equal(want) {
+		t.Errorf("got other authorities, %v", err)
 	}
 }
 
