@@ -261,3 +261,44 @@ func numbered(n int) string {
 	}
 	return tags.String()
 }
+
+// Of a long list of wrong items, ten are reported, and the number of the others.
+func TestReportedItemsAreLimited(t *testing.T) {
+	for wrong, others := range map[int]string{10: "", 11: "role_chain: and 1 more that are wrong", 30: "role_chain: and 20 more that are wrong"} {
+		t.Run(fmt.Sprint(wrong), func(t *testing.T) {
+			in := webIdentity()
+			in.RoleChain = strings.Repeat("x\n", wrong)
+			_, err := step.ParseInputs(in, now())
+			var inputs *step.InputError
+			if !errors.As(err, &inputs) {
+				t.Fatalf("got %v", err)
+			}
+			reported, last := len(inputs.Problems), inputs.Problems[len(inputs.Problems)-1].String()
+			if others == "" && reported != 10 || others != "" && (reported != 11 || last != others) {
+				t.Errorf("got %d problems, the last one %q; want %q", reported, last, others)
+			}
+		})
+	}
+}
+
+func TestOwnRegistryIsTheDefault(t *testing.T) {
+	for given, want := range map[string]string{"": "the account's own registry in eu-west-1", "public.ecr.aws": "public.ecr.aws"} {
+		in := webIdentity()
+		in.DockerLogin, in.ECRRegistries = "true", given
+		config, err := step.ParseInputs(in, now())
+		if err != nil || len(config.Registries) != 1 || config.Registries[0].String() != want {
+			t.Errorf("%q: got %v, %v; want %s", given, config.Registries, err, want)
+		}
+	}
+}
+
+// All printable ASCII characters are accepted in a secret.
+func TestSecretsArePrintable(t *testing.T) {
+	for value, accepted := range map[string]bool{"!canary~": true, "canary\x7f": false, "can ary": false, "canäry": false} {
+		in := webIdentity()
+		in.BuildAPIToken = secret.New(value)
+		if _, err := step.ParseInputs(in, now()); (err == nil) != accepted {
+			t.Errorf("%q: got %v", value, err)
+		}
+	}
+}

@@ -3,7 +3,10 @@ package step_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -170,5 +173,61 @@ func TestInvalidInputsAreListed(t *testing.T) {
 	if err == nil || !strings.Contains(text, "Invalid inputs (nothing was sent):\n- timeout: must be") ||
 		log[len(log)-1] != "invalid inputs: timeout, region, role_arn and access_key_id, role_arn, build_url, build_api_token" {
 		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// runWithRole runs the Step with the build's identity token, against servers that accept it, and returns the log.
+func runWithRole(t *testing.T, inputs repository) (log string, actions []string, err error) {
+	t.Helper()
+	part := func(claims string) string { return base64.RawURLEncoding.EncodeToString([]byte(claims)) }
+	token := part(`{"alg":"RS256"}`) + "." + part(`{"iss":"https://issuer.example","aud":"sts.amazonaws.com","sub":"the subject","exp":4102444800}`) + ".c2ln"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/id_token.json") {
+			actions = append(actions, "token")
+			_, _ = fmt.Fprintf(w, `{"id_token":%q}`, token)
+			return
+		}
+		action := r.FormValue("Action")
+		actions = append(actions, action)
+		_, _ = fmt.Fprintf(w, "<%[1]sResponse><%[1]sResult><AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/%[1]s/x</Arn></AssumedRoleUser>"+
+			"<Credentials><AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>canary-key</SecretAccessKey><SessionToken>canary-session</SessionToken>"+
+			"<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></%[1]sResult></%[1]sResponse>", action)
+	}))
+	t.Cleanup(server.Close)
+	t.Setenv("AWS_ENDPOINT_URL_STS", server.URL)
+	all := repository{
+		"region": "us-east-1", "role_arn": "arn:aws:iam::123456789012:role/deploy", "build_url": server.URL, "build_api_token": "canary-build-token",
+	}
+	maps.Copy(all, inputs)
+	var written bytes.Buffer
+	err = step.Step{
+		Inputs: all, Log: report.NewPlainLog(&written), Envman: &envman{values: map[string]string{}}, Now: now,
+		Exit: func(int) { t.Error("the watchdog stopped the Step") },
+	}.Run(t.Context())
+	if strings.Contains(strings.ToLower(written.String()), "canary") {
+		t.Errorf("the log contains a secret:\n%s", &written)
+	}
+	return written.String(), actions, err
+}
+
+func TestRunWithARole(t *testing.T) {
+	const claims, hop = "condition keys of a trust policy", "Hop 1 of 1: assumed arn:aws:sts::123456789012:assumed-role/AssumeRole/x"
+	for name, row := range map[string]struct {
+		inputs   repository
+		calls    int
+		has, not string
+	}{
+		"a role":         {nil, 2, "Assumed arn:aws:sts::123456789012:assumed-role/AssumeRoleWithWebIdentity/x", claims},
+		"a chain":        {repository{"role_chain": "arn:aws:iam::123456789012:role/next"}, 3, hop, claims},
+		"verbose":        {repository{"verbose": "true"}, 2, claims, hop},
+		"other accounts": {repository{"allowed_account_ids": "210987654321"}, 2, "which is not allowed", "Exported"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log, actions, err := runWithRole(t, row.inputs)
+			want := []string{"token", "AssumeRoleWithWebIdentity", "AssumeRole"}[:row.calls]
+			if (err != nil) != (name == "other accounts") || !slices.Equal(actions, want) || !strings.Contains(log, row.has) || strings.Contains(log, row.not) {
+				t.Errorf("got %v, calls %v, want %v\n%s", err, actions, want, log)
+			}
+		})
 	}
 }

@@ -149,3 +149,31 @@ func TestTakeEnvironmentFails(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A secret access key has 40 characters of several kinds; a session token is longer than any digest.
+func TestLooksLikeKey(t *testing.T) {
+	key := strings.Repeat("aB3/", 10)
+	for text, want := range map[string]bool{
+		key: true, key + "x": false, key[1:]: false, strings.ToLower(key): false,
+		strings.Repeat("a", 64): false, strings.Repeat("a", 65): true,
+	} {
+		if got := looksLikeKey(text); got != want {
+			t.Errorf("%s: got %v, want %v", text, got, want)
+		}
+	}
+}
+
+func TestYAMLHint(t *testing.T) {
+	for _, row := range []struct {
+		input, value string
+		want         bool
+	}{
+		{"allowed_account_ids", "12345678901", true}, {"ecr_registries", "12345678901", true}, {"session_duration", "12345678901", false},
+		{"allowed_account_ids", "123456789012", false}, {"session_duration", "1.2e+10", true}, {"role_chain", "map[a:b]", true},
+		{"inline_session_policy", "[a b]", true}, {"inline_session_policy", "[{", false},
+	} {
+		if got := yamlHint(row.input, row.value); (got != "") != row.want {
+			t.Errorf("%s %s: got %q", row.input, row.value, got)
+		}
+	}
+}

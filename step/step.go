@@ -83,7 +83,7 @@ func (s Step) configure() (Inputs, Config, error) {
 	}
 	s.Log.Protect(inputs.secrets()...)
 	config, err := ParseInputs(inputs, s.Now())
-	if err == nil && config.Verbose {
+	if config.Verbose {
 		s.Log.EnableDebug()
 	}
 	return inputs, config, err
