@@ -73,7 +73,7 @@ func (a *authenticator) preconnect(ctx context.Context) {
 func (a *authenticator) session(ctx context.Context) (awsauth.Session, error) {
 	a.preconnect(ctx)
 	session, err := a.firstSession(ctx)
-	if err == nil && len(a.config.Chain) > 0 {
+	if err == nil {
 		session, err = a.assumeRoles(ctx, session)
 	}
 	if err != nil {

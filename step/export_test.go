@@ -85,7 +85,8 @@ func runWithKey(t *testing.T, store step.Envman, inputs repository, environment 
 
 func TestExportsInAFixedOrder(t *testing.T) {
 	store := &envman{}
-	if log, err := runWithKey(t, store, nil, nil); err != nil {
+	log, err := runWithKey(t, store, nil, nil)
+	if err != nil || !strings.Contains(strings.Join(log, "\n"), "Verified the access key of arn:aws:iam::123456789012:user/ci") {
 		t.Fatalf("%v\n%s", err, strings.Join(log, "\n"))
 	}
 	want := []string{
@@ -188,7 +189,7 @@ func runWithRole(t *testing.T, inputs repository) (log string, actions []string,
 			return
 		}
 		action := r.FormValue("Action")
-		actions = append(actions, action)
+		actions = append(actions, strings.TrimSpace(action+" "+r.FormValue("DurationSeconds")))
 		_, _ = fmt.Fprintf(w, "<%[1]sResponse><%[1]sResult><AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/%[1]s/x</Arn></AssumedRoleUser>"+
 			"<Credentials><AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>canary-key</SecretAccessKey><SessionToken>canary-session</SessionToken>"+
 			"<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></%[1]sResult></%[1]sResponse>", action)
@@ -211,22 +212,27 @@ func runWithRole(t *testing.T, inputs repository) (log string, actions []string,
 }
 
 func TestRunWithARole(t *testing.T) {
+	const first = "token, AssumeRoleWithWebIdentity"
 	const claims, hop = "condition keys of a trust policy", "Hop 1 of 1: assumed arn:aws:sts::123456789012:assumed-role/AssumeRole/x"
 	for name, row := range map[string]struct {
 		inputs   repository
-		calls    int
+		calls    string
 		has, not string
 	}{
-		"a role":         {nil, 2, "Assumed arn:aws:sts::123456789012:assumed-role/AssumeRoleWithWebIdentity/x", claims},
-		"a chain":        {repository{"role_chain": "arn:aws:iam::123456789012:role/next"}, 3, hop, claims},
-		"verbose":        {repository{"verbose": "true"}, 2, claims, hop},
-		"other accounts": {repository{"allowed_account_ids": "210987654321"}, 2, "which is not allowed", "Exported"},
+		"a role":     {nil, first, "Assumed arn:aws:sts::123456789012:assumed-role/AssumeRoleWithWebIdentity/x", claims},
+		"a chain":    {repository{"role_chain": "arn:aws:iam::123456789012:role/next"}, first + ", AssumeRole", hop, claims},
+		"a duration": {repository{"session_duration": "1800"}, first + " 1800", "Assumed", hop},
+		"a chain with a duration": {
+			repository{"role_chain": "arn:aws:iam::123456789012:role/next", "session_duration": "1800"}, first + ", AssumeRole 1800", hop, claims,
+		},
+		"verbose":        {repository{"verbose": "true"}, first, claims, hop},
+		"other accounts": {repository{"allowed_account_ids": "210987654321"}, first, "which is not allowed", "Exported"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log, actions, err := runWithRole(t, row.inputs)
-			want := []string{"token", "AssumeRoleWithWebIdentity", "AssumeRole"}[:row.calls]
-			if (err != nil) != (name == "other accounts") || !slices.Equal(actions, want) || !strings.Contains(log, row.has) || strings.Contains(log, row.not) {
-				t.Errorf("got %v, calls %v, want %v\n%s", err, actions, want, log)
+			calls := strings.Join(actions, ", ")
+			if (err != nil) != (name == "other accounts") || calls != row.calls || !strings.Contains(log, row.has) || strings.Contains(log, row.not) {
+				t.Errorf("got %v, calls %s, want %s\n%s", err, calls, row.calls, log)
 			}
 		})
 	}

@@ -300,3 +300,21 @@ func TestEnvmanProgram(t *testing.T) {
 		})
 	}
 }
+
+// One warning is enough, and a second or two are no reason for one.
+func TestWarnOfSkew(t *testing.T) {
+	for ahead, want := range map[time.Duration]string{
+		time.Minute: "", -time.Minute: "", 61 * time.Second: "This machine's clock is 1m1s behind Bitrise's.",
+		-time.Hour: "This machine's clock is 1h0m0s ahead of Bitrise's.",
+	} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			var log bytes.Buffer
+			warn := (&authenticator{log: report.NewPlainLog(&log)}).warnOfSkew()
+			warn(ahead)
+			warn(ahead)
+			if got := log.String(); !strings.HasPrefix(got, want) || strings.Count(got, "Bitrise's") != min(1, len(want)) {
+				t.Errorf("got %q, want %q once", got, want)
+			}
+		})
+	}
+}
