@@ -42,7 +42,7 @@ func newAuthenticator(
 	}
 	client, err := transport.New(transport.Options{
 		CABundle: environment.Get("AWS_CA_BUNDLE"), Getenv: environment.Get, KnownHost: config.isKnownHost,
-		Observe: func(e transport.Exchange) { logExchange(log, e) },
+		Debugf: log.Debugf,
 	})
 	if err != nil {
 		return nil, err
@@ -201,19 +201,6 @@ func (a *authenticator) retry(what string) retry.Policy {
 func (a *authenticator) since(start time.Time) string { return elapsed(a.now().Sub(start)) }
 
 func elapsed(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
-
-// logExchange writes a call to a verbose log.
-func logExchange(log *report.Log, exchange transport.Exchange) {
-	answer := fmt.Sprint(exchange.StatusCode)
-	if exchange.Err != nil {
-		answer = exchange.Err.Error()
-	}
-	connection := "open connection"
-	if exchange.NewConnection {
-		connection = "new connection"
-	}
-	log.Debugf("%s %s: %s (%s, %s)", exchange.Method, exchange.URL, answer, elapsed(exchange.Took), connection)
-}
 
 // clock formats a time as the log and the outputs show it.
 func clock(t time.Time) string {

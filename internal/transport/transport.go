@@ -47,23 +47,9 @@ type Options struct {
 	// KnownHost reports whether a host is known to exist. If its name cannot be found, the error is transient for the first few
 	// times. nil means that no host is known.
 	KnownHost func(host string) bool
-	// Observe, if not nil, is called after each request, as soon as the head of its answer is there. It may be called from
-	// several goroutines at the same time.
-	Observe func(Exchange)
-}
-
-// Exchange describes a request and its outcome. It contains no secret: no query, header or body.
-type Exchange struct {
-	// Method and URL are the request's. The URL has no user name, password, query or fragment.
-	Method, URL string
-	// StatusCode is the HTTP status of the answer; zero if there was no answer.
-	StatusCode int
-	// Err is the reason why there was no answer.
-	Err error
-	// NewConnection reports whether the request was the first one on its connection.
-	NewConnection bool
-	// Took is the time from the start of the request until the head of the answer.
-	Took time.Duration
+	// Debugf, if not nil, writes a line to a verbose log after each request, as soon as the head of its answer is there. The line
+	// has no query, header or body. It may be called from several goroutines at the same time.
+	Debugf func(format string, args ...any)
 }
 
 // Client is an HTTP client that opens at most one connection to a host at a time. Requests to the same host wait for each other.
@@ -143,11 +129,13 @@ func (rt *roundTripper) RoundTrip(request *http.Request) (*http.Response, error)
 	rt.markContacted(request.URL)
 	bare := *request.URL
 	bare.User, bare.RawQuery, bare.Fragment = nil, "", ""
-	exchange := Exchange{Method: request.Method, URL: bare.String()}
+	connection := "open connection"
 	request = request.WithContext(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
 			_ = info.Conn.SetDeadline(time.Time{}) // the one that dial has set
-			exchange.NewConnection = !info.Reused
+			if !info.Reused {
+				connection = "new connection"
+			}
 		},
 	}))
 	if err := bufferBody(request); err != nil {
@@ -155,12 +143,12 @@ func (rt *roundTripper) RoundTrip(request *http.Request) (*http.Response, error)
 	}
 	started := time.Now()
 	response, err := rt.Transport.RoundTrip(request)
-	exchange.Took, exchange.Err = time.Since(started), err
-	if err == nil {
-		exchange.StatusCode = response.StatusCode
-	}
-	if rt.options.Observe != nil {
-		rt.options.Observe(exchange)
+	if rt.options.Debugf != nil {
+		answer := any(err)
+		if err == nil {
+			answer = response.StatusCode
+		}
+		rt.options.Debugf("%s %s: %v (%d ms, %s)", request.Method, &bare, answer, time.Since(started).Milliseconds(), connection)
 	}
 	if err != nil {
 		return nil, rt.failed(request, err)
