@@ -10,14 +10,11 @@ package awsauth
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 )
 
@@ -27,14 +24,8 @@ const service = "STS"
 // Client calls AWS STS in one Region.
 type Client struct{ sts *sts.Client }
 
-// NewClient returns a client that sends its calls with an HTTP client.
-func NewClient(ctx context.Context, region awsid.Region, client *http.Client) (*Client, error) {
-	config, err := awsclient.LoadConfig(ctx, region, client)
-	if err != nil {
-		return nil, awserr.From(service, err)
-	}
-	return &Client{sts: sts.NewFromConfig(config)}, nil
-}
+// NewClient returns a client with a configuration of [awsclient.LoadConfig].
+func NewClient(config aws.Config) *Client { return &Client{sts: sts.NewFromConfig(config)} }
 
 // Endpoint returns the URL of STS, to open a connection early.
 func (c *Client) Endpoint(ctx context.Context) (string, error) {

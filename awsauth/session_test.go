@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
@@ -41,11 +42,11 @@ func stsServer(t *testing.T, answer func(n int, form url.Values) (int, string)) 
 		t.Fatal(err)
 	}
 	t.Setenv("AWS_ENDPOINT_URL_STS", server.URL)
-	client, err := awsauth.NewClient(t.Context(), region, server.Client())
+	config, err := awsclient.LoadConfig(t.Context(), region, server.Client())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return client, &calls
+	return awsauth.NewClient(config), &calls
 }
 
 func answering(status int, body string) func(int, url.Values) (int, string) {
@@ -534,11 +535,11 @@ func TestEndpoint(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			client, err := awsauth.NewClient(t.Context(), region, http.DefaultClient)
+			config, err := awsclient.LoadConfig(t.Context(), region, http.DefaultClient)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := client.Endpoint(t.Context()); err != nil || got != row.want {
+			if got, err := awsauth.NewClient(config).Endpoint(t.Context()); err != nil || got != row.want {
 				t.Errorf("got %s, %v; want %s", got, err, row.want)
 			}
 		})

@@ -5,8 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -14,12 +12,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecrpublic"
 	smithyendpoints "github.com/aws/smithy-go/endpoints"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
@@ -60,21 +58,9 @@ type Login struct {
 	Expires time.Time
 }
 
-// NewClient returns a client that sends its calls with an HTTP client. From the environment it takes only where the services
-// are (see [awsclient.Variables]). The Region is the SDK's default; each call has the Region of its registries.
-func NewClient(ctx context.Context, region awsid.Region, client *http.Client) (*Client, error) {
-	config, err := awsclient.LoadConfig(ctx, region, client)
-	if err != nil {
-		return nil, err
-	}
-	c := &Client{private: ecr.NewFromConfig(config), public: ecrpublic.NewFromConfig(config)}
-	for service, base := range map[string]*string{"ECR": c.private.Options().BaseEndpoint, "ECR_PUBLIC": c.public.Options().BaseEndpoint} {
-		// The SDK's error would quote the URL, which may contain a password.
-		if _, err := url.Parse(aws.ToString(base)); err != nil {
-			return nil, fmt.Errorf("the variable AWS_ENDPOINT_URL_%s, or AWS_ENDPOINT_URL, must be a URL", service)
-		}
-	}
-	return c, nil
+// NewClient returns a client with a configuration of [awsclient.LoadConfig]. Each call has the Region of its registries.
+func NewClient(config aws.Config) *Client {
+	return &Client{private: ecr.NewFromConfig(config), public: ecrpublic.NewFromConfig(config)}
 }
 
 // Endpoints returns the URLs that [Client.Logins] is going to call for registries, so that connections can be opened early.
@@ -159,7 +145,7 @@ func groupByIssuer(registries []Registry) []*group {
 func (c *Client) authorize(ctx context.Context, g *group, request LoginRequest) error {
 	var issued awserr.NewCredentials
 	err := request.Retry.Do(ctx, func(ctx context.Context) error {
-		token, err := c.call(ctx, g.issuer, awsclient.Provider(request.Credentials))
+		data, err := c.call(ctx, g.issuer, awsclient.Provider(request.Credentials))
 		if err != nil {
 			if !request.Credentials.Expires.IsZero() {
 				err = issued.Mark(err)
@@ -167,8 +153,8 @@ func (c *Client) authorize(ctx context.Context, g *group, request LoginRequest) 
 			return err
 		}
 		// Something between here and AWS may have sent an answer that is not valid.
-		if g.login, err = token.login(); err == nil && slices.ContainsFunc(g.registries, request.isOwn) {
-			g.ownHost, err = c.ownHost(token)
+		if g.login, err = parseLogin(data); err == nil && slices.ContainsFunc(g.registries, request.isOwn) {
+			g.ownHost, err = c.ownHost(data)
 		}
 		if err != nil {
 			return retry.Transient(fmt.Errorf("the answer of %s %w", g.issuer.service(), err), 0)
@@ -188,14 +174,10 @@ func (request LoginRequest) isOwn(r Registry) bool {
 
 // assign returns the login of every registry.
 func assign(request LoginRequest, groups []*group) []Login {
-	byIssuer := map[issuer]*group{}
-	for _, g := range groups {
-		byIssuer[g.issuer] = g
-	}
 	var logins []Login
 	seen := map[string]bool{}
 	for _, registry := range request.Registries {
-		g := byIssuer[registry.issuer]
+		g := groups[slices.IndexFunc(groups, func(g *group) bool { return g.issuer == registry.issuer })]
 		if request.isOwn(registry) {
 			registry.host = g.ownHost
 		}
@@ -209,65 +191,52 @@ func assign(request LoginRequest, groups []*group) []Login {
 	return logins
 }
 
-// authorizationData is the part of ECR's and ECR Public's answers that matters. Errors must not quote it, because it contains
-// a password that the log does not know yet.
-type authorizationData struct {
-	token   secret.Text
-	expires time.Time
-	// proxyEndpoint is the URL of the account's own registry. ECR Public returns none.
-	proxyEndpoint secret.Text
-}
-
-// call makes one call.
-func (c *Client) call(ctx context.Context, from issuer, signer aws.CredentialsProvider) (authorizationData, error) {
+// call makes one call. Errors must not quote its answer, because it contains a password that the log does not know yet.
+func (c *Client) call(ctx context.Context, from issuer, signer aws.CredentialsProvider) (types.AuthorizationData, error) {
+	var data types.AuthorizationData
 	if from.isPublic {
 		// See https://docs.aws.amazon.com/AmazonECRPublic/latest/APIReference/API_GetAuthorizationToken.html.
 		out, err := c.public.GetAuthorizationToken(ctx, nil, func(o *ecrpublic.Options) {
 			o.Region, o.Credentials = from.region.String(), signer
 		})
 		if err != nil {
-			return authorizationData{}, awserr.From(from.service(), err)
+			return data, awserr.From(from.service(), err)
 		}
-		data := out.AuthorizationData
-		if data == nil {
-			return authorizationData{}, nil
+		if public := out.AuthorizationData; public != nil {
+			data.AuthorizationToken, data.ExpiresAt = public.AuthorizationToken, public.ExpiresAt
 		}
-		return authorizationData{token: secret.New(aws.ToString(data.AuthorizationToken)), expires: aws.ToTime(data.ExpiresAt)}, nil
+		return data, nil
 	}
 	// See https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html.
 	out, err := c.private.GetAuthorizationToken(ctx, nil, func(o *ecr.Options) {
 		o.Region, o.Credentials = from.region.String(), signer
 	})
 	if err != nil {
-		return authorizationData{}, awserr.From(from.service(), err)
+		return data, awserr.From(from.service(), err)
 	}
-	if len(out.AuthorizationData) == 0 {
-		return authorizationData{}, nil
+	if len(out.AuthorizationData) > 0 {
+		data = out.AuthorizationData[0]
 	}
-	data := out.AuthorizationData[0]
-	return authorizationData{
-		token:         secret.New(aws.ToString(data.AuthorizationToken)),
-		expires:       aws.ToTime(data.ExpiresAt),
-		proxyEndpoint: secret.New(aws.ToString(data.ProxyEndpoint)),
-	}, nil
+	return data, nil
 }
 
-// login returns the login in the authorization token, which is USERNAME:PASSWORD in base64.
-func (d authorizationData) login() (Login, error) {
-	if d.token.IsEmpty() {
+// parseLogin returns the login in an authorization token, which is USERNAME:PASSWORD in base64.
+func parseLogin(data types.AuthorizationData) (Login, error) {
+	token := aws.ToString(data.AuthorizationToken)
+	if token == "" {
 		return Login{}, errors.New("contains no authorization token")
 	}
-	plain, err := base64.StdEncoding.DecodeString(d.token.Reveal())
+	plain, err := base64.StdEncoding.DecodeString(token)
 	username, password, found := strings.Cut(string(plain), ":")
 	if err != nil || !found || username == "" || password == "" {
 		return Login{}, errors.New("contains an authorization token that is not USERNAME:PASSWORD in base64")
 	}
-	return Login{Username: username, Password: secret.New(password), Expires: d.expires}, nil
+	return Login{Username: username, Password: secret.New(password), Expires: aws.ToTime(data.ExpiresAt)}, nil
 }
 
 // ownHost returns the host of the account's own registry.
-func (c *Client) ownHost(data authorizationData) (string, error) {
-	host, ok := hostOfURL(data.proxyEndpoint.Reveal())
+func (c *Client) ownHost(data types.AuthorizationData) (string, error) {
+	host, ok := hostOfURL(aws.ToString(data.ProxyEndpoint))
 	if !ok {
 		return "", errors.New("contains no valid URL of the account's registry")
 	}

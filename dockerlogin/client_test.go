@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
@@ -98,11 +101,11 @@ func environment(t *testing.T, variables map[string]string) {
 func newClient(t *testing.T, variables map[string]string, http *http.Client) *Client {
 	t.Helper()
 	environment(t, variables)
-	client, err := NewClient(t.Context(), region(t, "eu-west-1"), http)
+	config, err := awsclient.LoadConfig(t.Context(), region(t, "eu-west-1"), http)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return client
+	return NewClient(config)
 }
 
 // client returns a client that calls the fake.
@@ -418,23 +421,6 @@ func TestCallsAreSigned(t *testing.T) {
 	}
 }
 
-func TestNewClientDoesNotQuoteURLs(t *testing.T) {
-	for _, variable := range []string{"AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_ECR_PUBLIC"} {
-		t.Run(variable, func(t *testing.T) {
-			environment(t, map[string]string{variable: "http://[user:canary"})
-			_, err := NewClient(t.Context(), region(t, "eu-west-1"), http.DefaultClient)
-			if err == nil || err.Error() != "the variable "+variable+", or AWS_ENDPOINT_URL, must be a URL" {
-				t.Errorf("got %v", err)
-			}
-		})
-	}
-	// A value that only the SDK's loader rejects.
-	environment(t, map[string]string{"AWS_USE_FIPS_ENDPOINT": "maybe"})
-	if _, err := NewClient(t.Context(), region(t, "eu-west-1"), http.DefaultClient); err == nil {
-		t.Error("AWS_USE_FIPS_ENDPOINT was not checked")
-	}
-}
-
 // The endpoints in all partitions are tested in e2e.
 func TestEndpoints(t *testing.T) {
 	const public = "public.ecr.aws"
@@ -475,7 +461,7 @@ func FuzzParseToken(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		login, err := authorizationData{token: secret.New(in)}.login()
+		login, err := parseLogin(types.AuthorizationData{AuthorizationToken: &in})
 		if err == nil && (login.Username == "" || login.Password.IsEmpty()) {
 			t.Errorf("%q was parsed as a login without a user name or password", in)
 		}

@@ -47,14 +47,13 @@ func newAuthenticator(
 	if err != nil {
 		return nil, err
 	}
-	a := &authenticator{config: config, log: log, now: now, http: client}
-	if a.sts, err = awsauth.NewClient(ctx, config.Region, client.Client); err != nil {
-		return nil, err
+	sdk, err := awsclient.LoadConfig(ctx, config.Region, client.Client)
+	if err != nil {
+		return nil, fmt.Errorf("configure the AWS SDK: %w", err)
 	}
+	a := &authenticator{config: config, log: log, now: now, http: client, sts: awsauth.NewClient(sdk)}
 	if config.DockerLogin {
-		if a.ecr, err = dockerlogin.NewClient(ctx, config.Region, client.Client); err != nil {
-			return nil, err
-		}
+		a.ecr = dockerlogin.NewClient(sdk)
 	}
 	return a, nil
 }
