@@ -147,6 +147,7 @@ func (c *Client) authorize(ctx context.Context, g *group, request LoginRequest) 
 	err := request.Retry.Do(ctx, func(ctx context.Context) error {
 		data, err := c.call(ctx, g.issuer, awsclient.Provider(request.Credentials))
 		if err != nil {
+			err = awserr.From(g.issuer.service(), err)
 			if !request.Credentials.Expires.IsZero() {
 				err = issued.Mark(err)
 			}
@@ -200,7 +201,7 @@ func (c *Client) call(ctx context.Context, from issuer, signer aws.CredentialsPr
 			o.Region, o.Credentials = from.region.String(), signer
 		})
 		if err != nil {
-			return data, awserr.From(from.service(), err)
+			return data, err
 		}
 		if public := out.AuthorizationData; public != nil {
 			data.AuthorizationToken, data.ExpiresAt = public.AuthorizationToken, public.ExpiresAt
@@ -212,7 +213,7 @@ func (c *Client) call(ctx context.Context, from issuer, signer aws.CredentialsPr
 		o.Region, o.Credentials = from.region.String(), signer
 	})
 	if err != nil {
-		return data, awserr.From(from.service(), err)
+		return data, err
 	}
 	if len(out.AuthorizationData) > 0 {
 		data = out.AuthorizationData[0]

@@ -80,7 +80,7 @@ func (f Folder) removeSession(ctx context.Context, file ConfigFile, key Key) err
 	}
 	defer unlockCache()
 	// No other run commits a profile of this session meanwhile.
-	unlock, err := sharedfile.LockFolder(ctx, f.session(key))
+	unlock, err := sharedfile.LockFolders(ctx, f.session(key))
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (f Folder) removeSession(ctx context.Context, file ConfigFile, key Key) err
 }
 
 func (f Folder) removeProgram(ctx context.Context) error {
-	unlock, err := sharedfile.LockFolder(ctx, f.programFolder())
+	unlock, err := sharedfile.LockFolders(ctx, f.programFolder())
 	if err != nil {
 		return err
 	}

@@ -95,13 +95,15 @@ type inputParser struct {
 // existing token.
 func ParseInputs(in Inputs, now time.Time) (Config, error) {
 	p := &inputParser{in: in, now: now}
-	config := Config{IsLogout: p.isLogout(), Timeout: p.timeout(), Verbose: p.boolean("verbose", in.Verbose)}
+	p.choice("action", in.Action, "login", "logout")
+	config := Config{IsLogout: in.Action == "logout", Timeout: p.timeout(), Verbose: in.Verbose == "true", DockerLogin: in.DockerLogin == "true"}
+	p.choice("verbose", in.Verbose, "true", "false")
 	if config.IsLogout {
 		p.checkLogout()
 	} else {
 		config.Region = p.region()
 		config.Profile = p.profile()
-		config.DockerLogin = p.boolean("docker_login", in.DockerLogin)
+		p.choice("docker_login", in.DockerLogin, "true", "false")
 		p.source(&config)
 		p.session(&config)
 		p.registries(&config)
@@ -132,18 +134,6 @@ func withHint(err error, input, value string) error {
 	return err
 }
 
-func (p *inputParser) isLogout() bool {
-	switch p.in.Action {
-	case "logout":
-		return true
-	case "login", "":
-		return false
-	default:
-		p.report("action", "must be login or logout, got %q", p.in.Action)
-		return false
-	}
-}
-
 // checkLogout reports the inputs that have no effect on a logout. Those with a default in step.yml are always set.
 func (p *inputParser) checkLogout() {
 	withDefault := []string{
@@ -167,15 +157,10 @@ func (p *inputParser) region() awsid.Region {
 	return parsed(p, "region", region, err)
 }
 
-func (p *inputParser) boolean(input, value string) bool {
-	switch value {
-	case "true":
-		return true
-	case "false", "":
-		return false
-	default:
-		p.report(input, "must be true or false, got %q", value)
-		return false
+// choice reports a value that is neither of two, nor empty.
+func (p *inputParser) choice(input, value, one, other string) {
+	if value != "" && value != one && value != other {
+		p.report(input, "must be %s or %s, got %q", one, other, value)
 	}
 }
 

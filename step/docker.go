@@ -3,8 +3,8 @@ package step
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
@@ -16,8 +16,10 @@ func (s Step) stageLogins(ctx context.Context, staged *staged, a *authenticator,
 	logins, err := a.ecr.Logins(ctx, dockerlogin.LoginRequest{
 		Credentials: session.Credentials, AccountID: session.AccountID, Registries: a.config.Registries, Retry: a.retry("Getting an ECR login"),
 	})
+	var names []string
 	for _, login := range logins {
 		s.Log.Protect(login.Password)
+		names = append(names, login.Registry.String())
 	}
 	if err != nil {
 		return err
@@ -27,30 +29,11 @@ func (s Step) stageLogins(ctx context.Context, staged *staged, a *authenticator,
 	if err != nil {
 		return err
 	}
-	names := hosts(logins)
 	staged.registries = names
-	s.Log.Printf("Obtained logins for %s; they expire at %s (%s)", strings.Join(names, ", "), clock(earliestExpiry(logins)), a.since(started))
+	first := slices.MinFunc(logins, func(a, b dockerlogin.Login) int { return a.Expires.Compare(b.Expires) })
+	s.Log.Printf("Obtained logins for %s; they expire at %s (%s)", strings.Join(names, ", "), clock(first.Expires), a.since(started))
 	staged.changes = append(staged.changes, change)
 	staged.done = append(staged.done, fmt.Sprintf("Logged in to %s, in %s", strings.Join(names, ", "), file))
 	staged.outputs = append(staged.outputs, plain("ECR_REGISTRY", names[0]), plain("ECR_REGISTRIES", strings.Join(names, "\n")))
 	return nil
-}
-
-// earliestExpiry returns when the first of the logins expires.
-func earliestExpiry(logins []dockerlogin.Login) time.Time {
-	expires := logins[0].Expires
-	for _, login := range logins {
-		if login.Expires.Before(expires) {
-			expires = login.Expires
-		}
-	}
-	return expires
-}
-
-func hosts(logins []dockerlogin.Login) []string {
-	var names []string
-	for _, login := range logins {
-		names = append(names, login.Registry.String())
-	}
-	return names
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -18,19 +17,12 @@ import (
 // ErrLocked is a lock that another process holds for longer than it takes to write a file.
 var ErrLocked = errors.New("another process holds it")
 
-// lockFolders locks the folders of all files. The lock is on the folder itself: no lock file is left behind, and a file that is
-// replaced does not take its lock along. Sorted, so that two runs never wait for each other.
-func lockFolders(ctx context.Context, paths []string) (unlock func(), err error) {
-	const (
-		poll = 5 * time.Millisecond
-		// patience is how long to wait for a folder. Those who hold the lock need milliseconds, but any process may take it.
-		patience = 15 * time.Second
-	)
-	var folders []string
-	for _, path := range paths {
-		folders = append(folders, filepath.Dir(path))
-	}
-	slices.Sort(folders)
+// LockFolders takes the locks that [Commit] takes for files in these folders. The lock is on the folder itself: no lock file is left
+// behind, and a file that is replaced does not take its lock along. A folder that does not exist is created.
+func LockFolders(ctx context.Context, folders ...string) (unlock func(), err error) {
+	// patience is how long to wait for a folder. Those who hold the lock need milliseconds, but any process may take it.
+	const patience = 15 * time.Second
+
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, ErrLocked)
 	defer cancel()
 	var held []func()
@@ -39,8 +31,9 @@ func lockFolders(ctx context.Context, paths []string) (unlock func(), err error)
 			release()
 		}
 	}
+	slices.Sort(folders) // so that two runs never wait for each other
 	for _, folder := range slices.Compact(folders) {
-		release, err := lockFolder(ctx, folder, poll)
+		release, err := lockFolder(ctx, folder)
 		if err != nil {
 			unlock()
 			return nil, err
@@ -50,28 +43,20 @@ func lockFolders(ctx context.Context, paths []string) (unlock func(), err error)
 	return unlock, nil
 }
 
-// LockFolder takes the lock that [Commit] takes for the files of a folder. A folder that does not exist is created.
-func LockFolder(ctx context.Context, folder string) (unlock func(), err error) {
-	return lockFolders(ctx, []string{filepath.Join(folder, "file")})
-}
-
 // LockFile waits until no other process, and no other goroutine, holds the lock, or until ctx is done. path is a file that serves
 // as a lock and nothing else: it is created with mode 0600, and stays, since others may be waiting for it. If its folder does not
 // exist, the error is an [fs.ErrNotExist].
 func LockFile(ctx context.Context, path string) (unlock func(), err error) {
-	// The lock may be held for a few calls over the network.
-	const poll = 20 * time.Millisecond
-
-	return acquire(ctx, flock.New(path, flock.SetPermissions(0o600)), poll)
+	return acquire(ctx, flock.New(path, flock.SetPermissions(0o600)))
 }
 
 // lockFolder creates a folder if necessary, and locks it. Another run may remove it at any moment; then it is created again.
-func lockFolder(ctx context.Context, folder string, poll time.Duration) (unlock func(), err error) {
+func lockFolder(ctx context.Context, folder string) (unlock func(), err error) {
 	const mostAttempts = 100 // a link that leads nowhere would fail forever
 
 	for range mostAttempts {
 		if _, err = makeFolders(folder); err == nil {
-			unlock, err = acquire(ctx, flock.New(folder, flock.SetFlag(os.O_RDONLY)), poll)
+			unlock, err = acquire(ctx, flock.New(folder, flock.SetFlag(os.O_RDONLY)))
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
@@ -80,7 +65,9 @@ func lockFolder(ctx context.Context, folder string, poll time.Duration) (unlock 
 	return unlock, err
 }
 
-func acquire(ctx context.Context, lock *flock.Flock, poll time.Duration) (unlock func(), err error) {
+func acquire(ctx context.Context, lock *flock.Flock) (unlock func(), err error) {
+	const poll = 10 * time.Millisecond
+
 	if _, err := lock.TryLockContext(ctx, poll); err != nil {
 		if ctx.Err() == nil {
 			return nil, advise(fmt.Errorf("lock %s: %w", lock.Path(), err))

@@ -136,11 +136,11 @@ func (c *Change) removeTemporary() {
 func Commit(ctx context.Context, changes ...*Change) error {
 	// For a file that is not there and stays away, not even the folder is created.
 	changes = slices.DeleteFunc(slices.Clone(changes), func(c *Change) bool { return c.before == nil && c.temporary == "" })
-	var targets []string
+	var folders []string
 	for _, c := range changes {
-		targets = append(targets, c.target)
+		folders = append(folders, filepath.Dir(c.target))
 	}
-	unlock, err := lockFolders(ctx, targets)
+	unlock, err := LockFolders(ctx, folders...)
 	if err != nil {
 		return err
 	}

@@ -56,9 +56,9 @@ func TestLinux(t *testing.T) {
 }
 
 // Commit waits while the folder is locked.
-func TestLockFolder(t *testing.T) {
+func TestLockFolders(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "new")
-	unlock, err := LockFolder(t.Context(), folder)
+	unlock, err := LockFolders(t.Context(), folder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestLockWhileTheFolderIsRemoved(t *testing.T) {
 		}
 	}()
 	for range 1000 {
-		unlock, err := LockFolder(t.Context(), folder)
+		unlock, err := LockFolders(t.Context(), folder)
 		if err != nil {
 			t.Error(err)
 			continue
