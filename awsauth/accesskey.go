@@ -13,19 +13,13 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
-// AccessKey is an access key that exists already, with its session token if it is temporary.
-type AccessKey struct {
-	Credentials credentials.Credentials
-	// Retry repeats transient failures of the call.
-	Retry retry.Policy
-}
-
-// VerifyAccessKey asks STS whose the key is. That needs no permission, and shows that the key works before anything relies on
+// VerifyAccessKey asks STS whose an access key is, which has a session token if it is temporary. The policy repeats transient failures.
+// The call needs no permission, and shows that the key works before anything relies on
 // it. See https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html.
-func (c *Client) VerifyAccessKey(ctx context.Context, key AccessKey) (Session, error) {
-	session := Session{Credentials: key.Credentials}
-	err := key.Retry.Do(ctx, func(ctx context.Context) error {
-		answer, err := c.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}, as(key.Credentials))
+func (c *Client) VerifyAccessKey(ctx context.Context, key credentials.Credentials, policy retry.Policy) (Session, error) {
+	session := Session{Credentials: key}
+	err := policy.Do(ctx, func(ctx context.Context) error {
+		answer, err := c.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}, as(key))
 		if err != nil {
 			return awserr.From(service, err)
 		}

@@ -13,7 +13,7 @@ import (
 // that denies the request.
 func explainDenial(x *explain.Explanation, role RoleARN, token idtoken.Token) {
 	x.ConditionKeys = ConditionKeys(token)
-	if audience, usual := value(token, "aud"), role.usualAudience(); audience != usual {
+	if audience, usual := token.Claim("aud").Value, role.usualAudience(); audience != usual {
 		x.Do = append(x.Do, fmt.Sprintf(
 			"Likely cause: the audience is %s instead of the usual %s. Name it in the condition on %s:aud, or change audience.",
 			audience, usual, providerHost(token.Issuer)))

@@ -332,7 +332,7 @@ func TestAccessKeyIsVerified(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, calls := stsServer(t, answering(row.status, row.body))
-			session, err := client.VerifyAccessKey(t.Context(), awsauth.AccessKey{Credentials: key, Retry: upTo(2, calls)})
+			session, err := client.VerifyAccessKey(t.Context(), key, upTo(2, calls))
 			if (err == nil) != (row.want == "") || (err != nil && !strings.Contains(err.Error(), "verify the access key: ")) ||
 				(err != nil && !strings.Contains(err.Error(), row.want)) {
 				t.Errorf("got %v, want %q", err, row.want)
@@ -506,7 +506,7 @@ func TestUnknownRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, calls := stsServer(t, answering(row.status, refused(row.code, "no")))
-			_, err := client.VerifyAccessKey(t.Context(), awsauth.AccessKey{Retry: upTo(1, calls), Credentials: firstSession(time.Time{}).Credentials})
+			_, err := client.VerifyAccessKey(t.Context(), firstSession(time.Time{}).Credentials, upTo(1, calls))
 			var refusal *awserr.Refusal
 			if x := explain.Of(err); !errors.As(err, &refusal) || x.Said != "" || len(x.Do) != 1 || !strings.Contains(x.Do[0], row.want) {
 				t.Errorf("got %v, %+v", err, x)

@@ -44,13 +44,13 @@ func suggestPolicy(role RoleARN, token idtoken.Token) suggestion {
 	conditions := conditionBuilder{token: token, conditions: map[string]map[string]string{}}
 	conditions.equals("StringEquals", "aud")
 	result := suggestion{admits: "builds of this app only"}
-	app := value(token, "app_slug")
+	app := token.Claim("app_slug").Value
 	operator := "StringEquals"
 	switch {
 	case app == "":
 		conditions.equals("StringEquals", "sub")
 		result.admits = "this subject only"
-	case identifies(token, "app_slug", value(token, "sub")):
+	case identifies(token, "app_slug", token.Claim("sub").Value):
 		conditions.subject(app)
 		operator = "StringEqualsIfExists"
 	default:
@@ -58,7 +58,7 @@ func suggestPolicy(role RoleARN, token idtoken.Token) suggestion {
 	}
 	if app != "" {
 		conditions.equals(operator, "app_slug")
-		if value(token, "workflow") != "" {
+		if token.Claim("workflow").Value != "" {
 			conditions.equals(operator, "workflow")
 			result.admits = "builds of this app and workflow only"
 			if operator == "StringEqualsIfExists" && !identifies(token, "workflow", conditions.fixedSubject) {
@@ -141,7 +141,7 @@ func (b *conditionBuilder) subject(app string) {
 	}
 	pattern := sub
 	for _, name := range perBuild() {
-		value := value(b.token, name)
+		value := b.token.Claim(name).Value
 		if !containsWord(pattern, value) {
 			continue
 		}
@@ -236,12 +236,6 @@ func isBuiltIn(t idtoken.Token) bool {
 	}
 }
 
-// value returns the value of a claim; empty if the token does not have it.
-func value(t idtoken.Token, name string) string {
-	claim, _ := t.Claim(name)
-	return claim.Value
-}
-
 // identifies reports whether text, which is (part of) the sub claim, contains the value of a claim as a word that can only be
 // this claim. If the value is also (part of) another claim's value in text, such as a branch named after a build number, it
 // is unknown which of them the word is.
@@ -250,7 +244,7 @@ func identifies(t idtoken.Token, name, text string) bool {
 		return other == name || (strings.HasPrefix(name, "app") && strings.HasPrefix(other, "app")) ||
 			(slices.Contains(perBuild(), name) && slices.Contains(perBuild(), other))
 	}
-	value := value(t, name)
+	value := t.Claim(name).Value
 	return containsWord(text, value) && !slices.ContainsFunc(t.Claims, func(c idtoken.Claim) bool {
 		return c.Name != "sub" && !isSameThing(c.Name) && containsWord(text, c.Value) && containsWord(c.Value, value)
 	})
@@ -260,13 +254,13 @@ func identifies(t idtoken.Token, name, text string) bool {
 // is complete, without a policy variable. IAM would replace ${…} with a value from the request, so that the condition could
 // hold for other tokens, too (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html).
 func literal(t idtoken.Token, name string) (string, bool) {
-	claim, _ := t.Claim(name)
+	claim := t.Claim(name)
 	return claim.Value, claim.Value != "" && !claim.IsList && !claim.IsAltered && !strings.Contains(claim.Value, "${")
 }
 
 // present returns the names of the claims among names that the token has with a value.
 func present(t idtoken.Token, names ...string) []string {
-	return slices.DeleteFunc(names, func(name string) bool { return value(t, name) == "" })
+	return slices.DeleteFunc(names, func(name string) bool { return t.Claim(name).Value == "" })
 }
 
 // documentedKeys returns the claims that AWS documents as condition keys for every OIDC provider.

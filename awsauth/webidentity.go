@@ -88,8 +88,7 @@ func (w WebIdentity) isStale(token idtoken.Token) bool {
 // explain explains why the role could not be assumed.
 func (w WebIdentity) explain(err error, token idtoken.Token) error {
 	values := placeholders(w.Role, w.Settings)
-	audience, _ := token.Claim("aud")
-	values["issuer"], values["provider"], values["audience"] = token.Issuer, providerHost(token.Issuer), audience.Value
+	values["issuer"], values["provider"], values["audience"] = token.Issuer, providerHost(token.Issuer), token.Claim("aud").Value
 	err = awserr.Explain(fmt.Errorf("assume role %s: %w", w.Role, err), webIdentityTable(), values)
 	var refusal *awserr.Refusal
 	var explained *explain.Error

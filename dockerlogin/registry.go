@@ -9,6 +9,7 @@
 package dockerlogin
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -86,10 +87,7 @@ func ParseRegistry(item string, home awsid.Region) (Registry, error) {
 func parsePublic(host string, partition awsid.Partition) (Registry, error) {
 	// ECR Public issues its authorization tokens here only:
 	// https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html.
-	region, err := awsid.ParseRegion("us-east-1")
-	if err != nil {
-		return Registry{}, err
-	}
+	region, _ := awsid.ParseRegion("us-east-1")
 	if partition != region.Partition() {
 		return Registry{}, fmt.Errorf("%s is not available in the partition %s, which the input region selects", host, partition.Name)
 	}
@@ -126,8 +124,5 @@ func hostOfURL(url string) (host string, ok bool) {
 
 // String returns the registry's host, or a description if it is not known yet.
 func (r Registry) String() string {
-	if r.host == "" {
-		return "the account's own registry in " + r.issuer.region.String()
-	}
-	return r.host
+	return cmp.Or(r.host, "the account's own registry in "+r.issuer.region.String())
 }

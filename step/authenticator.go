@@ -1,6 +1,7 @@
 package step
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,7 +89,7 @@ func (a *authenticator) session(ctx context.Context) (awsauth.Session, error) {
 func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, error) {
 	started := a.now()
 	if key := a.config.AccessKey; key != nil {
-		session, err := a.sts.VerifyAccessKey(ctx, awsauth.AccessKey{Credentials: *key, Retry: a.retry("Verifying the access key")})
+		session, err := a.sts.VerifyAccessKey(ctx, *key, a.retry("Verifying the access key"))
 		if err == nil {
 			a.log.Printf("Verified the access key of %s (%s)", caller(session), a.since(started))
 		}
@@ -192,8 +193,8 @@ func checkAccount(session awsauth.Session, allowed []awsid.AccountID) error {
 
 // retry retries transient failures, with a line in the log each time.
 func (a *authenticator) retry(what string) retry.Policy {
-	return retry.Policy{Notify: func(notice retry.Notice) {
-		a.log.Warnf("%s failed (attempt %d): %s; retrying in %.1f s", what, notice.Attempt, notice.Err, notice.Wait.Seconds())
+	return retry.Policy{Notify: func(attempt int, err error, wait time.Duration) {
+		a.log.Warnf("%s failed (attempt %d): %s; retrying in %.1f s", what, attempt, err, wait.Seconds())
 	}}
 }
 
@@ -210,19 +211,9 @@ func clock(t time.Time) string {
 }
 
 // caller names whose the credentials are.
-func caller(session awsauth.Session) string {
-	if session.CallerARN == "" {
-		return "an unknown caller"
-	}
-	return session.CallerARN
-}
+func caller(session awsauth.Session) string { return cmp.Or(session.CallerARN, "an unknown caller") }
 
-func issuer(token idtoken.Token) string {
-	if token.Issuer == "" {
-		return "an unknown issuer"
-	}
-	return token.Issuer
-}
+func issuer(token idtoken.Token) string { return cmp.Or(token.Issuer, "an unknown issuer") }
 
 // isKnownHost reports whether a host is known to exist, so that a lookup that does not find it may succeed a moment later: Bitrise's,
 // and AWS's in the Regions that the SDK knows.

@@ -139,10 +139,8 @@ func (p *inputParser) checkLogout() {
 	withDefault := []string{
 		"action", "region", "audience", "session_name", "docker_login", "build_url", "build_api_token", "timeout", "verbose",
 	}
-	p.in.each(func(key string, value any) {
-		text, isText := value.(string)
-		s, isSecret := value.(secret.Text)
-		if !slices.Contains(withDefault, key) && ((isText && text != "") || (isSecret && !s.IsEmpty())) {
+	p.in.each(func(key string, value secret.Text, _ bool) {
+		if !slices.Contains(withDefault, key) && !value.IsEmpty() {
 			p.report(key, "has no effect: action is logout")
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"github.com/bitrise-io/go-utils/v2/env"
@@ -12,6 +13,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
@@ -125,11 +127,9 @@ func (p CredentialProcess) renew(
 // happens to be set now, by another Step's inputs or for another service, does not count.
 func (p CredentialProcess) restore(settings profile.Settings, buildToken string) (Environment, error) {
 	environment := Environment{}
-	for key, value := range p.Environment { // HOME, and the proxies
-		environment[key] = value
-	}
+	maps.Copy(environment, p.Environment) // HOME, and the proxies
 	values := map[string]string{}
-	Inputs{}.each(func(key string, _ any) { values[key] = settings.Get(key) })
+	Inputs{}.each(func(key string, _ secret.Text, _ bool) { values[key] = settings.Get(key) })
 	values["build_api_token"] = buildToken
 	for _, key := range keptVariables() {
 		values[key] = settings.Get(key)

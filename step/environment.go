@@ -10,7 +10,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
 )
 
-// Environment is the environment that the process was started with.
+// Environment is the environment that the process was started with. Several tools treat an empty variable differently from one that
+// is not set.
 type Environment map[string]string
 
 // TakeEnvironment returns a snapshot of the process's environment, and removes AWS's variables from the process, except those
@@ -38,9 +39,3 @@ func TakeEnvironment(repository env.Repository) (Environment, error) {
 
 // Get returns a variable's value; empty if it is not set.
 func (e Environment) Get(key string) string { return e[key] }
-
-// Lookup returns a variable's value and reports whether it is set.
-func (e Environment) Lookup(key string) (string, bool) {
-	value, found := e[key]
-	return value, found
-}

@@ -53,7 +53,7 @@ func credentialOutputs(session awsauth.Session) []output {
 func emptyCredentialOutputs(environment Environment) []output {
 	var outputs []output
 	for _, out := range credentialOutputs(awsauth.Session{}) {
-		if _, found := environment.Lookup(out.key); found {
+		if _, found := environment[out.key]; found {
 			outputs = append(outputs, plain(out.key, ""))
 		}
 	}

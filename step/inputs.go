@@ -79,21 +79,25 @@ func readInputs(repository env.Repository) (Inputs, error) {
 	return in, nil
 }
 
-// each calls a function with the key and the value of every input, in the order of step.yml. The value of a secret is its secret.Text.
-func (in Inputs) each(visit func(key string, value any)) {
+// each calls a function with the key and the value of every input, in the order of step.yml.
+func (in Inputs) each(visit func(key string, value secret.Text, isSecret bool)) {
 	fields := reflect.ValueOf(in)
 	for i := range fields.NumField() {
 		tag := fields.Type().Field(i).Tag
-		visit(tag.Get("env")+tag.Get("secret"), fields.Field(i).Interface())
+		value, isSecret := fields.Field(i).Interface().(secret.Text)
+		if !isSecret {
+			value = secret.New(fields.Field(i).String())
+		}
+		visit(tag.Get("env")+tag.Get("secret"), value, isSecret)
 	}
 }
 
 // secrets returns the inputs that must never be shown.
 func (in Inputs) secrets() []secret.Text {
 	var all []secret.Text
-	in.each(func(_ string, value any) {
-		if s, ok := value.(secret.Text); ok {
-			all = append(all, s)
+	in.each(func(_ string, value secret.Text, isSecret bool) {
+		if isSecret {
+			all = append(all, value)
 		}
 	})
 	return all
@@ -103,17 +107,12 @@ func (in Inputs) secrets() []secret.Text {
 // past the log's redaction.
 func (in Inputs) print(log *report.Log) {
 	log.Infof("Inputs:")
-	in.each(func(key string, value any) {
-		var shown string
-		switch v := value.(type) {
-		case string:
-			shown = redactPasted(v)
-		case secret.Text:
-			if !v.IsEmpty() {
-				shown = secret.Redacted
-			}
+	in.each(func(key string, value secret.Text, isSecret bool) {
+		shown := secret.Redacted
+		if !isSecret {
+			shown = redactPasted(value.Reveal())
 		}
-		if shown != "" {
+		if !value.IsEmpty() {
 			log.Printf("- %s: %s", key, strings.ReplaceAll(shown, "\n", "\n  "))
 		}
 	})

@@ -31,9 +31,9 @@ func (r repository) List() []string {
 func TestInputsAreReadAndPrinted(t *testing.T) {
 	given := repository{}
 	var want []string
-	Inputs{}.each(func(key string, value any) {
+	Inputs{}.each(func(key string, _ secret.Text, isSecret bool) {
 		given[key] = " the " + key + "\n"
-		if _, isSecret := value.(secret.Text); isSecret {
+		if isSecret {
 			want = append(want, "- "+key+": [REDACTED]")
 		} else {
 			want = append(want, "- "+key+": the "+key)
@@ -46,13 +46,9 @@ func TestInputsAreReadAndPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in.each(func(key string, value any) {
-		text, isText := value.(string)
-		if s, isSecret := value.(secret.Text); isSecret {
-			text, isText = s.Reveal(), true
-		}
-		if !isText || text != "the "+key {
-			t.Errorf("%s: got %q", key, text)
+	in.each(func(key string, value secret.Text, _ bool) {
+		if got := value.Reveal(); got != "the "+key {
+			t.Errorf("%s: got %q", key, got)
 		}
 	})
 	if got := fmt.Sprintf("%v %+v %#v", in, in, in); strings.Contains(got, "the session_token") {
@@ -134,7 +130,7 @@ func TestTakeEnvironment(t *testing.T) {
 		t.Errorf("got the snapshot %v", environment)
 	}
 	for key, want := range map[string]bool{"AWS_ACCESS_KEY_ID": true, "AWS_SECRET_ACCESS_KEY": false} {
-		if value, found := environment.Lookup(key); value != "" || found != want {
+		if value, found := environment[key]; value != "" || found != want {
 			t.Errorf("%s: got %q, %v", key, value, found)
 		}
 	}

@@ -125,15 +125,9 @@ func keptVariables() []string { return append(awsclient.Variables(), "AWS_CA_BUN
 // settings returns everything that a renewal needs.
 func (in Inputs) settings(environment Environment) profile.Settings {
 	settings := profile.Settings{}
-	in.each(func(key string, value any) {
-		if !slices.Contains(keptInputs(), key) {
-			return
-		}
-		if text, ok := value.(string); ok {
-			value = secret.New(text)
-		}
-		if text, ok := value.(secret.Text); ok && !text.IsEmpty() {
-			settings[key] = text
+	in.each(func(key string, value secret.Text, _ bool) {
+		if slices.Contains(keptInputs(), key) && !value.IsEmpty() {
+			settings[key] = value
 		}
 	})
 	for _, key := range keptVariables() {

@@ -119,7 +119,7 @@ func (s Step) login(ctx context.Context, inputs Inputs, config Config) error {
 	} else {
 		staged.outputs = append(credentialOutputs(session), staged.outputs...)
 	}
-	effects := variableEffects(s.Environment.Lookup, staged.facts(config, session))
+	effects := variableEffects(s.Environment, staged.facts(config, session))
 	staged.outputs = append(staged.outputs, effects.outputs...)
 	if config.hasProfile() {
 		staged.outputs = append(staged.outputs, plain(profileVariable, config.Profile.String()))

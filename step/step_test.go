@@ -34,7 +34,7 @@ func TestEveryInputIsKeptOrDeliberatelyNot(t *testing.T) {
 		"docker_login": "of the run", "ecr_registries": "of the run", "timeout": "of the run", "verbose": "of the run",
 	}
 	count := 0
-	Inputs{}.each(func(key string, _ any) {
+	Inputs{}.each(func(key string, _ secret.Text, _ bool) {
 		count++
 		if _, found := notKept[key]; found == slices.Contains(keptInputs(), key) {
 			t.Errorf("%s: got kept %v and not kept %v, want exactly one", key, !found, found)

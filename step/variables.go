@@ -46,10 +46,6 @@ func (e effects) print(log *report.Log) {
 	}
 }
 
-// lookupFunc returns the value of a variable and reports whether it is set, like [os.LookupEnv]. Several tools treat an
-// empty variable differently from an unset one.
-type lookupFunc func(key string) (value string, ok bool)
-
 // variable is a row of the table: an environment variable that a tool prefers to what the Step exports, or that breaks a
 // tool when it is combined with it.
 type variable struct {
@@ -64,9 +60,9 @@ type variable struct {
 
 // setting is a variable that is set, in an environment and for a run.
 type setting struct {
-	key, value string
-	lookup     lookupFunc
-	run        runFacts
+	key, value  string
+	environment Environment
+	run         runFacts
 }
 
 // condition reports whether a row of the table applies.
@@ -79,12 +75,12 @@ func hasValue(s setting) bool       { return s.value != "" }
 
 // isSet is the condition that another variable is set, perhaps to nothing.
 func isSet(key string) condition {
-	return func(s setting) bool { _, found := s.lookup(key); return found }
+	return func(s setting) bool { _, found := s.environment[key]; return found }
 }
 
 // hasOther is the condition that another variable has a value.
 func hasOther(key string) condition {
-	return func(s setting) bool { value, _ := s.lookup(key); return value != "" }
+	return func(s setting) bool { return s.environment[key] != "" }
 }
 
 func isOtherProfile(s setting) bool { return s.value != s.run.profile }
@@ -95,8 +91,7 @@ func isOtherDockerFile(s setting) bool {
 }
 
 func movesEndpoint(s setting) bool {
-	ignored, _ := s.lookup("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
-	return s.host() != "" && !strings.EqualFold(ignored, "true")
+	return s.host() != "" && !strings.EqualFold(s.environment["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"], "true")
 }
 
 func shadowsLogin(s setting) bool { return len(s.shadowedLogins()) > 0 }
@@ -214,11 +209,11 @@ func variableTable() []variable {
 }
 
 // variableEffects returns what the variables of the environment mean for the Steps that follow the run.
-func variableEffects(lookup lookupFunc, run runFacts) effects {
+func variableEffects(environment Environment, run runFacts) effects {
 	var all effects
 	for _, row := range variableTable() {
-		value, found := lookup(row.key)
-		s := setting{key: row.key, value: value, lookup: lookup, run: run}
+		value, found := environment[row.key]
+		s := setting{key: row.key, value: value, environment: environment, run: run}
 		if !found || slices.ContainsFunc(row.when, func(holds condition) bool { return !holds(s) }) {
 			continue
 		}

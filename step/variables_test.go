@@ -8,14 +8,14 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
-// lookupIn returns a function that looks up variables in a list of KEY=VALUE entries.
-func lookupIn(environ []string) lookupFunc {
+// environmentOf returns an environment of KEY=VALUE entries.
+func environmentOf(environ []string) Environment {
 	environment := Environment{}
 	for _, entry := range environ {
 		key, value, _ := strings.Cut(entry, "=")
 		environment[key] = value
 	}
-	return environment.Lookup
+	return environment
 }
 
 func TestVariableEffects(t *testing.T) {
@@ -134,7 +134,7 @@ func TestVariableEffects(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := variableEffects(lookupIn(test.environ), test.run)
+			got := variableEffects(environmentOf(test.environ), test.run)
 
 			var outputs []string
 			for _, out := range got.outputs {

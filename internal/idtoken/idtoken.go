@@ -29,12 +29,12 @@ type Claim struct {
 	IsAltered bool
 }
 
-// Claim returns the claim of that name.
-func (t Token) Claim(name string) (Claim, bool) {
+// Claim returns the claim of that name; the zero value if there is none.
+func (t Token) Claim(name string) Claim {
 	for _, claim := range t.Claims {
 		if claim.Name == name {
-			return claim, true
+			return claim
 		}
 	}
-	return Claim{}, false
+	return Claim{}
 }

@@ -88,9 +88,4 @@ func (l *Log) clean(s string) string {
 	return truncate(l.secrets.Redact(text.Clean(s)), longest)
 }
 
-func truncate(s string, longest int) string {
-	if runes := []rune(s); len(runes) > longest {
-		return string(runes[:longest]) + "… (truncated)"
-	}
-	return s
-}
+func truncate(s string, longest int) string { return text.Cut(s, longest, "… (truncated)") }

@@ -55,21 +55,11 @@ func IsTransient(err error) bool {
 	return errors.As(err, &transient)
 }
 
-// Notice describes a failed attempt that will be repeated.
-type Notice struct {
-	// Err is the error of the attempt.
-	Err error
-	// Wait is the time until the next attempt.
-	Wait time.Duration
-	// Attempt is the number of the failed attempt, starting at 1.
-	Attempt int
-}
-
 // Policy determines how a call is repeated. The zero value is ready to use.
 type Policy struct {
-	// Notify, if not nil, is called before each wait.
-	Notify func(Notice)
-	// Wait waits for the duration or until the context is done, whichever comes first. nil means [Sleep].
+	// Notify, if not nil, is called before each wait, with the number of the failed attempt, starting at 1, and its error.
+	Notify func(attempt int, err error, wait time.Duration)
+	// Wait waits for the duration or until the context is done, whichever comes first. nil means that it does.
 	Wait func(context.Context, time.Duration) error
 	// Jitter returns a number in [0,1). nil means a random one.
 	Jitter func() float64
@@ -110,7 +100,7 @@ func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) err
 			return fmt.Errorf("%w; %w", err, ErrNoTime)
 		}
 		if p.Notify != nil {
-			p.Notify(Notice{Err: err, Wait: wait, Attempt: number})
+			p.Notify(number, err, wait)
 		}
 		if p.wait(ctx, wait) != nil {
 			return err
@@ -138,11 +128,8 @@ func (p Policy) backoff(ctx context.Context, number int, after time.Duration) (t
 	if jitter == nil {
 		jitter = rand.Float64
 	}
-	limit := longestBackoff
-	// Six doublings exceed the limit. Without this check, the shift would overflow after enough attempts.
-	if number <= 6 {
-		limit = min(limit, firstBackoff<<(number-1))
-	}
+	// Six doublings exceed the longest backoff. More would overflow.
+	limit := min(longestBackoff, firstBackoff<<min(number-1, 6))
 	// The jitter is added to what the server asked for; otherwise, all clients would come back at the same time.
 	wait := after + time.Duration(jitter()*float64(limit))
 	deadline, ok := ctx.Deadline()
@@ -161,17 +148,10 @@ func (p Policy) wait(ctx context.Context, d time.Duration) error {
 	if p.Wait != nil {
 		return p.Wait(ctx, d)
 	}
-	return Sleep(ctx, d)
-}
-
-// Sleep waits for d. If ctx is done before that, Sleep returns the error of ctx.
-func Sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-timer.C:
+	case <-time.After(d):
 		return nil
 	}
 }

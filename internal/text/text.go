@@ -40,18 +40,19 @@ func Line(s string) string {
 
 // OneLine returns a text as one clean line of at most longest characters. A longer one is cut and ends with "…". It is not for texts that
 // may contain a secret: a cut secret is not recognized when the log removes secrets.
-func OneLine(s string, longest int) string { return cut(Line(s), longest) }
+func OneLine(s string, longest int) string { return Cut(Line(s), longest, "…") }
 
 // Shorten cuts an invalid value after 100 characters, for an error that quotes it.
 func Shorten(s string) string {
 	const longest = 100
 
-	return cut(s, longest)
+	return Cut(s, longest, "…")
 }
 
-func cut(s string, longest int) string {
+// Cut cuts a text that has more than longest characters, and adds a mark to it.
+func Cut(s string, longest int, mark string) string {
 	if runes := []rune(s); len(runes) > longest {
-		return string(runes[:longest]) + "…"
+		return string(runes[:longest]) + mark
 	}
 	return s
 }

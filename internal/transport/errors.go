@@ -2,7 +2,6 @@ package transport
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -73,7 +72,7 @@ func classify(err error) (permanent bool, advice []string) {
 		}
 	case errors.Is(err, ErrTooLarge):
 		return true, nil
-	case errors.As(err, &certificate), isCertificateError(err):
+	case errors.As(err, &certificate):
 		return true, []string{
 			"If a proxy inspects TLS connections, save its CA certificate as a PEM file and set AWS_CA_BUNDLE to the path of that file.",
 			"Check the clock of this machine: certificates are valid for a limited time.",
@@ -100,11 +99,6 @@ func classify(err error) (permanent bool, advice []string) {
 }
 
 const runAgain = "Run the build again: network problems are often temporary."
-
-func isCertificateError(err error) bool {
-	return errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, new(x509.HostnameError)) ||
-		errors.As(err, new(x509.CertificateInvalidError))
-}
 
 // isInvalidRequest reports whether net/http refused to send a request. Some of these errors have no type.
 func isInvalidRequest(err error) bool {

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -48,9 +47,6 @@ func TestTransient(t *testing.T) {
 		"proxy does not exist":           {viaProxy(notFound), false, "Check the proxy's host name in HTTPS_PROXY"},
 		"certificate":                    {&tls.CertificateVerificationError{}, false, "AWS_CA_BUNDLE"},
 		"certificate of the proxy":       {viaProxy(&tls.CertificateVerificationError{}), false, "AWS_CA_BUNDLE"},
-		"certificate's CA":               {x509.UnknownAuthorityError{}, false, "AWS_CA_BUNDLE"},
-		"certificate's host":             {x509.HostnameError{Certificate: &x509.Certificate{}}, false, "AWS_CA_BUNDLE"},
-		"certificate's time":             {x509.CertificateInvalidError{Reason: x509.Expired}, false, "Check the clock"},
 		"http instead of https":          {tls.RecordHeaderError{}, false, "the server expects http"},
 		"proxy with http":                {viaProxy(tls.RecordHeaderError{}), false, "HTTPS_PROXY if it is set"},
 		"invalid header":                 {errors.New(`net/http: invalid header field value for "X"`), false, ""},
