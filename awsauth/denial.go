@@ -35,10 +35,10 @@ func explainDenial(x *explain.Explanation, role RoleARN, token idtoken.Token) {
 			"claims differ between builds.",
 			strings.Join(narrow, " and ")))
 	}
-	if policy := suggestPolicy(role, token); policy.document != "" {
-		x.Policy, x.PolicyAdmits = policy.document, policy.admits
-		x.Do = append(x.Do, "Or use the trust policy below, which admits "+policy.admits+".")
-		x.Do = append(x.Do, policy.notes...)
+	if suggested := suggestPolicy(role, token); suggested.Policy != "" {
+		x.Policy, x.PolicyAdmits = suggested.Policy, suggested.PolicyAdmits
+		x.Do = append(x.Do, "Or use the trust policy below, which admits "+suggested.PolicyAdmits+".")
+		x.Do = append(x.Do, suggested.Do...)
 	}
 }
 

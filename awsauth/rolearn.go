@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
@@ -57,14 +59,13 @@ func IsAWSPartition(partition string) bool {
 
 // otherARN recognizes the ARNs that are often taken for a role's; it returns nil for all others.
 func otherARN(s string) error {
-	fields := strings.SplitN(s, ":", 6)
-	if len(fields) < 6 || fields[0] != "arn" {
+	other, err := arn.Parse(s)
+	if err != nil {
 		return nil
 	}
-	partition, service, account := fields[1], fields[2], fields[4]
-	kind, rest, _ := strings.Cut(fields[5], "/")
-	role := fmt.Sprintf("arn:%s:iam::%s:role/NAME", partition, account)
-	switch service + ":" + kind {
+	kind, rest, _ := strings.Cut(other.Resource, "/")
+	role := fmt.Sprintf("arn:%s:iam::%s:role/NAME", other.Partition, other.AccountID)
+	switch other.Service + ":" + kind {
 	case "iam:oidc-provider":
 		return fmt.Errorf("must be the ARN of a role that trusts the OIDC provider, such as %s, got the ARN of the OIDC provider "+
 			"itself (IAM console, Roles, the role, ARN)", role)
@@ -76,7 +77,7 @@ func otherARN(s string) error {
 	case "sts:assumed-role":
 		name, _, _ := strings.Cut(rest, "/")
 		return fmt.Errorf("must be the ARN of the role itself, arn:%s:iam::%s:role/%s (with the role's path before its name, if it "+
-			"has one), got the ARN of an assumed role, which is a session", partition, account, name)
+			"has one), got the ARN of an assumed role, which is a session", other.Partition, other.AccountID, name)
 	case "iam:instance-profile":
 		return fmt.Errorf("must be the ARN of a role, such as %s, got the ARN of an instance profile", role)
 	case "iam:policy":

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsarn "github.com/aws/aws-sdk-go-v2/aws/arn"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go/middleware"
@@ -102,13 +103,7 @@ func overlaps(text string, s secret.Text) bool {
 
 // accountOf returns the account in an ARN, arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE; empty if it has none of AWS's form.
 func accountOf(arn string) string {
-	const account, fields = 4, 6
-	parts := strings.SplitN(arn, ":", fields)
-	if len(parts) < fields {
-		return ""
-	}
-	if _, err := awsid.ParseAccountID(parts[account]); err != nil {
-		return ""
-	}
-	return parts[account]
+	parsed, _ := awsarn.Parse(arn) // of what is no ARN, the account is empty
+	account, _ := awsid.ParseAccountID(parsed.AccountID)
+	return account.String()
 }

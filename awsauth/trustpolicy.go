@@ -11,22 +11,6 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 )
 
-// suggestion is a trust policy for the builds that a token stands for. It is empty if no safe policy can be written.
-type suggestion struct {
-	document string   // JSON
-	admits   string   // which builds it admits, for use in a sentence
-	notes    []string // what to know before using it
-}
-
-// unlistedKeys returns the notes for a policy that relies on claims that AWS does not document as condition keys.
-func unlistedKeys() []string {
-	return []string{
-		"The policy relies on condition keys that AWS's documentation does not list for Bitrise, so AWS may refuse the build even " +
-			"with this policy. In that case, ask Bitrise's support how to get a sub claim that names the app.",
-		"Never remove the condition on app_slug: without it, the builds of every Bitrise user could assume the role.",
-	}
-}
-
 // suggestPolicy returns a trust policy that admits the app's builds in the token's workflow, and as little else as possible.
 // It is right both where IAM sees only the claims that AWS documents and where it sees every claim:
 //
@@ -35,41 +19,45 @@ func unlistedKeys() []string {
 //     see app_slug.
 //   - A token without app_slug is another issuer's, and its whole sub is required.
 //
-// There is no suggestion if a claim cannot be written into a condition that means exactly this claim.
-func suggestPolicy(role RoleARN, token idtoken.Token) suggestion {
+// The result has the policy, what it admits, and what to know before using it. There is none if a claim cannot be written into a condition that means exactly this claim.
+func suggestPolicy(role RoleARN, token idtoken.Token) explain.Explanation {
 	// How IAM writes an issuer with a trailing slash, and which claims the built-in providers have, is not settled here.
 	if role.account == "" || token.Issuer == "" || strings.HasSuffix(token.Issuer, "/") || isBuiltIn(token) {
-		return suggestion{}
+		return explain.Explanation{}
 	}
 	conditions := conditionBuilder{token: token, conditions: map[string]map[string]string{}}
 	conditions.equals("StringEquals", "aud")
-	result := suggestion{admits: "builds of this app only"}
+	result := explain.Explanation{PolicyAdmits: "builds of this app only"}
 	app := token.Claim("app_slug").Value
 	operator := "StringEquals"
 	switch {
 	case app == "":
 		conditions.equals("StringEquals", "sub")
-		result.admits = "this subject only"
+		result.PolicyAdmits = "this subject only"
 	case identifies(token, "app_slug", token.Claim("sub").Value):
 		conditions.subject(app)
 		operator = "StringEqualsIfExists"
 	default:
-		result.notes = unlistedKeys()
+		result.Do = []string{
+			"The policy relies on condition keys that AWS's documentation does not list for Bitrise, so AWS may refuse the build even " +
+				"with this policy. In that case, ask Bitrise's support how to get a sub claim that names the app.",
+			"Never remove the condition on app_slug: without it, the builds of every Bitrise user could assume the role.",
+		}
 	}
 	if app != "" {
 		conditions.equals(operator, "app_slug")
 		if token.Claim("workflow").Value != "" {
 			conditions.equals(operator, "workflow")
-			result.admits = "builds of this app and workflow only"
+			result.PolicyAdmits = "builds of this app and workflow only"
 			if operator == "StringEqualsIfExists" && !identifies(token, "workflow", conditions.fixedSubject) {
-				result.admits = "builds of this app only, and of this workflow only where the service evaluates that claim"
+				result.PolicyAdmits = "builds of this app only, and of this workflow only where the service evaluates that claim"
 			}
 		}
 	}
 	if conditions.unsafe {
-		return suggestion{}
+		return explain.Explanation{}
 	}
-	document, err := json.MarshalIndent(policyDocument{
+	document, _ := json.MarshalIndent(policyDocument{
 		Version: "2012-10-17",
 		Statement: []statement{{
 			Effect:    "Allow",
@@ -77,11 +65,8 @@ func suggestPolicy(role RoleARN, token idtoken.Token) suggestion {
 			Action:    "sts:AssumeRoleWithWebIdentity",
 			Condition: conditions.conditions,
 		}},
-	}, "", "  ")
-	if err != nil {
-		return suggestion{}
-	}
-	result.document = string(document)
+	}, "", "  ") // cannot fail for strings
+	result.Policy = string(document)
 	return result
 }
 

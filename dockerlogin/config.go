@@ -70,15 +70,13 @@ func parseConfig(content []byte) (*config, error) {
 }
 
 // encode returns the file's content, indented with tabs like Docker's.
-func (c *config) encode() ([]byte, error) {
+func (c *config) encode() []byte {
 	c.file.setChild(authsKey, c.auths)
 	c.file.setChild(helpersKey, c.helpers)
 	var content bytes.Buffer
-	if err := json.Indent(&content, c.file.encode(), "", "\t"); err != nil {
-		return nil, err
-	}
+	_ = json.Indent(&content, c.file.encode(), "", "\t") // cannot fail for valid JSON
 	content.WriteByte('\n')
-	return content.Bytes(), nil
+	return content.Bytes()
 }
 
 // depth returns how deep valid JSON is nested.
@@ -115,18 +113,13 @@ func parseObject(content []byte) (*object, error) {
 	}
 	o := &object{values: map[string]json.RawMessage{}}
 	for decoder.More() {
-		token, err := decoder.Token()
-		if err != nil {
-			return nil, err
-		}
+		token, _ := decoder.Token() // valid JSON has a key here, and a value behind it
 		key, _ := token.(string)
 		if _, found := o.values[key]; found {
 			return nil, fmt.Errorf("must not have the key %q more than once", text.Shorten(key))
 		}
 		var value json.RawMessage
-		if err := decoder.Decode(&value); err != nil {
-			return nil, err
-		}
+		_ = decoder.Decode(&value)
 		o.set(key, value)
 	}
 	return o, nil

@@ -54,48 +54,39 @@ func (f File) Check() error {
 // Logins that docker login stores before the change is committed are kept. But docker login takes no lock, and it writes
 // what it read earlier: a change that is committed while it runs can be lost.
 func (f File) PrepareLogins(logins []Login) (*sharedfile.Change, error) {
-	change, err := f.prepare(func(content []byte) ([]byte, error) {
-		c, err := f.parse(content)
-		if err != nil {
-			return nil, err
-		}
+	return f.prepare("store", func(c *config) (isChanged bool) {
 		for _, login := range logins {
-			if err := c.add(login); err != nil {
-				return nil, err
-			}
+			c.add(login)
 		}
-		return c.encode()
+		return true
 	})
-	if err != nil {
-		return nil, fmt.Errorf("store the logins: %w", err)
-	}
-	return change, nil
 }
 
 // PrepareLogout prepares the file without the logins to hosts of ECR. It returns the hosts whose logins are removed, and
 // those whose logins are kept because they are not ECR's: another program has written them since. Hosts without a login are
 // in neither list. A file that does not exist is not created.
 func (f File) PrepareLogout(hosts []string) (change *sharedfile.Change, removed, kept []string, err error) {
-	change, err = f.prepare(func(content []byte) ([]byte, error) {
-		c, err := f.parse(content)
-		if err != nil {
-			return nil, err
-		}
+	change, err = f.prepare("remove", func(c *config) (isChanged bool) {
 		before := len(c.auths.keys) + len(c.helpers.keys)
 		removed, kept = c.remove(hosts)
-		if len(c.auths.keys)+len(c.helpers.keys) == before {
-			return content, nil
-		}
-		return c.encode()
+		return len(c.auths.keys)+len(c.helpers.keys) != before
 	})
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("remove the logins: %w", err)
-	}
-	return change, removed, kept, nil
+	return change, removed, kept, err
 }
 
-func (f File) prepare(edit sharedfile.Edit) (*sharedfile.Change, error) {
-	return sharedfile.File{Path: f.path, Mode: fileMode}.Prepare(edit)
+// prepare prepares a change of the logins. what says what it does, for an error.
+func (f File) prepare(what string, edit func(*config) (isChanged bool)) (*sharedfile.Change, error) {
+	change, err := sharedfile.File{Path: f.path, Mode: fileMode}.Prepare(func(content []byte) ([]byte, error) {
+		c, err := f.parse(content)
+		if err != nil || !edit(c) {
+			return content, err
+		}
+		return c.encode(), nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s the logins: %w", what, err)
+	}
+	return change, nil
 }
 
 // parse parses the file's content. Its errors name the file and do not quote it.
@@ -109,19 +100,15 @@ func (f File) parse(content []byte) (*config, error) {
 }
 
 // add adds a login, in the form in which docker login writes it.
-func (c *config) add(login Login) error {
+func (c *config) add(login Login) {
 	host := login.Registry.String()
 	pair := login.Username + ":" + login.Password.Reveal()
-	entry, err := json.Marshal(types.AuthConfig{Auth: base64.StdEncoding.EncodeToString([]byte(pair))})
-	if err != nil {
-		return err
-	}
+	entry, _ := json.Marshal(types.AuthConfig{Auth: base64.StdEncoding.EncodeToString([]byte(pair))}) // cannot fail for strings
 	c.auths.set(host, entry)
 	helper, found := c.docker.CredentialHelpers[host]
 	if helper != "" || (!found && c.docker.CredentialsStore != "") {
 		c.helpers.set(host, json.RawMessage(`""`))
 	}
-	return nil
 }
 
 // remove removes the logins to hosts of ECR.

@@ -100,10 +100,7 @@ func (c Client) fetch(ctx context.Context, audience string) (idtoken.Token, erro
 }
 
 func (c Client) request(ctx context.Context, audience string) (*http.Request, error) {
-	body, err := json.Marshal(map[string]string{"aud": audience})
-	if err != nil {
-		return nil, err
-	}
+	body, _ := json.Marshal(map[string]string{"aud": audience}) // cannot fail for strings
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.BuildURL.tokenEndpoint(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err

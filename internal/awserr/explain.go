@@ -2,6 +2,7 @@ package awserr
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
@@ -15,9 +16,7 @@ func Explain(err error, table explain.Table, values map[string]string) error {
 		return err
 	}
 	filled := map[string]string{"service": refusal.Service, "message": refusal.Message}
-	for key, value := range values {
-		filled[key] = value
-	}
+	maps.Copy(filled, values)
 	x, found := table.Find(refusal.Code, refusal.Message, filled)
 	if !found {
 		x, found = common().Find(refusal.Code, refusal.Message, filled)

@@ -2,6 +2,7 @@ package awserr
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	awsretry "github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -40,17 +41,13 @@ type NewCredentials struct{ attempts int }
 func (n *NewCredentials) Mark(err error) error {
 	const mostAttempts = 8
 
+	unknownKey := []string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"}
 	var refusal *Refusal
-	if !errors.As(err, &refusal) || !isUnknownKey(refusal.Code) {
+	if !errors.As(err, &refusal) || !slices.Contains(unknownKey, refusal.Code) {
 		return err
 	}
 	if n.attempts++; n.attempts < mostAttempts {
 		return retry.Transient(err, 0)
 	}
 	return err
-}
-
-// isUnknownKey reports whether a code says that the service does not know the access key.
-func isUnknownKey(code string) bool {
-	return code == "InvalidClientTokenId" || code == "UnrecognizedClientException" || code == "InvalidAccessKeyId"
 }

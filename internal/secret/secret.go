@@ -17,8 +17,7 @@ import (
 // Redacted is what is printed in place of a secret.
 const Redacted = "[REDACTED]"
 
-// Text is a secret string. The zero value is the empty string. The operator == compares addresses; use [Text.Equal] to compare
-// texts.
+// Text is a secret string. The zero value is the empty string. The operator == compares addresses.
 type Text struct {
 	// fmt does not call the methods of unexported fields and would print a string. Of a pointer, it prints the address.
 	text *string
@@ -40,11 +39,6 @@ func (t Text) Reveal() string {
 // IsEmpty reports whether the secret is the empty string.
 func (t Text) IsEmpty() bool {
 	return t.Reveal() == ""
-}
-
-// Equal reports whether both secrets are the same. It does not take constant time.
-func (t Text) Equal(other Text) bool {
-	return t.Reveal() == other.Reveal()
 }
 
 // String returns [Redacted].

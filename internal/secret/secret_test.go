@@ -87,11 +87,8 @@ func TestReveal(t *testing.T) {
 	if got := secret.New(canary).Reveal(); got != canary {
 		t.Errorf("got %s", got)
 	}
-	if zero := (secret.Text{}); !zero.IsEmpty() || zero.Reveal() != "" || !zero.Equal(secret.New("")) {
+	if zero := (secret.Text{}); !zero.IsEmpty() || zero.Reveal() != "" {
 		t.Error("the zero value is not the empty secret")
-	}
-	if secret.New("a").Equal(secret.New("b")) {
-		t.Error("different secrets are equal")
 	}
 }
 

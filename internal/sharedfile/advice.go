@@ -13,9 +13,6 @@ const elsewhere = "Or use another folder for this workflow: DOCKER_CONFIG for Do
 
 // advise adds what to do to an error of the file system.
 func advise(err error) error {
-	if err == nil {
-		return nil
-	}
 	folder := "the folder"
 	var path *fs.PathError
 	if errors.As(err, &path) {

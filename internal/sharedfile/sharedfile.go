@@ -276,10 +276,7 @@ func fill(file *os.File, content []byte, mode fs.FileMode, target string) error 
 
 // sweep removes temporary files that killed runs have left.
 func sweep(folder, prefix string) {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return
-	}
+	entries, _ := os.ReadDir(folder)
 	for _, entry := range entries {
 		if !strings.HasPrefix(entry.Name(), prefix) {
 			continue

@@ -37,9 +37,6 @@ func (e *RedirectError) Error() string {
 // not occur again: a refused, reset or closed connection, a timeout, an incomplete answer. Other errors would be the same next
 // time: an untrusted certificate, a host that does not exist, a redirect to another host, an answer that is too large.
 func Transient(err error) error {
-	if err == nil {
-		return nil
-	}
 	permanent, advice := classify(err)
 	marked := retry.IsTransient(err)
 	err = explain.Advise(err, advice...)
