@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,12 +9,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/command"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
@@ -72,7 +71,7 @@ func (f Folder) session(key Key) string { return filepath.Join(f.programFolder()
 func (f Folder) Stage(
 	ctx context.Context, program string, settings Settings, c credentials.Credentials, now time.Time,
 ) (Command, []*sharedfile.Change, error) {
-	command, changes, err := f.stage(ctx, program, settings, entry{Credentials: c, Obtained: now})
+	process, changes, err := f.stage(ctx, program, settings, entry{Credentials: c, Obtained: now})
 	slices.Reverse(changes)
 	if err != nil {
 		for _, change := range changes {
@@ -84,26 +83,26 @@ func (f Folder) Stage(
 				"its file system must not be mounted read-only or noexec.",
 			"Or leave aws_profile empty: the Step then exports credentials, which are not renewed.")
 	}
-	return command, changes, nil
+	return process, changes, nil
 }
 
 func (f Folder) stage(
 	ctx context.Context, program string, settings Settings, first entry,
-) (command Command, changes []*sharedfile.Change, err error) {
+) (process Command, changes []*sharedfile.Change, err error) {
 	content, err := os.ReadFile(program)
 	if err != nil {
-		return command, nil, err
+		return process, nil, err
 	}
 	// By content and not by release, since a Step under development has many builds of one release.
 	digest := sha256.Sum256(content)
 	f.version = hex.EncodeToString(digest[:8])
 	key := settings.Key()
 	installed := filepath.Join(f.programFolder(), ProgramName)
-	if command, err = newCommand(installed, key); err != nil {
-		return command, nil, err
+	if process, err = newCommand(installed, key); err != nil {
+		return process, nil, err
 	}
 	if err := f.secure(); err != nil {
-		return command, nil, err
+		return process, nil, err
 	}
 	for _, file := range []struct {
 		path    string
@@ -120,11 +119,11 @@ func (f Folder) stage(
 		change, err := sharedfile.File{Path: file.path, Mode: file.mode, MaxSize: maxProgramSize}.Prepare(
 			func([]byte) ([]byte, error) { return file.content, nil })
 		if err != nil {
-			return command, changes, err
+			return process, changes, err
 		}
 		changes = append(changes, change)
 	}
-	return command, changes, checkRuns(ctx, changes[len(changes)-1].Staged())
+	return process, changes, checkRuns(ctx, changes[len(changes)-1].Staged())
 }
 
 // secure closes the folders to other users. It refuses a link and a folder that belongs to another user, who could replace the
@@ -151,11 +150,7 @@ func (f Folder) secure() error {
 
 // checkRuns runs the program, since the first to find out that it cannot run should not be the Step that needs credentials.
 func checkRuns(ctx context.Context, program string) error {
-	output, err := exec.CommandContext(ctx, program, Subcommand, "--help").CombinedOutput()
-	if output = bytes.TrimSpace(output); err != nil && len(output) > 0 {
-		err = fmt.Errorf("%w: %s", err, output)
-	}
-	if err != nil {
+	if err := command.Run(ctx, nil, nil, program, Subcommand, "--help"); err != nil {
 		return fmt.Errorf("the program cannot run from there: %w", err)
 	}
 	return nil

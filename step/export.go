@@ -86,15 +86,11 @@ func (EnvmanProgram) Add(ctx context.Context, key string, value secret.Text, isS
 		arguments = append(arguments, "--sensitive")
 	}
 	// envman logs every value at its debug level, which users can turn on.
-	output, err := command.Run(ctx, strings.NewReader(value.Reveal()), []string{"LOGLEVEL=error"}, "envman", arguments...)
+	err := command.Run(ctx, strings.NewReader(value.Reveal()), []string{"LOGLEVEL=error"}, "envman", arguments...)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	output = ansiColor.ReplaceAllString(output, "")
-	if output != "" {
-		err = fmt.Errorf("%w: %s", err, output)
-	}
-	return explain.Advise(fmt.Errorf("envman: %w", err), envmanAdvice(output)...)
+	return explain.Advise(fmt.Errorf("envman: %w", err), envmanAdvice(err)...)
 }
 
 // exporter exports outputs, all or none.

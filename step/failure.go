@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -56,19 +55,15 @@ func logProblems(log *report.Log, err *InputError) {
 	log.Problems("Invalid inputs (nothing was sent):", problems, "invalid inputs: "+strings.Join(names, ", "))
 }
 
-var ansiColor = regexp.MustCompile(`\x1b\[[0-9;]*m`)
-
 // envmanAdvice says what to do about envman's failures, by its own messages.
-func envmanAdvice(output string) []string {
-	switch {
-	case strings.Contains(output, "too large"):
+func envmanAdvice(err error) []string {
+	if strings.Contains(err.Error(), "too large") {
 		return []string{
 			"The build's environment variables together exceed envman's limit. Remove large ones, or raise the limit: " +
 				"https://github.com/bitrise-io/envman.",
 		}
-	default:
-		return []string{
-			"Run this Step in a build on Bitrise or with \"bitrise run\": both provide envman.", "Check that the disk is not full.",
-		}
+	}
+	return []string{
+		"Run this Step in a build on Bitrise or with \"bitrise run\": both provide envman.", "Check that the disk is not full.",
 	}
 }

@@ -246,7 +246,7 @@ func TestEnvmanAdvice(t *testing.T) {
 		"env var value is too large": "exceed envman's limit", "env list is too large": "exceed envman's limit", "": "bitrise run", "no such file": "bitrise run",
 	} {
 		t.Run(output, func(t *testing.T) {
-			if got := strings.Join(envmanAdvice(output), " "); !strings.Contains(got, want) {
+			if got := strings.Join(envmanAdvice(errors.New(output)), " "); !strings.Contains(got, want) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})

@@ -6,20 +6,23 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
 // maxOutput is how much of a program's output is kept, in bytes.
 const maxOutput = 64 << 10
 
-// Run runs a program until it exits or ctx is done, and returns the beginning of its output on one line. Variables, KEY=VALUE, are
-// added to its environment. The program is in its own process group: a Ctrl-C at a terminal is meant for the Step, which may
+// Run runs a program until it exits or ctx is done. The error of one that fails has the beginning of its output, on one line and
+// without colors. Variables, KEY=VALUE, are added to its environment. The program is in its own process group: a Ctrl-C at a terminal is meant for the Step, which may
 // need the program to clean up, and whatever the program has started ends with it.
-func Run(ctx context.Context, stdin io.Reader, variables []string, name string, arguments ...string) (output string, err error) {
+func Run(ctx context.Context, stdin io.Reader, variables []string, name string, arguments ...string) error {
 	// patience is how long another process may keep the output of a program open that has exited.
 	const patience = 100 * time.Millisecond
 
@@ -31,14 +34,18 @@ func Run(ctx context.Context, stdin io.Reader, variables []string, name string, 
 	c.Env = append(c.Environ(), variables...)
 	var printed beginning
 	c.Stdout, c.Stderr = &printed, &printed
-	err = c.Run()
-	if errors.Is(err, exec.ErrWaitDelay) {
-		err = nil // the program is done; only its output was still open
+	err := c.Run()
+	output := text.Line(strings.Join(strings.Fields(printed.kept.String()), " "))
+	switch {
+	case err == nil, errors.Is(err, exec.ErrWaitDelay): // the program is done; only its output was still open
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case output != "":
+		return fmt.Errorf("%w: %s", err, output)
+	default:
+		return err
 	}
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	return strings.Join(strings.Fields(printed.kept.String()), " "), err
 }
 
 // beginning keeps the first bytes that are written to it.

@@ -27,7 +27,7 @@ func (l *Log) Annotate(ctx context.Context, home string, x explain.Explanation) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	_, err = command.Run(ctx, strings.NewReader(l.markdown(x)), nil, program,
+	err = command.Run(ctx, strings.NewReader(l.markdown(x)), nil, program,
 		":annotations", "annotate", "--style", "error", "--context", "authenticate-with-aws")
 	if err != nil {
 		l.Debugf("Could not annotate the build page: bitrise :annotations: %s", err)
