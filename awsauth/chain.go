@@ -26,10 +26,8 @@ type Chain struct {
 	Tags        []Tag
 	// Settings shape the last role's session.
 	Settings SessionSettings
-	// Retry repeats transient failures of a call.
-	Retry retry.Policy
-	// Now returns the time, for the sessions' expiry.
-	Now func() time.Time
+	Retry    retry.Policy
+	Now      func() time.Time // for the sessions' expiry
 	// Assumed is called after every hop, which counts from 1.
 	Assumed func(hop int, session Session)
 }
@@ -49,15 +47,14 @@ func (c *Client) AssumeRoles(ctx context.Context, chain Chain, from Session) (Se
 }
 
 func (c *Client) assumeRole(ctx context.Context, chain Chain, i int, caller Session) (Session, error) {
-	input := &sts.AssumeRoleInput{RoleArn: aws.String(chain.Roles[i].text), RoleSessionName: aws.String(chain.SessionName.name)}
-	if chain.ExternalID.text != "" {
-		input.ExternalId = aws.String(chain.ExternalID.text)
+	input := &sts.AssumeRoleInput{
+		RoleArn: aws.String(chain.Roles[i].text), RoleSessionName: aws.String(chain.SessionName.name), ExternalId: optional(chain.ExternalID.text),
 	}
 	for _, tag := range chain.Tags {
 		input.Tags = append(input.Tags, types.Tag{Key: aws.String(tag.key), Value: aws.String(tag.value)})
 	}
 	if i == len(chain.Roles)-1 {
-		input.DurationSeconds, input.Policy, input.PolicyArns = chain.Settings.seconds(), chain.Settings.policy(), chain.Settings.managed()
+		input.DurationSeconds, input.Policy, input.PolicyArns = chain.Settings.seconds(), optional(chain.Settings.Policy.document), chain.Settings.managed()
 	}
 	var session Session
 	var newCredentials awserr.NewCredentials

@@ -1,8 +1,7 @@
 // Package awsauth obtains AWS credentials and verifies whose they are.
 //
-// A [Client] calls STS. It exchanges an identity token for a role's credentials ([WebIdentity]) or verifies an access key
-// ([AccessKey]), and assumes further roles from there ([Chain]). Each results in a [Session]: credentials that work, and whose
-// they are.
+// A [Client] calls STS. It exchanges an identity token for a role's credentials ([WebIdentity]) or verifies an access key, and
+// assumes further roles from there ([Chain]). Each results in a [Session]: credentials that work, and whose they are.
 //
 // The package knows neither where identity tokens come from (it calls a function for one), nor the Step's inputs, nor what the
 // credentials are used for.

@@ -88,7 +88,6 @@ func otherARN(s string) error {
 	return nil
 }
 
-// String returns the ARN.
 func (r RoleARN) String() string { return r.text }
 
 // Partition returns the ARN's partition; STS-compatible services have their own.

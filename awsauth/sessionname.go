@@ -27,5 +27,4 @@ func ParseSessionName(s string) (SessionName, error) {
 	return SessionName{name: name}, nil
 }
 
-// String returns the name.
 func (n SessionName) String() string { return n.name }

@@ -47,11 +47,12 @@ func (s SessionSettings) seconds() *int32 {
 	return aws.Int32(int32(s.Duration.Seconds()))
 }
 
-func (s SessionSettings) policy() *string {
-	if s.Policy.document == "" {
+// optional returns a parameter of a call that is left out if it is empty.
+func optional(parameter string) *string {
+	if parameter == "" {
 		return nil
 	}
-	return aws.String(s.Policy.document)
+	return &parameter
 }
 
 func (s SessionSettings) managed() []types.PolicyDescriptorType {
@@ -107,7 +108,6 @@ func ParsePolicyARN(s string) (PolicyARN, error) {
 	return PolicyARN{text: s, partition: match[1]}, nil
 }
 
-// String returns the ARN.
 func (p PolicyARN) String() string { return p.text }
 
 // Partition returns the ARN's partition.

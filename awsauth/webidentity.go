@@ -25,10 +25,8 @@ type WebIdentity struct {
 	Token func(context.Context) (idtoken.Token, error)
 	// IsOnlyToken reports that Token has one token only, which is then used until it expires.
 	IsOnlyToken bool
-	// Retry repeats transient failures of the call.
-	Retry retry.Policy
-	// Now returns the time, for the token's expiry.
-	Now func() time.Time
+	Retry       retry.Policy
+	Now         func() time.Time // for the token's expiry
 }
 
 // AssumeRoleWithWebIdentity exchanges an identity token for a role's credentials. The call is not signed, and its answer says
@@ -52,7 +50,7 @@ func (c *Client) AssumeRoleWithWebIdentity(ctx context.Context, w WebIdentity) (
 			RoleSessionName:  aws.String(w.SessionName.String()),
 			WebIdentityToken: aws.String(token.Text.Reveal()),
 			DurationSeconds:  w.Settings.seconds(),
-			Policy:           w.Settings.policy(),
+			Policy:           optional(w.Settings.Policy.document),
 			PolicyArns:       w.Settings.managed(),
 		})
 		if err != nil {

@@ -35,7 +35,6 @@ func FindFile() (File, error) {
 	return File{path: filepath.Join(folder, dockerconfig.ConfigFileName)}, nil
 }
 
-// String returns the file's path.
 func (f File) String() string { return f.path }
 
 // Check reports why logins could not be stored, as far as that is known without writing.

@@ -29,10 +29,8 @@ type Client struct {
 	BuildURL BuildURL
 	// BuildAPIToken authenticates the request to Bitrise.
 	BuildAPIToken secret.Text
-	// Now returns the time, for the token's expiry.
-	Now func() time.Time
-	// Retry repeats transient failures of a request.
-	Retry retry.Policy
+	Now           func() time.Time // for the token's expiry
+	Retry         retry.Policy
 	// Skew, if not nil, is called with how far the server's clock is ahead of this machine's, to the second.
 	Skew func(time.Duration)
 }
@@ -44,7 +42,6 @@ type Refusal struct {
 	Message string
 }
 
-// Error returns what the endpoint answered.
 func (r *Refusal) Error() string {
 	answer := strings.TrimSpace(fmt.Sprintf("the token endpoint answered %d %s", r.StatusCode, http.StatusText(r.StatusCode)))
 	if r.Message != "" {

@@ -48,7 +48,6 @@ func FindConfigFile(getenv func(key string) string) (ConfigFile, error) {
 	return ConfigFile{path: config, credentials: credentials}, err
 }
 
-// String returns the configuration file's path.
 func (f ConfigFile) String() string { return f.path }
 
 // Credentials returns the credentials file's path.

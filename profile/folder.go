@@ -58,7 +58,6 @@ func FolderOf(program string) Folder {
 	return Folder{root: filepath.Dir(folder), version: filepath.Base(folder)}
 }
 
-// String returns the folder's path.
 func (f Folder) String() string { return f.root }
 
 func (f Folder) programFolder() string { return filepath.Join(f.root, f.version) }

@@ -28,14 +28,11 @@ func Print(w io.Writer, answer Answer) error {
 		Version         int
 		AccessKeyId     string //nolint:revive // as AWS spells it
 		SecretAccessKey string
-		SessionToken    string `json:",omitempty"`
-		Expiration      string `json:",omitempty"`
+		SessionToken    string    `json:",omitempty"`
+		Expiration      time.Time `json:",omitzero"`
 	}{
 		Version: 1, AccessKeyId: answer.AccessKeyID.Reveal(), SecretAccessKey: answer.SecretAccessKey.Reveal(),
-		SessionToken: answer.SessionToken.Reveal(),
-	}
-	if !answer.Expiration.IsZero() {
-		output.Expiration = answer.Expiration.UTC().Truncate(time.Millisecond).Format(time.RFC3339Nano)
+		SessionToken: answer.SessionToken.Reveal(), Expiration: answer.Expiration.UTC().Truncate(time.Millisecond),
 	}
 	return json.NewEncoder(w).Encode(output)
 }

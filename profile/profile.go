@@ -4,6 +4,6 @@
 //
 // Changes are staged and take effect with [sharedfile.Commit]. No file holds the build's API token.
 //
-// The package imports only internal packages. How credentials are obtained, what the settings of a session mean, and the
+// How credentials are obtained, what the settings of a session mean, and the
 // Step's inputs are the callers' business.
 package profile

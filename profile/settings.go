@@ -31,7 +31,6 @@ func ParseKey(s string) (Key, error) {
 	return Key{digest: s}, nil
 }
 
-// String returns the key's 64 hexadecimal digits.
 func (k Key) String() string { return k.digest }
 
 // Key returns the key of the settings.

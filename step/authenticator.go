@@ -97,11 +97,11 @@ func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, erro
 	}
 	web := a.config.WebIdentity
 	identity := awsauth.WebIdentity{
-		Role: web.Role, SessionName: a.config.SessionName, Token: a.tokens(), IsOnlyToken: web.Token != nil,
+		Role: web.Role, SessionName: a.config.Chain.SessionName, Token: a.tokens(), IsOnlyToken: web.Token != nil,
 		Retry: a.retry("Assuming the role"), Now: a.now,
 	}
-	if len(a.config.Chain) == 0 {
-		identity.Settings = a.config.Settings
+	if len(a.config.Chain.Roles) == 0 {
+		identity.Settings = a.config.Chain.Settings
 	}
 	session, err := a.sts.AssumeRoleWithWebIdentity(ctx, identity)
 	if err != nil {
@@ -115,16 +115,15 @@ func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, erro
 // assumeRoles assumes the roles of role_chain.
 func (a *authenticator) assumeRoles(ctx context.Context, first awsauth.Session) (awsauth.Session, error) {
 	started := a.now()
-	return a.sts.AssumeRoles(ctx, awsauth.Chain{
-		Roles: a.config.Chain, SessionName: a.config.SessionName, ExternalID: a.config.ExternalID, Tags: a.config.Tags,
-		Settings: a.config.Settings, Retry: a.retry("Assuming a role of role_chain"), Now: a.now,
-		Assumed: func(hop int, session awsauth.Session) {
-			a.log.Protect(session.Secrets()...)
-			a.log.Printf("Hop %d of %d: assumed %s, expires at %s (%s)",
-				hop, len(a.config.Chain), caller(session), clock(session.Expires), a.since(started))
-			started = a.now()
-		},
-	}, first)
+	chain := a.config.Chain
+	chain.Retry, chain.Now = a.retry("Assuming a role of role_chain"), a.now
+	chain.Assumed = func(hop int, session awsauth.Session) {
+		a.log.Protect(session.Secrets()...)
+		a.log.Printf("Hop %d of %d: assumed %s, expires at %s (%s)",
+			hop, len(chain.Roles), caller(session), clock(session.Expires), a.since(started))
+		started = a.now()
+	}
+	return a.sts.AssumeRoles(ctx, chain, first)
 }
 
 // tokens returns a function that returns identity tokens: the existing one, once, or a new one from Bitrise each time.

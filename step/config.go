@@ -36,14 +36,9 @@ type Config struct {
 	WebIdentity *WebIdentityConfig
 	AccessKey   *credentials.Credentials
 
-	// SessionName is the name of every session.
-	SessionName awsauth.SessionName
-	// Chain lists the roles to assume from the first credentials. ExternalID and Tags are sent with each.
-	Chain      []awsauth.RoleARN
-	ExternalID awsauth.ExternalID
-	Tags       []awsauth.Tag
-	// Settings shape the session that is exported.
-	Settings awsauth.SessionSettings
+	// Chain has the roles to assume from the first credentials, if any. Its SessionName is the name of every session, and its Settings
+	// shape the session that is exported, even if it has no roles.
+	Chain awsauth.Chain
 	// AllowedAccounts are the accounts whose credentials may be exported; empty: all.
 	AllowedAccounts []awsid.AccountID
 
@@ -304,23 +299,23 @@ func (p *inputParser) secret(input string, s secret.Text) secret.Text {
 // them.
 func (p *inputParser) session(config *Config) {
 	name, err := awsauth.ParseSessionName(p.in.SessionName)
-	config.SessionName = parsed(p, "session_name", name, err)
-	config.Chain = list(p, "role_chain", p.in.RoleChain, byLine, awsauth.ParseRoleARN)
+	config.Chain.SessionName = parsed(p, "session_name", name, err)
+	config.Chain.Roles = list(p, "role_chain", p.in.RoleChain, byLine, awsauth.ParseRoleARN)
 	if p.in.ExternalID != "" {
 		id, err := awsauth.ParseExternalID(p.in.ExternalID)
-		config.ExternalID = parsed(p, "external_id", id, withHint(err, "external_id", p.in.ExternalID))
+		config.Chain.ExternalID = parsed(p, "external_id", id, withHint(err, "external_id", p.in.ExternalID))
 	}
-	config.Tags = p.tags()
-	config.Settings = p.settings()
+	config.Chain.Tags = p.tags()
+	config.Chain.Settings = p.settings()
 	config.AllowedAccounts = list(p, "allowed_account_ids", p.in.AllowedAccountIDs, byCommaOrLine, awsid.ParseAccountID)
 	p.partitions(config)
 
-	if len(config.Chain) == 0 {
+	if len(config.Chain.Roles) == 0 {
 		p.unused("external_id", p.in.ExternalID, "it is sent with the roles of role_chain, which is empty")
 		p.unused("session_tags", p.in.SessionTags, "they are sent with the roles of role_chain, which is empty; a web identity "+
 			"carries its tags in the token")
 	}
-	if len(config.Chain) == 0 && config.AccessKey != nil {
+	if len(config.Chain.Roles) == 0 && config.AccessKey != nil {
 		const why = "it shapes a session, and an access key is exported as it is; set role_arn or role_chain"
 		p.unused("session_duration", p.in.SessionDuration, why)
 		p.unused("inline_session_policy", p.in.InlineSessionPolicy, why)
@@ -386,10 +381,10 @@ func (p *inputParser) partitions(config *Config) {
 	if config.WebIdentity != nil {
 		check("role_arn", config.WebIdentity.Role.String(), config.WebIdentity.Role.Partition())
 	}
-	for _, role := range config.Chain {
+	for _, role := range config.Chain.Roles {
 		check("role_chain", role.String(), role.Partition())
 	}
-	for _, policy := range config.Settings.ManagedPolicies {
+	for _, policy := range config.Chain.Settings.ManagedPolicies {
 		check("managed_session_policies", policy.String(), policy.Partition())
 	}
 }

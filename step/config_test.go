@@ -43,7 +43,7 @@ func TestParseInputs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if config.AccessKey != nil || config.WebIdentity.Role.String() != roleARN || config.WebIdentity.Audience != "sts.amazonaws.com" ||
-		config.SessionName.String() != "bitrise-1" || config.WebIdentity.BuildAPIToken.Reveal() != "canary-api-token" ||
+		config.Chain.SessionName.String() != "bitrise-1" || config.WebIdentity.BuildAPIToken.Reveal() != "canary-api-token" ||
 		config.Region.String() != "eu-west-1" || config.Timeout != 3*time.Minute || config.DockerLogin || config.Verbose || config.WebIdentity.Token != nil {
 		t.Errorf("got %+v", config)
 	}
@@ -60,7 +60,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.WebIdentity.Audience != "sts.amazonaws.com" || config.Timeout != 180*time.Second || config.SessionName.String() != "bitrise-local" || config.IsLogout {
+	if config.WebIdentity.Audience != "sts.amazonaws.com" || config.Timeout != 180*time.Second || config.Chain.SessionName.String() != "bitrise-local" || config.IsLogout {
 		t.Errorf("got %+v", config)
 	}
 }

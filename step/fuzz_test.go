@@ -22,8 +22,8 @@ func FuzzParseInputs(f *testing.F) {
 		if err != nil && (!errors.As(err, &problems) || len(problems.Problems) == 0) {
 			t.Errorf("got an error without problems: %v", err)
 		}
-		if err == nil && (len(config.Chain) > strings.Count(chain, "\n")+strings.Count(chain, "\r")+1 || len(config.Tags) > 50 || len(config.Settings.ManagedPolicies) > 10) {
-			t.Errorf("got %d roles, %d tags, %d policies", len(config.Chain), len(config.Tags), len(config.Settings.ManagedPolicies))
+		if err == nil && (len(config.Chain.Roles) > strings.Count(chain, "\n")+strings.Count(chain, "\r")+1 || len(config.Chain.Tags) > 50 || len(config.Chain.Settings.ManagedPolicies) > 10) {
+			t.Errorf("got %d roles, %d tags, %d policies", len(config.Chain.Roles), len(config.Chain.Tags), len(config.Chain.Settings.ManagedPolicies))
 		}
 		// Each list has at most eleven problems, plus those of the list as a whole, of at most 800 characters each.
 		if err != nil && len(err.Error()) > 6*14*800 {

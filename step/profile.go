@@ -85,7 +85,7 @@ func (s Step) stageProfile(
 // isRenewable reports whether the credentials can be obtained again for as long as the build runs.
 func (c Config) isRenewable() bool {
 	if key := c.AccessKey; key != nil {
-		return len(c.Chain) > 0 && key.SessionToken.IsEmpty()
+		return len(c.Chain.Roles) > 0 && key.SessionToken.IsEmpty()
 	}
 	return c.WebIdentity.Token == nil
 }
@@ -95,7 +95,7 @@ func (s Step) warnOfLimits(config Config) {
 	switch {
 	case config.AccessKey != nil && !config.AccessKey.SessionToken.IsEmpty():
 		s.Log.Warnf("session_token is set: the profile's credentials can be renewed only until that session expires, if at all.")
-	case config.AccessKey != nil && len(config.Chain) > 0:
+	case config.AccessKey != nil && len(config.Chain.Roles) > 0:
 		s.Log.Warnf("The profile keeps the access key in a file that only this user can read, because it needs the key to renew its credentials.")
 	case config.AccessKey != nil:
 		s.Log.Warnf("The profile keeps the access key in a file that only this user can read, and hands it out as it is: it does not expire.")

@@ -103,7 +103,7 @@ func TestRestore(t *testing.T) {
 func TestIsRenewable(t *testing.T) {
 	key := &credentials.Credentials{AccessKeyID: secret.New("AKIA"), SecretAccessKey: secret.New("secret")}
 	temporary := &credentials.Credentials{AccessKeyID: secret.New("ASIA"), SecretAccessKey: secret.New("secret"), SessionToken: secret.New("token")}
-	chain := []awsauth.RoleARN{{}}
+	chain := awsauth.Chain{Roles: []awsauth.RoleARN{{}}}
 	for name, row := range map[string]struct {
 		config Config
 		want   bool

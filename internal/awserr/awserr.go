@@ -1,7 +1,5 @@
 // Package awserr turns the errors of AWS's SDK into short ones: what AWS answered, or why there was no answer, without URLs and
 // the SDK's wrappers. It also knows which of them are transient, and explains those that mean the same for every service.
-//
-// It knows the interfaces of the SDK's errors, but none of its clients.
 package awserr
 
 import (
@@ -38,7 +36,6 @@ type Refusal struct {
 // unknownCode is the SDK's name for an answer that is not an error of AWS's, such as a proxy's page. The status says more.
 const unknownCode = "UnknownError"
 
-// Error returns what AWS answered.
 func (r *Refusal) Error() string {
 	if r.Code == unknownCode && r.StatusCode != 0 {
 		return fmt.Sprintf("%s answered %d %s", r.Service, r.StatusCode, http.StatusText(r.StatusCode))

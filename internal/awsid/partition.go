@@ -5,12 +5,9 @@ import "strings"
 // Partition is a part of AWS with its own accounts, credentials, and hosts, which are not valid in other partitions.
 // See https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html.
 type Partition struct {
-	// Name is the partition's name in ARNs, such as aws or aws-cn.
-	Name string
-	// DNSSuffix is what the hosts of most endpoints end with, such as amazonaws.com.
-	DNSSuffix string
-	// DualStackSuffix is what the hosts of dual-stack endpoints (IPv4 and IPv6) end with, such as api.aws.
-	DualStackSuffix string
+	Name            string // in ARNs, such as aws or aws-cn
+	DNSSuffix       string // of most endpoints' hosts, such as amazonaws.com
+	DualStackSuffix string // of the hosts of dual-stack endpoints (IPv4 and IPv6), such as api.aws
 }
 
 // Partition returns the Region's partition, which the Region's prefix determines. Unknown prefixes belong to new Regions of

@@ -1,6 +1,4 @@
 // Package awsid holds the types of AWS identifiers that several packages need. A value of such a type is always well-formed.
-//
-// The package imports only the standard library. It knows neither the Step's inputs nor AWS's SDK.
 package awsid
 
 import (

@@ -2,8 +2,6 @@
 //
 // An error that a user can act on is, or wraps, an [Error]. The texts are data: a [Table] maps what a service answered to an
 // [Explanation]. How an Explanation looks in the log and on the build page is up to internal/report.
-//
-// The package imports only the standard library.
 package explain
 
 import (
@@ -45,7 +43,6 @@ type Error struct {
 	Explanation
 }
 
-// Error returns the text of the error that is explained.
 func (e *Error) Error() string { return e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }

@@ -9,7 +9,7 @@
 // The retryer of the AWS SDK is turned off (aws.NopRetryer), because it cannot obtain a new identity token between two attempts
 // and does not limit the time of a single attempt. The calls to Bitrise need retries as well, and get the same ones.
 //
-// The package imports only the standard library. The code that makes a call decides which errors are transient; see [Transient].
+// The code that makes a call decides which errors are transient; see [Transient].
 package retry
 
 import (
@@ -34,16 +34,13 @@ const (
 
 // TransientError is an error that may not occur again if the call is repeated.
 type TransientError struct {
-	// Err is the error of the attempt.
 	Err error
 	// After is how long the server asked the client to wait; zero if it did not ask.
 	After time.Duration
 }
 
-// Error returns the text of the wrapped error.
 func (e *TransientError) Error() string { return e.Err.Error() }
 
-// Unwrap returns the wrapped error.
 func (e *TransientError) Unwrap() error { return e.Err }
 
 // Transient marks err as transient. after is how long the server asked the client to wait; zero if it did not ask.

@@ -4,8 +4,6 @@
 // A [Text] prints as [Redacted] with every fmt verb, in JSON, in text encodings and in slog, whether it is printed directly or as
 // an exported or unexported field of another value. [Text.Reveal] is the only way to get its content, so that `grep -rn Reveal`
 // lists every place where a secret leaves the type.
-//
-// The package imports only the standard library and does not know what the secrets are used for.
 package secret
 
 import (

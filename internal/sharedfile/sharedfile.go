@@ -1,8 +1,6 @@
 // Package sharedfile changes files that other programs use too, such as Docker's and AWS's configuration. A change is
 // prepared in a temporary file next to the target ([File.Prepare]) and renamed into place later ([Commit]), under a lock that
 // every run of the Step takes. Readers of the file see the old content or the new, even if the process is killed.
-//
-// The package knows nothing of what the files hold.
 package sharedfile
 
 import (

@@ -1,6 +1,4 @@
-// Package text makes texts of servers and users safe to print in a log.
-//
-// The package imports only the standard library. Secrets in a text are removed by internal/secret.
+// Package text makes texts of servers and users safe to print in a log. Secrets in them are removed by internal/secret.
 package text
 
 import (

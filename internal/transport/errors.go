@@ -25,7 +25,6 @@ type RedirectError struct {
 	From, To string
 }
 
-// Error names both origins.
 func (e *RedirectError) Error() string {
 	if e.From == e.To {
 		return fmt.Sprintf("%s redirected the request more than %d times", e.From, maxRedirects)

@@ -38,10 +38,7 @@ func (rt *roundTripper) preconnect(ctx context.Context, address string) {
 	if err != nil || ctx.Err() != nil || !rt.markContacted(request.URL) {
 		return
 	}
-	response, err := rt.Transport.RoundTrip(request)
-	if err == nil { // cannot happen
-		_ = response.Body.Close()
-	}
+	_, _ = rt.Transport.RoundTrip(request) //nolint:bodyclose // the request is never sent, so there is no answer
 }
 
 // dial opens a TCP connection. Its deadline covers the handshakes that follow. It is removed when the connection is handed to a

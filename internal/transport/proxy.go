@@ -76,15 +76,10 @@ func isProxyAddress(u *url.URL) bool {
 
 // ProxyError is a proxy's refusal to open a tunnel.
 type ProxyError struct {
-	// Proxy is the proxy's host and port.
-	Proxy string
-	// Target is the host and port that the tunnel was to lead to.
-	Target string
-	// StatusCode is the HTTP status of the proxy's answer.
-	StatusCode int
+	Proxy, Target string // HOST:PORT
+	StatusCode    int    // of the proxy's answer
 }
 
-// Error names the proxy, the target and the status.
 func (e *ProxyError) Error() string {
 	return fmt.Sprintf("the proxy %s refused to connect to %s: %d %s", e.Proxy, e.Target, e.StatusCode, http.StatusText(e.StatusCode))
 }

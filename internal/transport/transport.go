@@ -2,8 +2,7 @@
 // secrets on the wire: which proxy is used, which redirects are followed, how much of an answer is read, and which TLS versions
 // and certificate authorities are accepted.
 //
-// It also knows which of the client's errors are transient and what a user can do about them. It imports the standard library,
-// golang.org/x/net, internal/retry and internal/explain, and does not know which services are called.
+// It also knows which of the client's errors are transient and what a user can do about them.
 package transport
 
 import (
