@@ -48,13 +48,15 @@ func (c *Client) AssumeRoles(ctx context.Context, chain Chain, from Session) (Se
 
 func (c *Client) assumeRole(ctx context.Context, chain Chain, i int, caller Session) (Session, error) {
 	input := &sts.AssumeRoleInput{
-		RoleArn: aws.String(chain.Roles[i].text), RoleSessionName: aws.String(chain.SessionName.name), ExternalId: optional(chain.ExternalID.text),
+		RoleArn: aws.String(chain.Roles[i].text), RoleSessionName: aws.String(chain.SessionName.name),
+		ExternalId: optional(chain.ExternalID.text),
 	}
 	for _, tag := range chain.Tags {
 		input.Tags = append(input.Tags, types.Tag{Key: aws.String(tag.key), Value: aws.String(tag.value)})
 	}
 	if i == len(chain.Roles)-1 {
-		input.DurationSeconds, input.Policy, input.PolicyArns = chain.Settings.seconds(), optional(chain.Settings.Policy.document), chain.Settings.managed()
+		input.DurationSeconds, input.PolicyArns = chain.Settings.seconds(), chain.Settings.managed()
+		input.Policy = optional(chain.Settings.Policy.document)
 	}
 	var session Session
 	var newCredentials awserr.NewCredentials

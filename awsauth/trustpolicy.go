@@ -19,7 +19,8 @@ import (
 //     see app_slug.
 //   - A token without app_slug is another issuer's, and its whole sub is required.
 //
-// The result has the policy, what it admits, and what to know before using it. There is none if a claim cannot be written into a condition that means exactly this claim.
+// The result has the policy, what it admits, and what to know before using it. There is none if a claim cannot be written into a
+// condition that means exactly this claim.
 func suggestPolicy(role RoleARN, token idtoken.Token) explain.Explanation {
 	// How IAM writes an issuer with a trailing slash, and which claims the built-in providers have, is not settled here.
 	if role.account == "" || token.Issuer == "" || strings.HasSuffix(token.Issuer, "/") || isBuiltIn(token) {

@@ -270,7 +270,7 @@ func TestSearchForVulnerabilities(t *testing.T) {
 		"e2e/vuln/go.sum": readFile(t, filepath.Join(root(t), "e2e", "vuln", "go.sum")),
 	} {
 		path := filepath.Join(module, file)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o700)); err != nil { //nolint:gosec // a script
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o700)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -20,8 +20,8 @@ import (
 const maxOutput = 64 << 10
 
 // Run runs a program until it exits or ctx is done. The error of one that fails has the beginning of its output, on one line and
-// without colors. Variables, KEY=VALUE, are added to its environment. The program is in its own process group: a Ctrl-C at a terminal is meant for the Step, which may
-// need the program to clean up, and whatever the program has started ends with it.
+// without colors. Variables, KEY=VALUE, are added to its environment. The program is in its own process group: a Ctrl-C at a terminal
+// is meant for the Step, which may need the program to clean up, and whatever the program has started ends with it.
 func Run(ctx context.Context, stdin io.Reader, variables []string, name string, arguments ...string) error {
 	// patience is how long another process may keep the output of a program open that has exited.
 	const patience = 100 * time.Millisecond
