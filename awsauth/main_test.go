@@ -6,4 +6,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/testenv"
 )
 
-func TestMain(m *testing.M) { testenv.WithoutAWS(m) }
+func TestMain(m *testing.M) {
+	testenv.RemoveAWS()
+	m.Run()
+}

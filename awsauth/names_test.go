@@ -32,8 +32,8 @@ func TestParseRoleARN(t *testing.T) {
 		"arn:aws-cn:iam:::role/x-with-no-account":                           "must include the 12-digit account ID",
 		"arn:aws:iam::123456789012:role/":                                   "must be the ARN of an IAM role",
 		"arn:aws:iam::123456789012:role/a/b/":                               "must be the ARN of an IAM role",
-		"arn:aws:iam::123456789012:role/" + strings.Repeat("n", 65):         "a name of at most 64, got 1 and 65",
-		"arn:aws:iam::123456789012:role/" + strings.Repeat("p", 511) + "/n": "a path of at most 512 characters and a name of at most 64, got 513 and 1",
+		"arn:aws:iam::123456789012:role/" + strings.Repeat("n", 65):         "must have a role name of at most 64 characters, got 65",
+		"arn:aws:iam::123456789012:role/" + strings.Repeat("p", 511) + "/n": "must have a path of at most 512 characters, got 513",
 		"arn:aws:iam:us-east-1:123456789012:role/x":                         "must be the ARN of an IAM role",
 		"arn:aws:s3:::bucket":                                               "must be the ARN of an IAM role",
 		"arn:minio:iam:::role/":                                             "must be the ARN of an IAM role",
@@ -128,7 +128,8 @@ func TestLimits(t *testing.T) {
 		parse           func(length int) error
 		accepted, wrong int
 	}{
-		"session policy": {policy, 2048, 2049}, "managed policy": {managed, 2048, 2049},
+		"session policy": {policy, 2048, 2049}, "managed policy": {managed, 664, 665},
+		// The path and the name of a policy have 640 characters, after 24.
 		"shortest external ID": {external, 2, 1}, "longest external ID": {external, 1224, 1225},
 	} {
 		t.Run(name, func(t *testing.T) {

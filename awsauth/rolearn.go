@@ -18,7 +18,7 @@ type RoleARN struct {
 
 // rolePattern: a role's path has up to 512 characters from ! to ~ between slashes, and its name up to 64 of [\w+=,.@-], by
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html. The lengths are not in the pattern: compiling {1,510} takes
-// 2 ms, in every run of the credential process, too.
+// a millisecond of every run, also of the credential process.
 var rolePattern = regexp.MustCompile(`^arn:([a-z][a-z0-9-]*):iam::(\d{12})?:role(/(?:[!-~]+/)?)([\w+=,.@-]+)$`)
 
 // ParseRoleARN parses the ARN of a role. In AWS's partitions, the account has 12 digits. STS-compatible services use other
@@ -37,16 +37,17 @@ func ParseRoleARN(s string) (RoleARN, error) {
 	}
 	role := RoleARN{text: s, partition: match[1], account: match[2], path: match[3], name: match[4]}
 	switch {
+	case len(s) < shortest || len(s) > longest:
+		return RoleARN{}, fmt.Errorf("must have %d to %d characters, got %d", shortest, longest, len(s))
+	case len(role.path) > longestPath:
+		return RoleARN{}, fmt.Errorf("must have a path of at most %d characters, got %d", longestPath, len(role.path))
+	case len(role.name) > longestName:
+		return RoleARN{}, fmt.Errorf("must have a role name of at most %d characters, got %d", longestName, len(role.name))
 	case role.account == "" && IsAWSPartition(role.partition):
 		return RoleARN{}, fmt.Errorf("must include the 12-digit account ID, as in arn:%s:iam::123456789012:role/%s, got %q",
 			role.partition, role.name, text.Shorten(s))
 	case strings.Contains(s, ",arn:"): // a path may contain almost anything, a list too
 		return RoleARN{}, fmt.Errorf("must be one ARN, got several separated by commas: %q; role_chain takes one per line", text.Shorten(s))
-	case len(s) < shortest || len(s) > longest:
-		return RoleARN{}, fmt.Errorf("must have %d to %d characters, got %d", shortest, longest, len(s))
-	case len(role.path) > longestPath || len(role.name) > longestName:
-		return RoleARN{}, fmt.Errorf("must have a path of at most %d characters and a name of at most %d, got %d and %d",
-			longestPath, longestName, len(role.path), len(role.name))
 	}
 	return role, nil
 }

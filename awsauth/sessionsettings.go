@@ -94,16 +94,20 @@ func position(err error) string {
 // PolicyARN is the ARN of a managed policy, arn:PARTITION:iam::ACCOUNT:policy/NAME. ACCOUNT is "aws" for AWS's own.
 type PolicyARN struct{ text, partition string }
 
-var policyPattern = regexp.MustCompile(`^arn:([a-z][a-z0-9-]*):iam::(\d{12}|aws|):policy/[!-~]+$`)
+var policyPattern = regexp.MustCompile(`^arn:([a-z][a-z0-9-]*):iam::(\d{12}|aws|):policy/([!-~]+)$`)
 
 // ParsePolicyARN parses the ARN of a managed policy.
 func ParsePolicyARN(s string) (PolicyARN, error) {
-	const longest = 2048 // https://docs.aws.amazon.com/STS/latest/APIReference/API_PolicyDescriptorType.html
+	// A path of up to 512 characters and a name of up to 128, https://docs.aws.amazon.com/IAM/latest/APIReference/API_Policy.html.
+	const longest = 512 + 128
 
 	match := policyPattern.FindStringSubmatch(s)
-	if match == nil || strings.Contains(s, ",arn:") || len(s) > longest {
+	if match == nil || strings.Contains(s, ",arn:") {
 		return PolicyARN{}, fmt.Errorf("must be the ARN of a managed policy, such as arn:aws:iam::aws:policy/ReadOnlyAccess, got %q",
 			text.Shorten(s))
+	}
+	if n := len(match[3]); n > longest {
+		return PolicyARN{}, fmt.Errorf("must have a path and name of at most %d characters, got %d", longest, n)
 	}
 	return PolicyARN{text: s, partition: match[1]}, nil
 }

@@ -88,7 +88,10 @@ func silence(_ http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-func TestMain(m *testing.M) { testenv.WithoutAWS(m) }
+func TestMain(m *testing.M) {
+	testenv.RemoveAWS()
+	m.Run()
+}
 
 // environment sets AWS's variables.
 func environment(t *testing.T, variables map[string]string) {

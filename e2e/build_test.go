@@ -84,7 +84,7 @@ func TestBuild(t *testing.T) {
 		limit      int64
 	}{
 		{"the released program (stripped)", release, largestRelease},
-		{"the same, unstripped", unstripped, largestUnstripped},
+		{"`go build`, unstripped", unstripped, largestUnstripped},
 	} {
 		size := sizeOf(t, program.path)
 		if size > program.limit {

@@ -62,6 +62,7 @@ var allowedPhrases = []string{"blank line", "blank lines"}
 type finding struct {
 	line          int // starting at 1
 	text, instead string
+	avoid         *regexp.Regexp
 }
 
 // findPhrases returns the expressions to avoid in a text, in order. Line breaks, indentation, and comment markers within an
@@ -85,7 +86,7 @@ func findPhrases(text string) []finding {
 		for _, at := range p.avoid.FindAllIndex(collapsed, -1) {
 			match := strings.TrimSpace(string(collapsed[at[0]:at[1]]))
 			if !slices.Contains(allowedPhrases, match) {
-				found = append(found, finding{1 + strings.Count(text[:offsets[at[0]]], "\n"), match, p.instead})
+				found = append(found, finding{1 + strings.Count(text[:offsets[at[0]]], "\n"), match, p.instead, p.avoid})
 			}
 		}
 	}
@@ -132,7 +133,7 @@ func TestEnglish(t *testing.T) {
 }
 
 func TestFindPhrases(t *testing.T) {
-	t.Parallel()
+	seen := map[*regexp.Regexp]bool{}
 	for text, want := range map[string]string{
 		"There is a blank in it.":                                   "blank",
 		"Remove the\n// blanks around it.":                          "blanks",
@@ -150,6 +151,18 @@ func TestFindPhrases(t *testing.T) {
 		"It renews by itself.":                                      "by itself",
 		"a folder of its own":                                       "of its own",
 		"roles to go on to":                                         "go on to",
+		"a name is wanted":                                          "is wanted",
+		"an error that cannot pass.":                                "cannot pass.",
+		"tokens and their like":                                     "and their like",
+		"in the midst of it":                                        "in the midst of",
+		"what proves to Bitrise that":                               "proves to bitrise",
+		"what becomes of them":                                      "becomes of",
+		"first what was said":                                       "what was said",
+		"the session has ended at noon":                             "has ended at",
+		"turned away as one too many":                               "turned away as one too many",
+		"the set-up of a build":                                     "set-up",
+		"a log in colour":                                           "colour",
+		"it is tried again, at every call":                          "tried again, at every",
 		"A blank line ends it. AWS stands for Amazon Web Services.": "",
 		"The test passes. The flag goes before the package.":        "",
 	} {
@@ -160,7 +173,14 @@ func TestFindPhrases(t *testing.T) {
 				t.Errorf("got %v for %q, want none", found, text)
 			case want != "" && (len(found) != 1 || found[0].text != want || found[0].line < 2):
 				t.Errorf("got %v for %q, want %q", found, text, want)
+			case want != "":
+				seen[found[0].avoid] = true
 			}
 		})
+	}
+	for _, p := range phrases() {
+		if !seen[p.avoid] {
+			t.Errorf("there is no example of %s", p.avoid)
+		}
 	}
 }

@@ -45,10 +45,6 @@ func TestReaderOfTheLogGoesAwayAtAnyMoment(t *testing.T) {
 	const runs, exports = 110, 8
 	const before = `{"auths":{"registry.example.com":{"auth":"a2VwdDprZXB0"}}}`
 	t.Parallel()
-	program, err := plainProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
 	cloud := startSandbox(t, sandbox.Options{})
 	given := map[string]string{"role_arn": role, "docker_login": "true", "aws_profile": "bitrise"}
 	length := len(newProfileRun(t, cloud).mustStep(given))
@@ -56,7 +52,6 @@ func TestReaderOfTheLogGoesAwayAtAnyMoment(t *testing.T) {
 	slots := make(chan struct{}, atOnce)
 	for i := range runs {
 		r := newProfileRun(t, cloud)
-		r.program = program
 		path := r.writeDockerFile(before)
 		code, files := 0, true
 		if i%5 == 0 {

@@ -22,7 +22,7 @@ import (
 const oddName = "my döner ビルド"
 
 // plainProgram returns the path of the Step's program built without the race detector, for tests that run it many times or
-// depend on its speed.
+// depend on its speed. It has no build tags, like a build from source.
 var plainProgram = sync.OnceValues(func() (string, error) {
 	folder := filepath.Join(bin, "plain")
 	root, err := harness.Root()

@@ -263,7 +263,6 @@ func TestRcloneOutlastsASession(t *testing.T) {
 
 // The credential helper calls ECR only at its real host, so a proxy forwards it to the sandbox.
 func TestECRCredentialHelperOutlastsASession(t *testing.T) {
-	t.Parallel()
 	helper := need(t, "docker-credential-ecr-login", "install it, for example with: apt-get install amazon-ecr-credential-helper")
 	const (
 		host     = "api.ecr.us-east-1.amazonaws.com"

@@ -88,7 +88,8 @@ func (f Folder) removeSession(ctx context.Context, file ConfigFile, key Key) err
 	if file.runs(f.version, key) {
 		return nil
 	}
-	return removeFolder(f.session(key))
+	// The settings go first. A process that waits for the lock may create it again when it is removed, but cannot renew anymore.
+	return errors.Join(os.RemoveAll(f.settingsPath(key)), removeFolder(f.session(key)))
 }
 
 func (f Folder) removeProgram(ctx context.Context) error {

@@ -59,7 +59,7 @@ func newAuthenticator(
 	return a, nil
 }
 
-// preconnect opens the connections to AWS while the identity token is fetched.
+// preconnect starts to open the connections to AWS, so that they are ready when the token is.
 func (a *authenticator) preconnect(ctx context.Context) {
 	if url, err := a.sts.Endpoint(ctx); err == nil { // the call itself will return the error
 		a.http.Preconnect(ctx, url)

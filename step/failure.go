@@ -22,7 +22,7 @@ func (e *timeoutError) Error() string {
 	return fmt.Sprintf("the Step took longer than the %d seconds of its input timeout", int(e.after.Seconds()))
 }
 
-// stopped is the last line of the log if a run that should end does not.
+// stopped returns the last line of the log of a run that did not end in time.
 func stopped(reason error) string {
 	return reason.Error() + ": the Step did not end in time and was stopped; some outputs may have been exported"
 }

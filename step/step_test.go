@@ -301,7 +301,7 @@ func TestEnvmanProgram(t *testing.T) {
 	}
 }
 
-// One warning is enough, and a second or two are no reason for one.
+// One warning is enough, and up to a minute is no reason for one.
 func TestWarnOfSkew(t *testing.T) {
 	for ahead, want := range map[time.Duration]string{
 		time.Minute: "", -time.Minute: "", 61 * time.Second: "This machine's clock is 1m1s behind Bitrise's.",

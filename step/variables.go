@@ -73,7 +73,7 @@ func withoutProfile(s setting) bool { return s.run.profile == "" }
 func isEmpty(s setting) bool        { return s.value == "" }
 func hasValue(s setting) bool       { return s.value != "" }
 
-// isSet is the condition that another variable is set, perhaps to nothing.
+// isSet is the condition that another variable is set; it may be empty.
 func isSet(key string) condition {
 	return func(s setting) bool { _, found := s.environment[key]; return found }
 }
@@ -96,7 +96,7 @@ func movesEndpoint(s setting) bool {
 
 func shadowsLogin(s setting) bool { return len(s.shadowedLogins()) > 0 }
 
-// The texts that several rows share. "envman unset" is no way to get rid of a variable: it makes it empty for the next Steps.
+// The texts that several rows share. "envman unset" does not remove a variable: it makes it empty for the next Steps.
 const (
 	remove       = "; remove {key} where it is set"
 	emptyProfile = "{key} is set but empty: the AWS CLI and boto3 fail with \"The config profile () could not be found\"" + remove

@@ -17,7 +17,10 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/testenv"
 )
 
-func TestMain(m *testing.M) { testenv.WithoutAWS(m) }
+func TestMain(m *testing.M) {
+	testenv.RemoveAWS()
+	m.Run()
+}
 
 func load(t *testing.T, variables map[string]string) aws.Config {
 	t.Helper()

@@ -59,7 +59,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}()
-	err = command.Run(ctx, nil, nil, "sh", "-c", "sleep 60 > "+fifo+" & echo > "+started+"; wait")
+	err = command.Run(ctx, nil, nil, "sh", "-c", "(exec > "+fifo+"; echo > "+started+"; sleep 60) & wait")
 	if !errors.Is(err, reason) {
 		t.Errorf("got %v, want %v", err, reason)
 	}

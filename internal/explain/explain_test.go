@@ -31,7 +31,7 @@ func TestOf(t *testing.T) {
 	if explain.Advise(nil, "Act.") != nil {
 		t.Error("got an error for nil")
 	}
-	if err := explain.Advise(refused); !errors.Is(err, refused) || err.Error() != "refused" {
+	if err := explain.Advise(refused); err != refused { //nolint:errorlint // it must be the same
 		t.Errorf("got %v", err)
 	}
 }

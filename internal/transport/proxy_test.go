@@ -139,7 +139,7 @@ func TestTunnels(t *testing.T) {
 	}
 }
 
-// If the proxy's name does not resolve, the advice are about the proxy (issue 16, item 19).
+// If the proxy's name does not resolve, the advice is about the proxy (issue 16, item 19).
 func TestProxyThatDoesNotResolve(t *testing.T) {
 	for _, scheme := range []string{"http", "https", "socks5"} {
 		t.Run(scheme, func(t *testing.T) {

@@ -57,7 +57,7 @@ type Client struct {
 	transport *roundTripper
 }
 
-// New makes a client. A proxy variable that is no URL, and a bundle without certificates, are errors.
+// New makes a client. A proxy variable that is not a URL, and a bundle that cannot be read or has no certificates, are errors.
 func New(options Options) (*Client, error) {
 	roots, err := rootCAs(options.CABundle)
 	if err != nil {
