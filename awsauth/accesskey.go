@@ -13,9 +13,9 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
-// VerifyAccessKey asks STS whose an access key is, which has a session token if it is temporary. The policy repeats transient failures.
-// The call needs no permission, and shows that the key works before anything relies on
-// it. See https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html.
+// VerifyAccessKey asks STS whose an access key is; a temporary one has a session token. The policy repeats transient failures. The call
+// needs no permission, and shows that the key works before anything relies on it.
+// See https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html.
 func (c *Client) VerifyAccessKey(ctx context.Context, key credentials.Credentials, policy retry.Policy) (Session, error) {
 	session := Session{Credentials: key}
 	err := policy.Do(ctx, func(ctx context.Context) error {

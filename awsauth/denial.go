@@ -32,8 +32,7 @@ func explainDenial(x *explain.Explanation, role RoleARN, token idtoken.Token) {
 			"on sub, whose value is below, in a test role without permissions.")
 	if narrow := present(token, "branch", "git_branch", "workflow", "pipeline", "ref"); len(narrow) > 0 {
 		x.Do = append(x.Do, fmt.Sprintf("If other builds of this app can assume the role, check the conditions on %s first: these "+
-			"claims differ between builds.",
-			strings.Join(narrow, " and ")))
+			"claims differ between builds.", strings.Join(narrow, " and ")))
 	}
 	if suggested := suggestPolicy(role, token); suggested.Policy != "" {
 		x.Policy, x.PolicyAdmits = suggested.Policy, suggested.PolicyAdmits

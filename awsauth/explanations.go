@@ -48,8 +48,7 @@ func webIdentityTable() explain.Table {
 			Codes: []string{"InvalidIdentityToken"}, Message: "retrieve verification key",
 			Cause: "AWS could not fetch the keys of the provider {provider}",
 			Means: []string{"AWS could not fetch the issuer's public keys, which it needs to verify the token's signature. This is " +
-				"usually temporary. " +
-				"The Step retried until its timeout."},
+				"usually temporary. The Step retried until its timeout."},
 			Do: []string{
 				"Run the build again later, and check https://status.bitrise.io.",
 				"If the issuer is not Bitrise: AWS must be able to fetch {issuer}/.well-known/openid-configuration from the public " +
@@ -60,8 +59,7 @@ func webIdentityTable() explain.Table {
 			Codes: []string{"InvalidIdentityToken"}, Message: "valid jwt",
 			Cause: "AWS does not accept the token as an identity token",
 			Means: []string{"The token has the form of a JSON Web Token, or the Step would not have sent it. Most likely it is an " +
-				"access token, or it is signed " +
-				"with an algorithm that AWS does not support."},
+				"access token, or it is signed with an algorithm that AWS does not support."},
 			Do: []string{"Check where identity_token comes from. It must be an OpenID Connect identity token, signed with RS256 or " +
 				"another asymmetric algorithm."},
 		},
@@ -222,8 +220,7 @@ func roleRows() explain.Table {
 			Codes: []string{"PackedPolicyTooLarge"},
 			Cause: "the session policies and session tags together are too large",
 			Means: []string{"AWS packs session policies and session tags into the session, where space is limited; its answer above " +
-				"says how much of it they " +
-				"take. A policy within the character limit can still be too large."},
+				"says how much of it they take. A policy within the character limit can still be too large."},
 			Do: []string{
 				"Shorten the session policy, or move a part of it into the role's policies.",
 				"Use fewer or shorter session tags.",

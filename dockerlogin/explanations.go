@@ -33,13 +33,16 @@ func (i issuer) refusals() explain.Table {
 	}
 	return explain.Table{
 		{
-			Codes:   denied,
-			Message: "explicit deny",
-			Cause:   "a policy denies {permission}, which docker_login requires", Means: means, Do: allow,
+			Codes: denied, Message: "explicit deny",
+			Cause: "a policy denies {permission}, which docker_login requires",
+			Means: means,
+			Do:    allow,
 		},
 		{
 			Codes: denied,
-			Cause: "the permission {permission} is missing, which docker_login requires", Means: means, Do: allow,
+			Cause: "the permission {permission} is missing, which docker_login requires",
+			Means: means,
+			Do:    allow,
 		},
 		{
 			Codes: []string{"UnrecognizedClientException", "InvalidClientTokenId"},
