@@ -75,7 +75,6 @@ func TestRaceOf120Builds(t *testing.T) {
 
 // A refused connection is retried until a server listens.
 func TestConnectionRefused(t *testing.T) {
-	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	address := freeAddress(t)
 	r := newRun(t, cloud, "AWS_ENDPOINT_URL_STS=http://"+address)
@@ -112,7 +111,6 @@ func forward(t *testing.T, from, to string) {
 
 // A token that is about to expire when an attempt is retried is replaced by a new one.
 func TestExpiredTokenIsMintedAgain(t *testing.T) {
-	t.Parallel()
 	config := sandbox.DefaultConfig()
 	config.TokenLifetime = 10 // seconds, less than one attempt may take, so the token is too old for the second attempt
 	cloud := startSandbox(t, sandbox.Options{Config: config, Faults: parseFaults(t, assume+` 1 error Throttling "Rate exceeded"`)})

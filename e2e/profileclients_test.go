@@ -23,7 +23,7 @@ import (
 )
 
 // sessionLife is the lifetime of the sessions that a client has to outlast, in seconds: enough for a slow client on a slow
-// machine to sign a call and send it.
+// machine to sign a call and send it. The tests with these sessions do not run in parallel with others, which could delay that.
 const sessionLife = 5
 
 // sessionsInARow is the number of consecutive sessions that a client has to use.
@@ -98,7 +98,6 @@ func newRunWithProfile(t *testing.T, cloud *sandbox.Sandbox, home string, enviro
 }
 
 func TestAWSCLIOutlastsASession(t *testing.T) {
-	t.Parallel()
 	aws := need(t, "aws", howToGetAWS)
 	inEachHome(t, func(t *testing.T, r *run, cloud *sandbox.Sandbox) {
 		for len(callers(t, cloud, getCallerIdentity)) < sessionsInARow {
@@ -137,7 +136,6 @@ client.get_caller_identity()
 `
 
 func TestBoto3OutlastsASession(t *testing.T) {
-	t.Parallel()
 	python := needBoto3(t)
 	inEachHome(t, func(t *testing.T, r *run, cloud *sandbox.Sandbox) {
 		if output := r.next(python, "-c", botoLoop, fmt.Sprint(sessionsInARow)); !strings.HasPrefix(output, assumedRole) {
@@ -207,7 +205,6 @@ client.get_caller_identity
 `
 
 func TestRubyOutlastsASession(t *testing.T) {
-	t.Parallel()
 	const how = "install the AWS SDK for Ruby, for example with: apt-get install ruby-aws-sdk-core"
 	ruby := need(t, "ruby", how)
 	if output, err := exec.CommandContext(t.Context(), ruby, "-r", "aws-sdk-core", "-e", "").CombinedOutput(); err != nil {
@@ -228,7 +225,6 @@ func TestRubyOutlastsASession(t *testing.T) {
 
 // rclone calls S3, which the sandbox does not implement, so a server in this test records the access keys.
 func TestRcloneOutlastsASession(t *testing.T) {
-	t.Parallel()
 	rclone := need(t, "rclone", "install it, for example with: apt-get install rclone")
 	inEachHome(t, func(t *testing.T, r *run, _ *sandbox.Sandbox) {
 		signers := make(chan string, 100)

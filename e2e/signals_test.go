@@ -45,7 +45,6 @@ func TestSignals(t *testing.T) {
 
 // A signal between two exports undoes those that were made.
 func TestSignalBetweenExports(t *testing.T) {
-	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
 	r := newRun(t, cloud)
 	marker := filepath.Join(t.TempDir(), "reached")
