@@ -27,7 +27,7 @@ func (l line) isComment() bool { return l.text == "" || l.text[0] == '#' || l.te
 // give the line but never quote it, since the file may hold secrets.
 func parse(content []byte) ([]line, error) {
 	var lines []line
-	var p parser
+	p := parser{sections: map[string]int{}}
 	begin := 0
 	for raw := range strings.Lines(string(content)) {
 		l, err := p.parseLine(raw, len(lines)+1)
@@ -92,9 +92,6 @@ func (p *parser) openSection(section string, number int) error {
 	if first, found := p.sections[section]; found {
 		return fmt.Errorf("repeats the section of line %d", first)
 	}
-	if p.sections == nil {
-		p.sections = map[string]int{}
-	}
 	p.sections[section] = number
 	p.settings, p.hasSetting = map[string]int{}, false
 	return nil
@@ -103,7 +100,7 @@ func (p *parser) openSection(section string, number int) error {
 func (p *parser) addSetting(text string, number int) error {
 	separator := strings.IndexAny(text, "=:")
 	switch {
-	case p.sections == nil:
+	case p.settings == nil:
 		return errors.New("a setting must be in a section, which begins with [NAME]")
 	case separator <= 0:
 		return errors.New("must be a section, a setting (NAME = VALUE) or a comment")

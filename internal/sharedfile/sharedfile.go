@@ -194,18 +194,12 @@ func Replace(path string, content []byte, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	if _, err := makeFolders(filepath.Dir(target)); err != nil {
+	c := &Change{file: File{Mode: mode}, target: target, edit: func([]byte) ([]byte, error) { return content, nil }}
+	defer c.Discard()
+	if err := c.apply(nil); err != nil {
 		return err
 	}
-	temporary, err := writeTemporary(target, content, mode)
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, target); err != nil {
-		_ = os.Remove(temporary)
-		return advise(err)
-	}
-	return nil
+	return advise(os.Rename(c.temporary, target))
 }
 
 // Read returns a file's content; nil, and no error, if there is no file. A file that is not regular, which might never end,
