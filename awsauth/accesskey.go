@@ -13,8 +13,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
-// VerifyAccessKey asks STS whose an access key is; a temporary one has a session token. The policy repeats transient failures. The call
-// needs no permission, and shows that the key works before anything relies on it.
+// VerifyAccessKey asks STS who owns an access key, which may be temporary. The policy determines how transient failures are retried. The
+// call needs no permission, and shows that the key works before anything relies on it.
 // See https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html.
 func (c *Client) VerifyAccessKey(ctx context.Context, key credentials.Credentials, policy retry.Policy) (Session, error) {
 	session := Session{Credentials: key}

@@ -23,7 +23,7 @@ const service = "STS"
 // Client calls AWS STS in one Region.
 type Client struct{ sts *sts.Client }
 
-// NewClient returns a client with a configuration of [awsclient.LoadConfig].
+// NewClient returns a client that uses a configuration from [awsclient.LoadConfig].
 func NewClient(config aws.Config) *Client { return &Client{sts: sts.NewFromConfig(config)} }
 
 // Endpoint returns the URL of STS, to open a connection early.

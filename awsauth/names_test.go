@@ -19,28 +19,29 @@ func TestParseRoleARN(t *testing.T) {
 		}
 	}
 	for arn, want := range map[string]string{
-		"arn:aws:iam::123456789012:oidc-provider/token.builds.bitrise.io":   "must be the ARN of a role that trusts the OIDC provider, such as arn:aws:iam::123456789012:role/NAME, got the ARN of the OIDC provider itself",
-		"arn:aws:iam::123456789012:saml-provider/x":                         "SAML provider",
-		"arn:aws:iam::123456789012:user/ci":                                 "got the ARN of an IAM user",
-		"arn:aws-cn:sts::123456789012:assumed-role/deploy/session":          "must be the ARN of the role itself, arn:aws-cn:iam::123456789012:role/deploy",
-		"arn:aws:iam::123456789012:instance-profile/x":                      "instance profile",
-		"arn:aws:iam::aws:policy/AdministratorAccess":                       "ARN of a policy",
-		"arn:aws:iam::123456789012:root":                                    "ARN of an account",
-		"arn:aws:iam::12345678901:role/x":                                   "must be the ARN of an IAM role",
-		"arn:aws:iam::1234567890123:role/x":                                 "must be the ARN of an IAM role",
-		"arn:aws:iam:::role/x-with-no-account":                              "must include the 12-digit account ID",
-		"arn:aws-cn:iam:::role/x-with-no-account":                           "must include the 12-digit account ID",
-		"arn:aws:iam::123456789012:role/":                                   "must be the ARN of an IAM role",
-		"arn:aws:iam::123456789012:role/a/b/":                               "must be the ARN of an IAM role",
-		"arn:aws:iam::123456789012:role/" + strings.Repeat("n", 65):         "must have a role name of at most 64 characters, got 65",
-		"arn:aws:iam::123456789012:role/" + strings.Repeat("p", 511) + "/n": "must have a path of at most 512 characters, got 513",
-		"arn:aws:iam:us-east-1:123456789012:role/x":                         "must be the ARN of an IAM role",
-		"arn:aws:s3:::bucket":                                               "must be the ARN of an IAM role",
-		"arn:minio:iam:::role/":                                             "must be the ARN of an IAM role",
-		"arn:m:iam:::role/x":                                                "must have 20 to 2048 characters",
-		"bitrise-deploy":                                                    "must be the ARN of an IAM role",
-		"arn:aws:iam::123456789012:role/x\nrole/y":                          "must be the ARN of an IAM role",
-		strings.Repeat("x", 5000):                                           "…",
+		"arn:aws:iam::123456789012:oidc-provider/token.builds.bitrise.io":                            "must be the ARN of a role that trusts the OIDC provider, such as arn:aws:iam::123456789012:role/NAME, got the ARN of the OIDC provider itself",
+		"arn:aws:iam::123456789012:saml-provider/x":                                                  "SAML provider",
+		"arn:aws:iam::123456789012:user/ci":                                                          "got the ARN of an IAM user",
+		"arn:aws-cn:sts::123456789012:assumed-role/deploy/session":                                   "must be the ARN of the role itself, arn:aws-cn:iam::123456789012:role/deploy",
+		"arn:aws:iam::123456789012:instance-profile/x":                                               "instance profile",
+		"arn:aws:iam::aws:policy/AdministratorAccess":                                                "ARN of a policy",
+		"arn:aws:iam::123456789012:root":                                                             "ARN of an account",
+		"arn:aws:iam::12345678901:role/x":                                                            "must be the ARN of an IAM role",
+		"arn:aws:iam::1234567890123:role/x":                                                          "must be the ARN of an IAM role",
+		"arn:aws:iam:::role/x-with-no-account":                                                       "must include the 12-digit account ID",
+		"arn:aws-cn:iam:::role/x-with-no-account":                                                    "must include the 12-digit account ID",
+		"arn:aws:iam::123456789012:role/":                                                            "must be the ARN of an IAM role",
+		"arn:aws:iam::123456789012:role/a/b/":                                                        "must be the ARN of an IAM role",
+		"arn:aws:iam::123456789012:role/" + strings.Repeat("n", 65):                                  "must have a role name of at most 64 characters, got 65",
+		"arn:aws:iam::123456789012:role/" + strings.Repeat("p", 511) + "/n":                          "must have a path of at most 512 characters, got 513",
+		"arn:aws:iam:us-east-1:123456789012:role/x":                                                  "must be the ARN of an IAM role",
+		strings.Repeat("arn:aws:iam::123456789012:role/x,", 70) + "arn:aws:iam::123456789012:role/x": "must be one ARN, got several",
+		"arn:aws:s3:::bucket":                                                                        "must be the ARN of an IAM role",
+		"arn:minio:iam:::role/":                                                                      "must be the ARN of an IAM role",
+		"arn:m:iam:::role/x":                                                                         "must have 20 to 2048 characters",
+		"bitrise-deploy":                                                                             "must be the ARN of an IAM role",
+		"arn:aws:iam::123456789012:role/x\nrole/y":                                                   "must be the ARN of an IAM role",
+		strings.Repeat("x", 5000):                                                                    "…",
 	} {
 		_, err := awsauth.ParseRoleARN(arn)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -128,8 +129,8 @@ func TestLimits(t *testing.T) {
 		parse           func(length int) error
 		accepted, wrong int
 	}{
-		"session policy": {policy, 2048, 2049}, "managed policy": {managed, 664, 665},
-		// The path and the name of a policy have 640 characters, after 24.
+		// A managed policy has 24 characters of prefix, then 639 for path and name.
+		"session policy": {policy, 2048, 2049}, "managed policy": {managed, 663, 664},
 		"shortest external ID": {external, 2, 1}, "longest external ID": {external, 1224, 1225},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -17,8 +17,8 @@ type RoleARN struct {
 }
 
 // rolePattern: a role's path has up to 512 characters from ! to ~ between slashes, and its name up to 64 of [\w+=,.@-], by
-// https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html. The lengths are not in the pattern: compiling {1,510} takes
-// a millisecond of every run, also of the credential process.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html. The lengths are not in the pattern: compiling {1,510} adds
+// a millisecond to every run, including those of the credential process.
 var rolePattern = regexp.MustCompile(`^arn:([a-z][a-z0-9-]*):iam::(\d{12})?:role(/(?:[!-~]+/)?)([\w+=,.@-]+)$`)
 
 // ParseRoleARN parses the ARN of a role. In AWS's partitions, the account has 12 digits. STS-compatible services use other
@@ -37,6 +37,8 @@ func ParseRoleARN(s string) (RoleARN, error) {
 	}
 	role := RoleARN{text: s, partition: match[1], account: match[2], path: match[3], name: match[4]}
 	switch {
+	case strings.Contains(s, ",arn:"): // a path may contain almost anything, a list too
+		return RoleARN{}, fmt.Errorf("must be one ARN, got several separated by commas: %q; role_chain takes one per line", text.Shorten(s))
 	case len(s) < shortest || len(s) > longest:
 		return RoleARN{}, fmt.Errorf("must have %d to %d characters, got %d", shortest, longest, len(s))
 	case len(role.path) > longestPath:
@@ -46,8 +48,6 @@ func ParseRoleARN(s string) (RoleARN, error) {
 	case role.account == "" && IsAWSPartition(role.partition):
 		return RoleARN{}, fmt.Errorf("must include the 12-digit account ID, as in arn:%s:iam::123456789012:role/%s, got %q",
 			role.partition, role.name, text.Shorten(s))
-	case strings.Contains(s, ",arn:"): // a path may contain almost anything, a list too
-		return RoleARN{}, fmt.Errorf("must be one ARN, got several separated by commas: %q; role_chain takes one per line", text.Shorten(s))
 	}
 	return role, nil
 }

@@ -103,7 +103,7 @@ func overlaps(text string, s secret.Text) bool {
 
 // accountOf returns the account in an ARN, arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE; empty if it has none of AWS's form.
 func accountOf(arn string) string {
-	parsed, _ := awsarn.Parse(arn) // of what is no ARN, the account is empty
+	parsed, _ := awsarn.Parse(arn) // if arn is not an ARN, the account is empty
 	account, _ := awsid.ParseAccountID(parsed.AccountID)
 	return account.String()
 }

@@ -98,8 +98,9 @@ var policyPattern = regexp.MustCompile(`^arn:([a-z][a-z0-9-]*):iam::(\d{12}|aws|
 
 // ParsePolicyARN parses the ARN of a managed policy.
 func ParsePolicyARN(s string) (PolicyARN, error) {
-	// A path of up to 512 characters and a name of up to 128, https://docs.aws.amazon.com/IAM/latest/APIReference/API_Policy.html.
-	const longest = 512 + 128
+	// A path of up to 512 characters, of which the first is the slash after "policy", and a name of up to 128,
+	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_Policy.html.
+	const longest = 511 + 128
 
 	match := policyPattern.FindStringSubmatch(s)
 	if match == nil || strings.Contains(s, ",arn:") {

@@ -58,7 +58,7 @@ type Login struct {
 	Expires time.Time
 }
 
-// NewClient returns a client with a configuration of [awsclient.LoadConfig]. Each call has the Region of its registries.
+// NewClient returns a client that uses a configuration from [awsclient.LoadConfig]. Each call has the Region of its registries.
 func NewClient(config aws.Config) *Client {
 	return &Client{private: ecr.NewFromConfig(config), public: ecrpublic.NewFromConfig(config)}
 }
@@ -192,7 +192,8 @@ func assign(request LoginRequest, groups []*group) []Login {
 	return logins
 }
 
-// call makes one call. Errors must not quote its answer, because it contains a password that the log does not know yet.
+// call makes one call. Nothing may print its answer, which does not redact itself: it contains a password that the log does not know
+// yet.
 func (c *Client) call(ctx context.Context, from issuer, signer aws.CredentialsProvider) (types.AuthorizationData, error) {
 	var data types.AuthorizationData
 	if from.isPublic {

@@ -113,7 +113,7 @@ func parseObject(content []byte) (*object, error) {
 	}
 	o := &object{values: map[string]json.RawMessage{}}
 	for decoder.More() {
-		token, _ := decoder.Token() // valid JSON has a key here, and a value behind it
+		token, _ := decoder.Token() // valid JSON has a key here, and a value after it
 		key, _ := token.(string)
 		if _, found := o.values[key]; found {
 			return nil, fmt.Errorf("must not have the key %q more than once", text.Shorten(key))

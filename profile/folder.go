@@ -149,7 +149,11 @@ func (f Folder) secure() error {
 
 // checkRuns runs the program, since the first to find out that it cannot run should not be the Step that needs credentials.
 func checkRuns(ctx context.Context, program string) error {
-	if err := command.Run(ctx, nil, nil, program, Subcommand, "--help"); err != nil {
+	err := command.Run(ctx, nil, nil, program, Subcommand, "--help")
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err() // not its cause, which would be a reason that needs no explanation
+	case err != nil:
 		return fmt.Errorf("the program cannot run from there: %w", err)
 	}
 	return nil

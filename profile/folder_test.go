@@ -298,9 +298,11 @@ func TestStageFails(t *testing.T) {
 
 func TestStageEndsWithItsContext(t *testing.T) {
 	folder, _ := testFolder(t)
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := checkRuns(ended, folder.root); !errors.Is(err, context.Canceled) {
+	ended, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("interrupted by a signal")
+	cancel(cause)
+	// The caller explains the cause. It must not look like a program that cannot run.
+	if err := checkRuns(ended, folder.root); !errors.Is(err, context.Canceled) || errors.Is(err, cause) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -4,6 +4,5 @@
 //
 // Changes are staged and take effect with [sharedfile.Commit]. No file holds the build's API token.
 //
-// How credentials are obtained, what the settings of a session mean, and the
-// Step's inputs are the callers' business.
+// How credentials are obtained, what the settings of a session mean, and the Step's inputs are the callers' business.
 package profile

@@ -88,8 +88,12 @@ func (f Folder) removeSession(ctx context.Context, file ConfigFile, key Key) err
 	if file.runs(f.version, key) {
 		return nil
 	}
-	// The settings go first. A process that waits for the lock may create it again when it is removed, but cannot renew anymore.
-	return errors.Join(os.RemoveAll(f.settingsPath(key)), removeFolder(f.session(key)))
+	// The settings first: a process that waits for the lock may create the lock file again while the folder is being removed, but
+	// without settings it cannot renew.
+	if err := os.Remove(f.settingsPath(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return removeFolder(f.session(key))
 }
 
 func (f Folder) removeProgram(ctx context.Context) error {

@@ -307,3 +307,20 @@ func TestSweepOfNothing(t *testing.T) {
 		t.Error("got no error for a file")
 	}
 }
+
+// The settings are removed before anything else, so that no process renews a session of which a part is gone.
+func TestSettingsAreRemovedFirst(t *testing.T) {
+	m := newMachine(t)
+	command := m.login("bitrise", session("1"))
+	folder, key := folderOf(command), session("1").Key()
+	settings := folder.settingsPath(key)
+	if err := errors.Join(os.Remove(settings), os.MkdirAll(filepath.Join(settings, "full"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.folder.Remove(t.Context(), testFile(t, ""), command); err == nil {
+		t.Error("got no error")
+	}
+	if !exists(folder.Cache(key).path) || !exists(folder.Cache(key).lock) {
+		t.Errorf("something else was removed: %q", tree(t, m.folder.root))
+	}
+}

@@ -91,15 +91,14 @@ type inputParser struct {
 func ParseInputs(in Inputs, now time.Time) (Config, error) {
 	p := &inputParser{in: in, now: now}
 	p.choice("action", in.Action, "login", "logout")
-	config := Config{
-		IsLogout: in.Action == "logout", Timeout: p.timeout(), Verbose: in.Verbose == "true", DockerLogin: in.DockerLogin == "true",
-	}
+	config := Config{IsLogout: in.Action == "logout", Timeout: p.timeout(), Verbose: in.Verbose == "true"}
 	p.choice("verbose", in.Verbose, "true", "false")
 	if config.IsLogout {
 		p.checkLogout()
 	} else {
 		config.Region = p.region()
 		config.Profile = p.profile()
+		config.DockerLogin = in.DockerLogin == "true"
 		p.choice("docker_login", in.DockerLogin, "true", "false")
 		p.source(&config)
 		p.session(&config)

@@ -174,8 +174,8 @@ func TestInputLimits(t *testing.T) {
 			in.ManagedSessionPolicies = strings.Repeat("arn:aws:iam::aws:policy/ReadOnlyAccess\n", 11)
 		}, "managed_session_policies", "must have at most 10 policies, got 11"},
 		{"managed policy too long", func(in *step.Inputs) {
-			in.ManagedSessionPolicies = "arn:aws:iam::aws:policy/" + strings.Repeat("p", 641)
-		}, "managed_session_policies", "must have a path and name of at most 640 characters, got 641"},
+			in.ManagedSessionPolicies = "arn:aws:iam::aws:policy/" + strings.Repeat("p", 640)
+		}, "managed_session_policies", "must have a path and name of at most 639 characters, got 640"},
 		{"managed policy a role", func(in *step.Inputs) { in.ManagedSessionPolicies = roleARN }, "managed_session_policies", "must be the ARN of a managed policy"},
 		{"accounts", func(in *step.Inputs) { in.AllowedAccountIDs = "123456789012, 000000000001\n,\n 210987654321 " }, "", ""},
 		{"account of 11 digits", func(in *step.Inputs) { in.AllowedAccountIDs = "12345678901" }, "allowed_account_ids", "12 digits"},

@@ -30,7 +30,7 @@ func (s Step) stageLogins(ctx context.Context, staged *staged, a *authenticator,
 		return err
 	}
 	staged.registries = names
-	first := slices.MinFunc(logins, func(a, b dockerlogin.Login) int { return a.Expires.Compare(b.Expires) })
+	first := slices.MinFunc(logins, func(x, y dockerlogin.Login) int { return x.Expires.Compare(y.Expires) })
 	s.Log.Printf("Obtained logins for %s; they expire at %s (%s)", strings.Join(names, ", "), clock(first.Expires), a.since(started))
 	staged.changes = append(staged.changes, change)
 	staged.done = append(staged.done, fmt.Sprintf("Logged in to %s, in %s", strings.Join(names, ", "), file))

@@ -19,9 +19,10 @@ import (
 // maxOutput is how much of a program's output is kept, in bytes.
 const maxOutput = 64 << 10
 
-// Run runs a program until it exits or ctx is done. The error of one that fails has the beginning of its output, on one line and
-// without colors. Variables, KEY=VALUE, are added to its environment. The program is in its own process group: a Ctrl-C at a terminal
-// is meant for the Step, which may need the program to clean up, and whatever the program has started ends with it.
+// Run runs a program until it exits or ctx is done. If the program fails, the error includes the beginning of its output, on one line
+// and without escape sequences; if ctx is done, the error is the cause. Variables, KEY=VALUE, are added to the program's environment.
+// The program is in its own process group: a Ctrl-C at a terminal is meant for the Step, which may need the program to clean up, and
+// whatever the program has started ends with it.
 func Run(ctx context.Context, stdin io.Reader, variables []string, name string, arguments ...string) error {
 	// patience is how long another process may keep the output of a program open that has exited.
 	const patience = 100 * time.Millisecond
@@ -35,7 +36,7 @@ func Run(ctx context.Context, stdin io.Reader, variables []string, name string, 
 	var printed beginning
 	c.Stdout, c.Stderr = &printed, &printed
 	err := c.Run()
-	output := text.Line(strings.Join(strings.Fields(printed.kept.String()), " "))
+	output := strings.Join(strings.Fields(text.Clean(printed.kept.String())), " ")
 	switch {
 	case err == nil, errors.Is(err, exec.ErrWaitDelay): // the program is done; only its output was still open
 		return nil

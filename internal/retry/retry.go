@@ -56,7 +56,7 @@ func IsTransient(err error) bool {
 type Policy struct {
 	// Notify, if not nil, is called before each wait, with the number of the failed attempt, starting at 1, and its error.
 	Notify func(attempt int, err error, wait time.Duration)
-	// Wait waits for the duration or until the context is done, whichever comes first. nil means that it does.
+	// Wait waits for the duration or until the context is done, whichever comes first. nil means a timer.
 	Wait func(context.Context, time.Duration) error
 	// Jitter returns a number in [0,1). nil means a random one.
 	Jitter func() float64
@@ -125,7 +125,7 @@ func (p Policy) backoff(ctx context.Context, number int, after time.Duration) (t
 	if jitter == nil {
 		jitter = rand.Float64
 	}
-	// Six doublings exceed the longest backoff. More would overflow.
+	// Six doublings exceed the longest backoff. Without the cap, the shift would eventually overflow.
 	limit := min(longestBackoff, firstBackoff<<min(number-1, 6))
 	// The jitter is added to what the server asked for; otherwise, all clients would come back at the same time.
 	wait := after + time.Duration(jitter()*float64(limit))

@@ -27,7 +27,7 @@ const maxNesting = 3
 // goroutines.
 type Redactor struct {
 	mu    sync.Mutex
-	known []string
+	known []Text
 	forms forms
 }
 
@@ -36,8 +36,8 @@ func (r *Redactor) Add(secrets ...Text) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range secrets {
-		if !slices.Contains(r.known, s.Reveal()) {
-			r.known = append(r.known, s.Reveal())
+		if !slices.ContainsFunc(r.known, func(known Text) bool { return known.Reveal() == s.Reveal() }) {
+			r.known = append(r.known, s)
 			r.forms.add(s)
 		}
 	}

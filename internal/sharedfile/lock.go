@@ -31,8 +31,8 @@ func LockFolders(ctx context.Context, folders ...string) (unlock func(), err err
 			release()
 		}
 	}
-	slices.Sort(folders) // so that two runs never wait for each other
-	for _, folder := range slices.Compact(folders) {
+	// Sorted, so that two runs never wait for each other.
+	for _, folder := range slices.Compact(slices.Sorted(slices.Values(folders))) {
 		release, err := lockFolder(ctx, folder)
 		if err != nil {
 			unlock()

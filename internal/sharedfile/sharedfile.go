@@ -194,7 +194,9 @@ func Replace(path string, content []byte, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	c := &Change{file: File{Mode: mode}, target: target, edit: func([]byte) ([]byte, error) { return content, nil }}
+	// Not nil, which would stand for no file.
+	edit := func([]byte) ([]byte, error) { return append([]byte{}, content...), nil }
+	c := &Change{file: File{Mode: mode}, target: target, edit: edit}
 	defer c.Discard()
 	if err := c.apply(nil); err != nil {
 		return err

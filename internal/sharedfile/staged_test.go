@@ -103,3 +103,13 @@ func TestLockWhileTheFolderIsRemoved(t *testing.T) {
 	end()
 	<-removed
 }
+
+// A folder that is given twice is locked once.
+func TestLockFoldersTwice(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	unlock, err := LockFolders(t.Context(), b, a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}

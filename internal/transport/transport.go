@@ -47,7 +47,7 @@ type Options struct {
 	// times. nil means that no host is known.
 	KnownHost func(host string) bool
 	// Debugf, if not nil, writes a line to a verbose log after each request, as soon as the head of its answer is there. The line
-	// has no query, header or body. It may be called from several goroutines at the same time.
+	// has no user name, password, query, fragment, header, or body. It may be called from several goroutines at the same time.
 	Debugf func(format string, args ...any)
 }
 
