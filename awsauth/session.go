@@ -17,6 +17,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
 // Session is credentials and whose they are.
@@ -38,7 +39,7 @@ func newSession(c *types.Credentials, user *types.AssumedRoleUser, metadata midd
 		name string
 		text *string
 	}{{"access key ID", c.AccessKeyId}, {"secret access key", c.SecretAccessKey}, {"session token", c.SessionToken}} {
-		if !isKeyPart(aws.ToString(part.text)) {
+		if value := aws.ToString(part.text); value == "" || !text.IsGraphicASCII(value) {
 			return Session{}, retry.Transient(fmt.Errorf("STS answered without a valid %s", part.name), 0)
 		}
 	}
@@ -62,11 +63,6 @@ func newSession(c *types.Credentials, user *types.AssumedRoleUser, metadata midd
 	return session, session.identify(arn, "")
 }
 
-// isKeyPart reports whether a text can be a part of an access key: printable ASCII without spaces.
-func isKeyPart(text string) bool {
-	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
-}
-
 var arnPattern = regexp.MustCompile(`^arn:[!-~]+$`)
 
 // identify sets whose the credentials are. The ARN is logged and exported, so it must be an ARN, and must not contain any of
@@ -88,13 +84,13 @@ func (s *Session) identify(arn, account string) error {
 	return nil
 }
 
-// overlaps reports whether a text contains a part of a secret that is too long to be a coincidence.
-func overlaps(text string, s secret.Text) bool {
+// overlaps reports whether an ARN contains a part of a secret that is too long to be a coincidence.
+func overlaps(arn string, s secret.Text) bool {
 	const long = 12
 
 	revealed := s.Reveal()
 	for i := 0; i+long <= len(revealed); i++ {
-		if strings.Contains(text, revealed[i:i+long]) {
+		if strings.Contains(arn, revealed[i:i+long]) {
 			return true
 		}
 	}

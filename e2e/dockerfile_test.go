@@ -40,10 +40,7 @@ func wantContent(t *testing.T, path, want string) {
 func TestFailingStepsLeaveNoLogin(t *testing.T) {
 	t.Parallel()
 	const before = `{"auths":{"registry.example.com":{"auth":"a2VwdDprZXB0"}}}`
-	program, err := plainProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := plainProgram(t)
 	cloud := startSandbox(t, sandbox.Options{})
 	shared := newRun(t, cloud)
 	path := shared.writeDockerFile(before)

@@ -35,10 +35,7 @@ func TestRaceOf120Builds(t *testing.T) {
 	const builds = 120
 
 	// With the race detector, 120 processes may need more memory than the machine has.
-	program, err := plainProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := plainProgram(t)
 	cloud := startSandbox(t, sandbox.Options{Faults: parseFaults(t, fmt.Sprintf("%s * gather %d\n%s * rate 10", idToken, builds, assume))})
 	runs := make([]*run, builds)
 	for i := range runs {

@@ -148,10 +148,7 @@ func (r *run) describe(requests *recordedRequests) string {
 // Issue 12: what an earlier Step has left in AWS's variables changes neither the calls nor whose credentials are exported.
 func TestHarmfulVariablesChangeNothing(t *testing.T) {
 	t.Parallel()
-	program, err := plainProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := plainProgram(t)
 	given := map[string]string{"role_arn": role, "role_chain": targetRole, "docker_login": "true"}
 	result := func(t *testing.T, environ ...string) string {
 		t.Helper()

@@ -23,7 +23,16 @@ const oddName = "my döner ビルド"
 
 // plainProgram returns the path of the Step's program built without the race detector, for tests that run it many times or
 // depend on its speed. It has no build tags, like a build from source.
-var plainProgram = sync.OnceValues(func() (string, error) {
+func plainProgram(t testing.TB) string {
+	t.Helper()
+	program, err := buildPlainProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+var buildPlainProgram = sync.OnceValues(func() (string, error) {
 	folder := filepath.Join(bin, "plain")
 	root, err := harness.Root()
 	if err != nil {
@@ -52,10 +61,7 @@ func shortSessions(seconds int) sandbox.Config {
 // newProfileRun prepares a run whose home folder has a space and a letter beyond ASCII in its path.
 func newProfileRun(t *testing.T, cloud *sandbox.Sandbox, environ ...string) *run {
 	t.Helper()
-	program, err := plainProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := plainProgram(t)
 	home := filepath.Join(t.TempDir(), "my höme")
 	if err := os.Mkdir(home, 0o755); err != nil {
 		t.Fatal(err)
@@ -316,10 +322,7 @@ func TestCredentialProcessUsage(t *testing.T) {
 
 // BenchmarkProfileWithGoodCredentials measures the CPU time of the credential process: go test -run '^$' -bench Profile.
 func BenchmarkProfileWithGoodCredentials(b *testing.B) {
-	program, err := plainProgram()
-	if err != nil {
-		b.Fatal(err)
-	}
+	program := plainProgram(b)
 	cloud, err := sandbox.Start(sandbox.Options{})
 	if err != nil {
 		b.Fatal(err)

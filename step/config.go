@@ -15,6 +15,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
@@ -290,7 +291,7 @@ func (p *inputParser) accessKey() *credentials.Credentials {
 func (p *inputParser) secret(input string, s secret.Text) secret.Text {
 	if problem := pastedKey(input, s.Reveal()); problem != "" {
 		p.report(input, "%s", problem)
-	} else if strings.ContainsFunc(s.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
+	} else if !text.IsGraphicASCII(s.Reveal()) {
 		p.report(input, "must be printable ASCII without spaces and line breaks")
 	}
 	return s
@@ -411,9 +412,9 @@ const (
 )
 
 // items splits a list at the separators. Whitespace around an item and empty items are ignored.
-func items(text, separators string) []string {
+func items(joined, separators string) []string {
 	var all []string
-	for _, item := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
+	for _, item := range strings.FieldsFunc(joined, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
 		if item = strings.TrimSpace(item); item != "" {
 			all = append(all, item)
 		}
@@ -422,12 +423,12 @@ func items(text, separators string) []string {
 }
 
 // list parses the items of a list, and reports those that are wrong, up to a number.
-func list[T any](p *inputParser, input, text, separators string, parse func(string) (T, error)) []T {
+func list[T any](p *inputParser, input, joined, separators string, parse func(string) (T, error)) []T {
 	const mostReported = 10
 
 	var values []T
 	wrong := 0
-	for _, item := range items(text, separators) {
+	for _, item := range items(joined, separators) {
 		value, err := parse(item)
 		if err == nil {
 			values = append(values, value)

@@ -41,13 +41,17 @@ type NewCredentials struct{ attempts int }
 func (n *NewCredentials) Mark(err error) error {
 	const mostAttempts = 8
 
-	unknownKey := []string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"}
 	var refusal *Refusal
-	if !errors.As(err, &refusal) || !slices.Contains(unknownKey, refusal.Code) {
+	if !errors.As(err, &refusal) || !slices.Contains(unknownKeyCodes(), refusal.Code) {
 		return err
 	}
 	if n.attempts++; n.attempts < mostAttempts {
 		return retry.Transient(err, 0)
 	}
 	return err
+}
+
+// unknownKeyCodes are the codes of a service that does not know the access key.
+func unknownKeyCodes() []string {
+	return []string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"}
 }

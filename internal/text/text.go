@@ -31,6 +31,11 @@ func isInvisible(r rune) bool {
 		unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
+// IsGraphicASCII reports whether a text consists of printable ASCII characters without spaces, as all parts of AWS's keys do.
+func IsGraphicASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
 // Line returns a text as one clean line (see [Clean]).
 func Line(s string) string {
 	return strings.TrimSpace(strings.NewReplacer("\n", " ", "\t", " ").Replace(Clean(s)))

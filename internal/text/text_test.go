@@ -69,3 +69,13 @@ func TestShorten(t *testing.T) {
 		}
 	}
 }
+
+func TestIsGraphicASCII(t *testing.T) {
+	for in, want := range map[string]bool{"": true, "!AKIA/+=~": true, "a b": false, "a\n": false, "a\x7f": false, "ä": false} {
+		t.Run(in, func(t *testing.T) {
+			if got := text.IsGraphicASCII(in); got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		})
+	}
+}
