@@ -313,16 +313,23 @@ func isMountPoint(path string) bool {
 	return false
 }
 
-// resolve follows links to the file that is to be written, which does not need to exist.
+// resolve follows links to the file that is to be written, which does not need to exist. A link's ".." is relative to the folder
+// that the link is really in, so the folder is resolved first.
 func resolve(path string) (string, error) {
 	const mostLinks = 40
+
 	for range mostLinks {
+		folder, name := filepath.Split(path)
+		if existing, err := filepath.EvalSymlinks(folder); err == nil {
+			folder = existing
+		}
+		path = filepath.Join(folder, name)
 		next, err := os.Readlink(path)
 		if err != nil {
 			return path, nil // not a link, or nothing there
 		}
 		if !filepath.IsAbs(next) {
-			next = filepath.Join(filepath.Dir(path), next)
+			next = folder + string(filepath.Separator) + next // not joined, which would remove ".." from the text
 		}
 		path = next
 	}

@@ -306,6 +306,28 @@ func TestLinksAreKept(t *testing.T) {
 	}
 }
 
+// A relative link is relative to the real folder that it is in, as for every other program.
+func TestRelativeLinkInALinkedFolder(t *testing.T) {
+	home := t.TempDir()
+	dotfiles, shared := filepath.Join(home, "dotfiles"), filepath.Join(home, "dotfiles", "shared")
+	if err := errors.Join(
+		os.MkdirAll(filepath.Join(dotfiles, "aws"), 0o700), os.Mkdir(shared, 0o700),
+		os.Symlink(filepath.Join("dotfiles", "aws"), filepath.Join(home, ".aws")),
+		os.Symlink(filepath.Join("..", "shared", "config"), filepath.Join(dotfiles, "aws", "config")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(home, ".aws", "config")
+	if err := sharedfile.Commit(t.Context(), prepare(t, sharedfile.File{Path: link, Mode: 0o600}, appending("new"))); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, link); got != "new" {
+		t.Errorf("through the link: got %q", got)
+	}
+	wantEntries(t, home, ".aws", "dotfiles")
+	wantEntries(t, shared, "config")
+}
+
 func TestFilesThatCannotBeChanged(t *testing.T) {
 	folder := t.TempDir()
 	one, other := filepath.Join(folder, "one"), filepath.Join(folder, "other")
