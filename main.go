@@ -52,7 +52,7 @@ func run() int {
 		return process.Run(ctx, os.Args[2:])
 	}
 	run := step.Step{
-		Inputs: inputs, Environment: environment, Log: report.NewLog(os.Stdout), Envman: step.EnvmanProgram{},
+		Inputs: inputs, Environment: environment, Log: report.NewLog(os.Stdout),
 		Program: program, Now: time.Now, Exit: os.Exit,
 	}
 	if err := run.Run(ctx); err != nil {

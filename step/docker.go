@@ -11,7 +11,7 @@ import (
 )
 
 // stageLogins gets a login to every registry and stages them in Docker's file.
-func (s Step) stageLogins(ctx context.Context, staged *staged, a *authenticator, session awsauth.Session) error {
+func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator, session awsauth.Session) error {
 	started := s.Now()
 	logins, err := a.ecr.Logins(ctx, dockerlogin.LoginRequest{
 		Credentials: session.Credentials, AccountID: session.AccountID, Registries: a.config.Registries, Retry: a.retry("Getting an ECR login"),

@@ -24,7 +24,7 @@ func (e *timeoutError) Error() string {
 
 // stopped returns the last line of the log of a run that did not end in time.
 func stopped(reason error) string {
-	return reason.Error() + ": the Step did not end in time and was stopped; some outputs may have been exported"
+	return reason.Error() + ": the Step did not end in time and was stopped"
 }
 
 // interruption replaces an error that the end of ctx has caused by the reason why it ended.
@@ -53,17 +53,4 @@ func logProblems(log *report.Log, err *InputError) {
 		}
 	}
 	log.Problems("Invalid inputs (nothing was sent):", problems, "invalid inputs: "+strings.Join(names, ", "))
-}
-
-// envmanAdvice says what to do about envman's failures, by its own messages.
-func envmanAdvice(err error) []string {
-	if strings.Contains(err.Error(), "too large") {
-		return []string{
-			"The build's environment variables together exceed envman's limit. Remove large ones, or raise the limit: " +
-				"https://github.com/bitrise-io/envman.",
-		}
-	}
-	return []string{
-		"Run this Step in a build on Bitrise or with \"bitrise run\": both provide envman.", "Check that the disk is not full.",
-	}
 }

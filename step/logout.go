@@ -6,20 +6,22 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
 // logout removes what an earlier run in this build left: the ECR logins named in ECR_REGISTRIES, the profile named in AWS_PROFILE if
 // the Step wrote it, and the exported credentials. What is gone already is fine; what others wrote stays. It needs no network.
-func (s Step) logout(ctx context.Context) error {
-	var staged staged
+func (s *Step) logout(ctx context.Context) error {
+	store, err := findEnvstore(s.Environment)
+	if err != nil {
+		return err
+	}
+	staged := staged{store: store, outputs: emptyCredentialOutputs()}
 	defer staged.discard()
 	// A file that cannot be read keeps nothing else from being removed.
 	dockerErr := s.stageDockerLogout(&staged)
 	removeSession, profileErr := s.stageProfileRemoval(&staged)
-	staged.outputs = credentialOutputs(awsauth.Session{})
 	if err := s.commit(ctx, staged); err != nil {
 		return err
 	}
@@ -27,7 +29,7 @@ func (s Step) logout(ctx context.Context) error {
 }
 
 // stageDockerLogout stages the removal of the logins from Docker's file.
-func (s Step) stageDockerLogout(staged *staged) error {
+func (s *Step) stageDockerLogout(staged *staged) error {
 	registries := items(s.Environment.Get("ECR_REGISTRIES"), byCommaOrLine)
 	if len(registries) == 0 {
 		s.Log.Printf("ECR_REGISTRIES is not set: there are no ECR logins to remove")
@@ -56,7 +58,7 @@ func (s Step) stageDockerLogout(staged *staged) error {
 
 // stageProfileRemoval stages the removal of the profile from AWS's file. What is kept for it goes afterwards, with the function that is
 // returned.
-func (s Step) stageProfileRemoval(staged *staged) (removeSession func(context.Context) error, err error) {
+func (s *Step) stageProfileRemoval(staged *staged) (removeSession func(context.Context) error, err error) {
 	nothing := func(context.Context) error { return nil }
 	value := s.Environment.Get(profileVariable)
 	if value == "" {

@@ -34,7 +34,7 @@ type files struct {
 }
 
 // findFiles finds out, before anything is sent, whether the files can be changed.
-func (s Step) findFiles(config Config) (found files, err error) {
+func (s *Step) findFiles(config Config) (found files, err error) {
 	if config.DockerLogin {
 		if found.docker, err = dockerlogin.FindFile(); err == nil {
 			err = found.docker.Check()
@@ -53,7 +53,7 @@ func (s Step) findFiles(config Config) (found files, err error) {
 
 // stageProfile stages a profile that hands out the session's credentials and renews them. The credentials themselves are not
 // exported: they would take precedence over the profile.
-func (s Step) stageProfile(
+func (s *Step) stageProfile(
 	ctx context.Context, staged *staged, config Config, settings profile.Settings, session awsauth.Session,
 ) error {
 	file, folder := staged.files.config, staged.files.profiles
@@ -72,7 +72,7 @@ func (s Step) stageProfile(
 		written += "; its credentials renew automatically, with the program in " + folder.String()
 	}
 	staged.done = append(staged.done, written)
-	staged.outputs = append(emptyCredentialOutputs(s.Environment), staged.outputs...)
+	staged.outputs = append(emptyCredentialOutputs(), staged.outputs...)
 	staged.outputs = append(staged.outputs, plain("AWS_SDK_LOAD_CONFIG", "1"))
 	if !config.Profile.IsPortable() {
 		s.Log.Warnf("The profile's name contains more than ASCII letters, digits, and _.-/%%@:+. The AWS CLI, boto3, and the SDK " +
@@ -91,7 +91,7 @@ func (c Config) isRenewable() bool {
 }
 
 // warnOfLimits warns of credentials that cannot be renewed, or only with something that is kept.
-func (s Step) warnOfLimits(config Config) {
+func (s *Step) warnOfLimits(config Config) {
 	switch {
 	case config.AccessKey != nil && !config.AccessKey.SessionToken.IsEmpty():
 		s.Log.Warnf("session_token is set: the profile's credentials can be renewed only until that session expires, if at all.")

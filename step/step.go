@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/bitrise-io/go-utils/v2/env"
@@ -27,18 +28,20 @@ type Step struct {
 	// Environment is the environment that the process was started with.
 	Environment Environment
 	Log         *report.Log
-	Envman      Envman
 	// Program is the path of the running program, of which a profile keeps a copy.
 	Program string
 	Now     func() time.Time
 	// Exit ends the process. It is called only if the run does not end in time.
 	Exit func(code int)
+
+	// isDone is set once everything that was asked for is in place. What is left to do is to write that to the log.
+	isDone atomic.Bool
 }
 
 const (
-	// graceAfterSignal leaves time to take exports back, within the second that a process has after a signal.
+	// graceAfterSignal leaves time to explain, within the second that a process has after a signal.
 	graceAfterSignal = 950 * time.Millisecond
-	// graceAfterTimeout leaves time to take exports back.
+	// graceAfterTimeout leaves time to explain.
 	graceAfterTimeout = 2 * time.Second
 	// timeToExplain is how long it may take to write an explanation to the log and to the build page.
 	timeToExplain = 5 * time.Second
@@ -46,24 +49,32 @@ const (
 
 // Run does everything that the inputs ask for and returns nil, or explains in the log why it could not, exports nothing, and
 // returns the error. It ends when ctx is done.
-func (s Step) Run(ctx context.Context) error {
-	defer watch(ctx, graceAfterSignal, s.Log, s.Exit, stopped(errInterrupted))()
+func (s *Step) Run(ctx context.Context) error {
+	defer watch(ctx, graceAfterSignal, s.Log, s.exit, stopped(errInterrupted))()
 	err := s.run(ctx)
 	if err != nil {
 		ctx, cancel := context.WithTimeout(ctx, timeToExplain)
 		defer cancel()
-		defer watch(ctx, graceAfterTimeout, s.Log, s.Exit, "the Step could not explain its failure in time and was stopped")()
+		defer watch(ctx, graceAfterTimeout, s.Log, s.exit, "the Step could not explain its failure in time and was stopped")()
 		s.explain(ctx, err)
 	}
 	return err
 }
 
-func (s Step) run(ctx context.Context) error {
+// exit ends the process with the exit code of a run that does not end in time.
+func (s *Step) exit(code int) {
+	if s.isDone.Load() {
+		code = 0
+	}
+	s.Exit(code)
+}
+
+func (s *Step) run(ctx context.Context) error {
 	inputs, config, err := s.configure()
 	timeout := cmp.Or(config.Timeout, defaultTimeout) // of invalid inputs, the timeout is unknown
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, &timeoutError{after: timeout})
 	defer cancel()
-	defer watch(ctx, graceAfterTimeout, s.Log, s.Exit, stopped(&timeoutError{after: timeout}))()
+	defer watch(ctx, graceAfterTimeout, s.Log, s.exit, stopped(&timeoutError{after: timeout}))()
 	inputs.print(s.Log)
 	if err != nil {
 		return err
@@ -76,7 +87,7 @@ func (s Step) run(ctx context.Context) error {
 
 // configure reads and checks the inputs. It writes nothing to the log: the log may hang, and what ends the run then needs to know
 // the timeout.
-func (s Step) configure() (Inputs, Config, error) {
+func (s *Step) configure() (Inputs, Config, error) {
 	inputs, err := readInputs(s.Inputs)
 	if err != nil {
 		return Inputs{}, Config{}, err
@@ -89,8 +100,12 @@ func (s Step) configure() (Inputs, Config, error) {
 	return inputs, config, err
 }
 
-// login obtains credentials and hands them on: it stages all files, exports, and commits the files.
-func (s Step) login(ctx context.Context, inputs Inputs, config Config) error {
+// login obtains credentials and hands them on: it stages all files, with the outputs in the last one, and commits them.
+func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
+	store, err := findEnvstore(s.Environment)
+	if err != nil {
+		return err
+	}
 	files, err := s.findFiles(config)
 	if err != nil {
 		return err
@@ -105,7 +120,7 @@ func (s Step) login(ctx context.Context, inputs Inputs, config Config) error {
 		return err
 	}
 
-	staged := staged{files: files, outputs: commonOutputs(config.Region, session)}
+	staged := staged{store: store, files: files, outputs: commonOutputs(config.Region, session)}
 	defer staged.discard()
 	if config.DockerLogin {
 		if err := s.stageLogins(ctx, &staged, authenticator, session); err != nil {
@@ -117,7 +132,7 @@ func (s Step) login(ctx context.Context, inputs Inputs, config Config) error {
 			return err
 		}
 	} else {
-		staged.outputs = append(credentialOutputs(session), staged.outputs...)
+		staged.outputs = append(credentialOutputs(session.Credentials), staged.outputs...)
 	}
 	effects := variableEffects(s.Environment, staged.facts(config, session))
 	staged.outputs = append(staged.outputs, effects.outputs...)
@@ -151,6 +166,7 @@ func (s *staged) facts(config Config, session awsauth.Session) runFacts {
 
 // staged is what a run is going to change.
 type staged struct {
+	store   envstore
 	files   files
 	outputs []output
 	// registries are the hosts that Docker is going to be logged in to.
@@ -167,55 +183,33 @@ func (s *staged) discard() {
 	}
 }
 
-// commit exports the outputs and puts the files into place: all of it, or nothing is exported and no file is changed. A profile's name
-// is exported last, because it cannot be emptied.
-func (s Step) commit(ctx context.Context, staged staged) error {
+// commit puts the files into place, envman's store with the outputs last. If it fails, nothing is exported.
+func (s *Step) commit(ctx context.Context, staged staged) error {
 	started := s.Now()
-	exports := exporter{envman: s.Envman, log: s.Log}
-	var names, others []output
-	for _, out := range staged.outputs {
-		if out.isProfileName() {
-			names = append(names, out)
-		} else {
-			others = append(others, out)
-		}
-	}
-	err := exports.export(ctx, others...)
-	if err == nil {
-		err = sharedfile.Commit(ctx, staged.changes...)
-	}
-	if err == nil {
-		for _, line := range staged.done { // at once: the files stay as they are if the last export fails
-			s.Log.Printf("%s", line)
-		}
-		err = exports.export(ctx, names...)
-	}
+	outputs := forEnvironment(staged.outputs, s.Environment)
+	exports, err := staged.store.prepare(outputs)
 	if err != nil {
-		err = interruption(ctx, err)
-		if !exports.empty(ctx) {
-			err = &leftoverError{err}
-		}
 		return err
 	}
+	defer exports.Discard()
+	if err := sharedfile.Commit(ctx, append(staged.changes, exports)...); err != nil {
+		return err
+	}
+	s.isDone.Store(true)
+	for _, line := range staged.done {
+		s.Log.Printf("%s", line)
+	}
 	s.Log.Donef("Exported for the next Steps (%s):", elapsed(s.Now().Sub(started)))
-	exports.print()
+	printOutputs(s.Log, outputs)
 	return nil
 }
 
-// leftoverError is an error after which an export could not be taken back.
-type leftoverError struct{ error }
-
-func (e *leftoverError) Unwrap() error { return e.error }
-
 // explain writes an error to the log, and to the build page if possible.
-func (s Step) explain(ctx context.Context, err error) {
+func (s *Step) explain(ctx context.Context, err error) {
 	var inputs *InputError
-	var leftover *leftoverError
 	switch {
 	case errors.As(err, &inputs):
 		logProblems(s.Log, inputs)
-	case errors.Is(err, errInterrupted) && errors.As(err, &leftover):
-		s.Log.Errorf("%s; not all outputs could be emptied again", errInterrupted)
 	case errors.Is(err, errInterrupted):
 		s.Log.Errorf("%s; nothing was exported", errInterrupted)
 	default:

@@ -5,10 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -120,17 +117,6 @@ func TestIsRenewable(t *testing.T) {
 	}
 }
 
-// With a profile, only variables that are set are emptied, because some SDKs treat an empty variable as a value.
-func TestEmptyCredentialOutputs(t *testing.T) {
-	var got []string
-	for _, out := range emptyCredentialOutputs(Environment{"AWS_SESSION_TOKEN": "t", "AWS_ACCESS_KEY_ID": "", "AWS_REGION": "r"}) {
-		got = append(got, out.key+"="+out.value.Reveal())
-	}
-	if want := []string{"AWS_ACCESS_KEY_ID=", "AWS_SESSION_TOKEN="}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
 func TestInterruption(t *testing.T) {
 	failure := errors.New("no answer")
 	timedOut, cancel := context.WithCancelCause(t.Context())
@@ -236,66 +222,6 @@ func TestKnownHosts(t *testing.T) {
 			region, err := awsid.ParseRegion(row.region)
 			if err != nil || (Config{Region: region}).isKnownHost(row.host) != row.want {
 				t.Errorf("got %v, %v", !row.want, err)
-			}
-		})
-	}
-}
-
-func TestEnvmanAdvice(t *testing.T) {
-	for output, want := range map[string]string{
-		"env var value is too large": "exceed envman's limit", "env list is too large": "exceed envman's limit", "": "bitrise run", "no such file": "bitrise run",
-	} {
-		t.Run(output, func(t *testing.T) {
-			if got := strings.Join(envmanAdvice(errors.New(output)), " "); !strings.Contains(got, want) {
-				t.Errorf("got %q, want %q", got, want)
-			}
-		})
-	}
-}
-
-// order records what is exported, and fails for some keys.
-type order struct{ exported, failing []string }
-
-func (o *order) Add(_ context.Context, key string, _ secret.Text, _ bool) error {
-	o.exported = append(o.exported, key)
-	if slices.Contains(o.failing, key) {
-		return errors.New("broken")
-	}
-	return nil
-}
-
-// Secrets are emptied first. Names of profiles cannot be emptied.
-func TestEmpty(t *testing.T) {
-	for name, failing := range map[string][]string{"all": nil, "not all": {"SECRET"}} {
-		t.Run(name, func(t *testing.T) {
-			store := &order{failing: failing}
-			e := exporter{envman: store, log: report.NewPlainLog(io.Discard), done: []output{
-				plain("REGION", "r"), {key: "SECRET", isSensitive: true}, plain("AWS_DEFAULT_PROFILE", "p"), plain("AWS_PROFILE", "p"), plain("ACCOUNT", "a"),
-			}}
-			if got := e.empty(t.Context()); got != (failing == nil) {
-				t.Errorf("got %v", got)
-			}
-			if want := []string{"SECRET", "REGION", "ACCOUNT"}; !slices.Equal(store.exported, want) {
-				t.Errorf("got %v, want %v", store.exported, want)
-			}
-		})
-	}
-}
-
-// The error has what envman printed, without colors.
-func TestEnvmanProgram(t *testing.T) {
-	for script, want := range map[string]string{
-		"exit 0": "", "exit 1": "envman: exit status 1", `printf '\033[31mdisk full\033[0m'; exit 1`: "envman: exit status 1: disk full",
-	} {
-		t.Run(script, func(t *testing.T) {
-			bin := t.TempDir()
-			if err := os.WriteFile(filepath.Join(bin, "envman"), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
-			err := EnvmanProgram{}.Add(t.Context(), "KEY", secret.New("value"), true)
-			if want == "" && err != nil || want != "" && (err == nil || err.Error() != want) {
-				t.Errorf("got %v, want %q", err, want)
 			}
 		})
 	}

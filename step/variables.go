@@ -139,7 +139,6 @@ func variableTable() []variable {
 			key: "AWS_SECURITY_TOKEN", when: is(hasValue),
 			fact: "{key} is set, and the AWS CLI and boto3 prefer it to AWS_SESSION_TOKEN: it is exported with the same " +
 				"value",
-			replace: func(run runFacts) output { return output{value: run.sessionToken, isSensitive: true} },
 		},
 		// Without a profile, the exported keys come first everywhere except in the AWS SDK for .NET v3.
 		{

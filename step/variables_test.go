@@ -59,11 +59,11 @@ func TestVariableEffects(t *testing.T) {
 
 		{
 			name: "old session token", environ: []string{"AWS_SECURITY_TOKEN=old"}, run: plainRun,
-			output: "AWS_SECURITY_TOKEN=the-session-token", fact: "AWS_SECURITY_TOKEN is set",
+			fact: "AWS_SECURITY_TOKEN is set",
 		},
 		{
 			name: "old session token, with a profile", environ: []string{"AWS_SECURITY_TOKEN=old"}, run: profileRun,
-			output: "AWS_SECURITY_TOKEN=", fact: "AWS_SECURITY_TOKEN is set",
+			fact: "AWS_SECURITY_TOKEN is set",
 		},
 		{name: "empty old session token", environ: []string{"AWS_SECURITY_TOKEN="}, run: plainRun},
 
@@ -139,7 +139,7 @@ func TestVariableEffects(t *testing.T) {
 			var outputs []string
 			for _, out := range got.outputs {
 				outputs = append(outputs, out.key+"="+out.value.Reveal())
-				if out.isSensitive != (out.key == "AWS_SECURITY_TOKEN") {
+				if out.isSensitive {
 					t.Errorf("output %s: got sensitive %t", out.key, out.isSensitive)
 				}
 			}

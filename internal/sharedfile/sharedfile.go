@@ -40,6 +40,9 @@ type File struct {
 	KeepMode bool
 	// MaxSize is the largest file that is read, in bytes; zero: [MaxSize].
 	MaxSize int64
+	// InPlace is for a file that only this process changes now. It is not locked, and it is written in place, in one write, where
+	// no other file can take its place: its folder is read-only, it is a mount point, or its owner could not be kept.
+	InPlace bool
 }
 
 // Edit returns the new content of a file, given the current one, which is nil if there is no file. If it returns nil then, no
@@ -51,8 +54,8 @@ type Change struct {
 	file   File
 	target string
 	edit   Edit
-	// before is what edit saw.
-	before []byte
+	// before is what edit saw, and after what it returned.
+	before, after []byte
 	// temporary is the file that holds what edit returned; empty if there is nothing to change.
 	temporary string
 	// folders were created for the temporary file, the innermost first.
@@ -85,10 +88,18 @@ func (c *Change) apply(content []byte) error {
 		return err
 	}
 	c.removeTemporary()
-	c.before = content
+	c.before, c.after = content, after
 	if isSame(content, after) {
 		return nil
 	}
+	if err = c.stage(); err != nil && c.file.InPlace {
+		return nil
+	}
+	return err
+}
+
+// stage writes the new version next to the file.
+func (c *Change) stage() error {
 	if isMountPoint(c.target) {
 		return advise(&fs.PathError{Op: "replace", Path: c.target, Err: syscall.EBUSY})
 	}
@@ -97,7 +108,7 @@ func (c *Change) apply(content []byte) error {
 	if err != nil {
 		return err
 	}
-	c.temporary, err = writeTemporary(c.target, after, c.file.mode(c.target))
+	c.temporary, err = c.file.writeTemporary(c.target, c.after)
 	return err
 }
 
@@ -136,7 +147,9 @@ func Commit(ctx context.Context, changes ...*Change) error {
 	changes = slices.DeleteFunc(slices.Clone(changes), func(c *Change) bool { return c.before == nil && c.temporary == "" })
 	var folders []string
 	for _, c := range changes {
-		folders = append(folders, filepath.Dir(c.target))
+		if !c.file.InPlace {
+			folders = append(folders, filepath.Dir(c.target))
+		}
 	}
 	unlock, err := LockFolders(ctx, folders...)
 	if err != nil {
@@ -177,14 +190,31 @@ func (c *Change) rename() error {
 	if err := c.refresh(); err != nil {
 		return err
 	}
-	if c.temporary == "" {
+	if isSame(c.before, c.after) {
 		return nil
 	}
-	if err := os.Rename(c.temporary, c.target); err != nil {
+	var err error
+	if c.temporary != "" {
+		err = os.Rename(c.temporary, c.target)
+	}
+	if c.file.InPlace && (c.temporary == "" || err != nil) {
+		err = c.overwrite()
+		c.removeTemporary()
+	}
+	if err != nil {
 		return advise(err)
 	}
 	c.temporary, c.folders = "", nil
 	return nil
+}
+
+// overwrite writes the file in place, in one write. If that fails, the file has its old content.
+func (c *Change) overwrite() error {
+	err := os.WriteFile(c.target, c.after, c.file.Mode)
+	if err != nil {
+		err = errors.Join(err, os.WriteFile(c.target, c.before, c.file.Mode))
+	}
+	return err
 }
 
 // Replace writes a new file in one step. It is for files that only the Step uses, whose lock the caller holds. Missing
@@ -237,14 +267,14 @@ func read(path string, maxSize int64) ([]byte, error) {
 }
 
 // writeTemporary writes a file next to the target, with the target's owner, and removes what a killed run has left there.
-func writeTemporary(target string, content []byte, mode fs.FileMode) (path string, err error) {
+func (f File) writeTemporary(target string, content []byte) (path string, err error) {
 	prefix := "." + filepath.Base(target) + ".authenticate-with-aws-"
 	sweep(filepath.Dir(target), prefix)
 	file, err := os.CreateTemp(filepath.Dir(target), prefix+"*")
 	if err != nil {
 		return "", advise(err)
 	}
-	if err := errors.Join(fill(file, content, mode, target), file.Close()); err != nil {
+	if err := errors.Join(f.fill(file, content, target), file.Close()); err != nil {
 		_ = os.Remove(file.Name())
 		return "", advise(err)
 	}
@@ -253,19 +283,20 @@ func writeTemporary(target string, content []byte, mode fs.FileMode) (path strin
 
 // fill writes the content to the disk before a name points to it: after a crash, an empty file would be neither version.
 // CreateTemp creates files with mode 0600, so that no other user can read it at any moment.
-func fill(file *os.File, content []byte, mode fs.FileMode, target string) error {
+func (f File) fill(file *os.File, content []byte, target string) error {
 	if _, err := file.Write(content); err != nil {
 		return err
 	}
 	if info, err := os.Stat(target); err == nil {
 		if owner, ok := info.Sys().(*syscall.Stat_t); ok {
 			// Only root can keep another user's file that user's.
-			if err := file.Chown(int(owner.Uid), int(owner.Gid)); err != nil && !errors.Is(err, fs.ErrPermission) {
+			err := file.Chown(int(owner.Uid), int(owner.Gid))
+			if err != nil && (f.InPlace || !errors.Is(err, fs.ErrPermission)) {
 				return err
 			}
 		}
 	}
-	return errors.Join(file.Chmod(mode), file.Sync())
+	return errors.Join(file.Chmod(f.mode(target)), file.Sync())
 }
 
 // sweep removes temporary files that killed runs have left.

@@ -2,7 +2,6 @@ package step_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -15,8 +14,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bitrise-io/envman/v2/models"
+	"gopkg.in/yaml.v2"
+
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/testenv"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/step"
 )
@@ -34,33 +35,47 @@ func (r repository) Set(key, value string) error { r[key] = value; return nil }
 func (r repository) Unset(key string) error      { delete(r, key); return nil }
 func (r repository) List() []string              { return nil }
 
-// envman is an in-memory store.
-type envman struct {
-	// failAt is the number of the call that fails, starting at 1. If broken is set, all later calls fail too.
-	failAt    int
-	broken    bool
-	keys      []string
-	values    map[string]string
-	sensitive []string
+// newStore returns an empty store of envman's, as the Bitrise CLI creates it.
+func newStore(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), ".envstore.yml")
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
-func (m *envman) Add(_ context.Context, key string, value secret.Text, isSensitive bool) error {
-	m.keys = append(m.keys, key)
-	if m.broken && len(m.keys) > m.failAt {
-		return errors.New("broken pipe")
+// variable is a variable in a store.
+type variable struct {
+	key, value  string
+	isSensitive bool
+}
+
+// readStore returns the variables in a store.
+func readStore(t *testing.T, path string) []variable {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	m.values[key] = value.Reveal()
-	if len(m.keys) == m.failAt {
-		return errors.New("disk full") // after storing the value, because a failed call may have had an effect
+	var store models.EnvsSerializeModel
+	if err := yaml.Unmarshal(content, &store); err != nil {
+		t.Fatal(err)
 	}
-	if isSensitive {
-		m.sensitive = append(m.sensitive, key)
+	var variables []variable
+	for _, item := range store.Envs {
+		key, value, err := item.GetKeyValuePair()
+		options, optionsErr := item.GetOptions()
+		if err := errors.Join(err, optionsErr); err != nil || options.IsExpand == nil || *options.IsExpand {
+			t.Errorf("%s: got %v, expand %v", key, err, options.IsExpand)
+		}
+		variables = append(variables, variable{key, value, options.IsSensitive != nil && *options.IsSensitive})
 	}
-	return nil
+	return variables
 }
 
 // runWithKey runs the Step with an access key, against an STS that accepts it, and returns the log's lines.
-func runWithKey(t *testing.T, store step.Envman, inputs repository, environment step.Environment) ([]string, error) {
+func runWithKey(t *testing.T, inputs repository, environment step.Environment) ([]string, error) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/ci</Arn>` +
@@ -68,18 +83,16 @@ func runWithKey(t *testing.T, store step.Envman, inputs repository, environment 
 	}))
 	t.Cleanup(server.Close)
 	t.Setenv("AWS_ENDPOINT_URL_STS", server.URL)
-	if memory, ok := store.(*envman); ok {
-		memory.values = map[string]string{}
-	}
 	all := repository{"region": "eu-west-1", "access_key_id": "AKIACANARY", "secret_access_key": "canary-secret"}
 	for key, value := range inputs {
 		all[key] = value
 	}
 	var log bytes.Buffer
-	err := step.Step{
-		Inputs: all, Environment: environment, Log: report.NewPlainLog(&log), Envman: store, Now: now,
+	run := step.Step{
+		Inputs: all, Environment: environment, Log: report.NewPlainLog(&log), Now: now,
 		Exit: func(int) { t.Error("the watchdog stopped the Step") },
-	}.Run(t.Context())
+	}
+	err := run.Run(t.Context())
 	if strings.Contains(strings.ToLower(log.String()), "canary") {
 		t.Errorf("the log contains a secret:\n%s", &log)
 	}
@@ -87,92 +100,83 @@ func runWithKey(t *testing.T, store step.Envman, inputs repository, environment 
 }
 
 func TestExportsInAFixedOrder(t *testing.T) {
-	store := &envman{}
-	log, err := runWithKey(t, store, nil, nil)
-	if err != nil || !strings.Contains(strings.Join(log, "\n"), "Verified the access key of arn:aws:iam::123456789012:user/ci") {
-		t.Fatalf("%v\n%s", err, strings.Join(log, "\n"))
-	}
-	want := []string{
-		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CREDENTIAL_EXPIRATION",
-		"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCOUNT_ID", "AWS_CALLER_ARN",
-	}
-	if !slices.Equal(store.keys, want) {
-		t.Errorf("got exports %v", store.keys)
-	}
-	if !slices.Equal(store.sensitive, want[:3]) {
-		t.Errorf("got sensitive exports %v", store.sensitive)
-	}
-	if token, found := store.values["AWS_SESSION_TOKEN"]; !found || token != "" {
-		t.Errorf("got the session token %q, %v; want it empty", token, found)
-	}
-}
-
-func TestFailedExportIsUndone(t *testing.T) {
-	for failAt := 1; failAt <= 8; failAt++ {
-		store := &envman{failAt: failAt}
-		log, err := runWithKey(t, store, nil, nil)
-		if want := "export " + store.keys[failAt-1] + ": disk full"; err == nil || log[len(log)-1] != want {
-			t.Errorf("%d: got %v, %q; want %q", failAt, err, log[len(log)-1], want)
-		}
-		for key, value := range store.values {
-			if value != "" {
-				t.Errorf("%d: %s was left behind", failAt, key)
+	for name, row := range map[string]struct {
+		environment step.Environment
+		want        []variable
+	}{
+		"nothing set": {nil, []variable{
+			{"AWS_ACCESS_KEY_ID", "AKIACANARY", true}, {"AWS_SECRET_ACCESS_KEY", "canary-secret", true}, {"AWS_SESSION_TOKEN", "", true},
+			{"AWS_CREDENTIAL_EXPIRATION", "", false},
+			{"AWS_REGION", "eu-west-1", false}, {"AWS_DEFAULT_REGION", "eu-west-1", false}, {"AWS_ACCOUNT_ID", "123456789012", false},
+			{"AWS_CALLER_ARN", "arn:aws:iam::123456789012:user/ci", false},
+		}},
+		"old name of the session token": {step.Environment{"AWS_SECURITY_TOKEN": "old"}, []variable{
+			{"AWS_ACCESS_KEY_ID", "AKIACANARY", true}, {"AWS_SECRET_ACCESS_KEY", "canary-secret", true}, {"AWS_SESSION_TOKEN", "", true},
+			{"AWS_SECURITY_TOKEN", "", true}, {"AWS_CREDENTIAL_EXPIRATION", "", false},
+			{"AWS_REGION", "eu-west-1", false}, {"AWS_DEFAULT_REGION", "eu-west-1", false}, {"AWS_ACCOUNT_ID", "123456789012", false},
+			{"AWS_CALLER_ARN", "arn:aws:iam::123456789012:user/ci", false},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			environment := step.Environment{"ENVMAN_ENVSTORE_PATH": newStore(t)}
+			maps.Copy(environment, row.environment)
+			log, err := runWithKey(t, nil, environment)
+			if err != nil || !strings.Contains(strings.Join(log, "\n"), "Verified the access key of arn:aws:iam::123456789012:user/ci") {
+				t.Fatalf("%v\n%s", err, strings.Join(log, "\n"))
 			}
-		}
+			if got := readStore(t, environment["ENVMAN_ENVSTORE_PATH"]); !slices.Equal(got, row.want) {
+				t.Errorf("got %v, want %v", got, row.want)
+			}
+		})
 	}
 }
 
-func TestExportsThatCannotBeUndoneAreListed(t *testing.T) {
-	log, err := runWithKey(t, &envman{failAt: 2, broken: true}, nil, nil)
-	const want = "Could not empty these outputs again, so the next Steps may see them: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: broken pipe"
-	if err == nil || !slices.Contains(log, want) {
-		t.Errorf("%v\n%s", err, strings.Join(log, "\n"))
-	}
-}
-
+// A logout empties every variable of the credentials that is set, whatever name it has, and nothing else.
 func TestLogoutEmptiesTheCredentials(t *testing.T) {
-	store := &envman{}
-	log, err := runWithKey(t, store, repository{"action": "logout", "access_key_id": "", "secret_access_key": ""}, nil)
-	if err != nil {
-		t.Fatalf("%v\n%s", err, strings.Join(log, "\n"))
+	logout := repository{"action": "logout", "access_key_id": "", "secret_access_key": ""}
+	set := step.Environment{
+		"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "c", "AWS_SECURITY_TOKEN": "c",
+		"AWS_CREDENTIAL_EXPIRATION": "d", "AWS_REGION": "e", "AWS_CALLER_ARN": "f", "ENVMAN_ENVSTORE_PATH": newStore(t),
 	}
-	want := []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CREDENTIAL_EXPIRATION"}
-	if !slices.Equal(store.keys, want) || strings.Join([]string{store.values[want[0]], store.values[want[1]], store.values[want[2]], store.values[want[3]]}, "") != "" {
-		t.Errorf("got exports %v", store.values)
-	}
-}
-
-// Files change only after the exports have worked, in a logout too.
-func TestFailedLogoutChangesNoFile(t *testing.T) {
-	const config = "# Written by Authenticate with AWS, a Bitrise Step, which replaces the lines from here on:\n[profile x]\n" +
-		"credential_process = /x\n# End of what Authenticate with AWS wrote.\n"
-	path := filepath.Join(t.TempDir(), "config")
-	environment := step.Environment{"AWS_PROFILE": "x", "AWS_CONFIG_FILE": path, "HOME": t.TempDir()}
-	for failAt, want := range []string{"", config, config, config, config} {
-		if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		logout := repository{"action": "logout", "access_key_id": "", "secret_access_key": ""}
-		if log, err := runWithKey(t, &envman{failAt: failAt}, logout, environment); (err == nil) != (failAt == 0) {
-			t.Errorf("%d: %v\n%s", failAt, err, strings.Join(log, "\n"))
-		}
-		if content, err := os.ReadFile(path); err != nil || string(content) != want {
-			t.Errorf("%d: the file has %q, %v", failAt, content, err)
-		}
+	unset := step.Environment{"AWS_SESSION_TOKEN": "c", "ENVMAN_ENVSTORE_PATH": newStore(t)}
+	for name, row := range map[string]struct {
+		environment step.Environment
+		want        []variable
+	}{
+		"all set": {set, []variable{
+			{key: "AWS_ACCESS_KEY_ID"}, {key: "AWS_SECRET_ACCESS_KEY"}, {key: "AWS_SESSION_TOKEN"}, {key: "AWS_SECURITY_TOKEN"},
+			{key: "AWS_CREDENTIAL_EXPIRATION"},
+		}},
+		"one set": {unset, []variable{{key: "AWS_SESSION_TOKEN"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if log, err := runWithKey(t, logout, row.environment); err != nil {
+				t.Fatalf("%v\n%s", err, strings.Join(log, "\n"))
+			}
+			if got := readStore(t, row.environment["ENVMAN_ENVSTORE_PATH"]); !slices.Equal(got, row.want) {
+				t.Errorf("got %v, want %v", got, row.want)
+			}
+		})
 	}
 }
 
-// Without envman, nothing can have been exported, so the log does not say that outputs may be left.
-func TestNoEnvman(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	log, err := runWithKey(t, step.EnvmanProgram{}, nil, nil)
-	if text := strings.Join(log, "\n"); err == nil || strings.Contains(text, "Could not empty") || !strings.Contains(text, "both provide") {
-		t.Errorf("got %v\n%s", err, text)
+// Outside a build, there is no store. The Step says so before it sends anything.
+func TestNoEnvstore(t *testing.T) {
+	for name, environment := range map[string]step.Environment{
+		"not set": nil, "missing": {"ENVMAN_ENVSTORE_PATH": filepath.Join(t.TempDir(), "none")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log, err := runWithKey(t, nil, environment)
+			text := strings.Join(log, "\n")
+			if err == nil || !strings.Contains(text, `"bitrise run"`) || strings.Contains(text, "Verified") {
+				t.Errorf("got %v\n%s", err, text)
+			}
+		})
 	}
 }
 
 func TestInvalidInputsAreListed(t *testing.T) {
-	log, err := runWithKey(t, &envman{}, repository{"region": "x", "timeout": "1", "role_arn": "y"}, nil)
+	log, err := runWithKey(t, repository{"region": "x", "timeout": "1", "role_arn": "y"}, nil)
 	text := strings.Join(log, "\n")
 	if err == nil || !strings.Contains(text, "Invalid inputs (nothing was sent):\n- timeout: must be") ||
 		log[len(log)-1] != "invalid inputs: timeout, region, role_arn and access_key_id, role_arn, build_url, build_api_token" {
@@ -204,10 +208,11 @@ func runWithRole(t *testing.T, inputs repository) (log string, actions []string,
 	}
 	maps.Copy(all, inputs)
 	var written bytes.Buffer
-	err = step.Step{
-		Inputs: all, Log: report.NewPlainLog(&written), Envman: &envman{values: map[string]string{}}, Now: now,
+	run := step.Step{
+		Inputs: all, Environment: step.Environment{"ENVMAN_ENVSTORE_PATH": newStore(t)}, Log: report.NewPlainLog(&written), Now: now,
 		Exit: func(int) { t.Error("the watchdog stopped the Step") },
-	}.Run(t.Context())
+	}
+	err = run.Run(t.Context())
 	if strings.Contains(strings.ToLower(written.String()), "canary") {
 		t.Errorf("the log contains a secret:\n%s", &written)
 	}
