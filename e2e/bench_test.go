@@ -3,7 +3,6 @@ package e2e
 import (
 	"flag"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,10 +39,12 @@ func startLink(t testing.TB, target string, rtt time.Duration) *link.Link {
 }
 
 // BenchmarkStep measures a run of the Step's program over TLS on a link with a round trip of 100 ms. docs/performance.md
-// explains the figures and the limits. envman is replaced by a program that does nothing, because the Step has no influence
-// on the time that envman takes; BenchmarkEnvman measures it.
+// explains the figures and the limits.
 func BenchmarkStep(b *testing.B) {
-	programs, stub := buildForBenchmark(b)
+	programs := b.TempDir()
+	if err := harness.Build(b.Context(), programs); err != nil {
+		b.Fatal(err)
+	}
 	for _, scenario := range []struct {
 		name  string
 		given map[string]string
@@ -76,7 +77,7 @@ func BenchmarkStep(b *testing.B) {
 			if err := os.WriteFile(authority, cloud.CACertificate(), 0o600); err != nil {
 				b.Fatal(err)
 			}
-			r := newRun(b, cloud, append(environ, "PATH="+stub, "AWS_CA_BUNDLE=", "SSL_CERT_FILE="+authority)...)
+			r := newRun(b, cloud, append(environ, "AWS_CA_BUNDLE=", "SSL_CERT_FILE="+authority)...)
 			r.program = filepath.Join(programs, harness.StepProgram)
 			var took, cpu, memory []float64
 			for b.Loop() {
@@ -107,31 +108,6 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
-// BenchmarkEnvman measures one call of the real envman, and of the stub that BenchmarkStep uses.
-func BenchmarkEnvman(b *testing.B) {
-	programs, stub := buildForBenchmark(b)
-	for name, folder := range map[string]string{"real": programs, "stub": stub} {
-		b.Run(name, func(b *testing.B) {
-			store := harness.Envstore{Path: filepath.Join(b.TempDir(), "envstore.yml"), Bin: programs}
-			if err := store.Init(b.Context()); err != nil {
-				b.Fatal(err)
-			}
-			var cpu time.Duration
-			for b.Loop() {
-				command := exec.Command(filepath.Join(folder, "envman"), "add", "--key", "AWS_REGION", "--no-expand")
-				command.Env, command.Stdin = []string{"ENVMAN_ENVSTORE_PATH=" + store.Path}, strings.NewReader("us-east-1")
-				if output, err := command.CombinedOutput(); err != nil {
-					b.Fatalf("%v\n%s", err, output)
-				}
-				cpu += command.ProcessState.UserTime() + command.ProcessState.SystemTime()
-			}
-			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(milliseconds(b.Elapsed())/float64(b.N), "ms/call")
-			b.ReportMetric(milliseconds(cpu)/float64(b.N), "CPU-ms/call")
-		})
-	}
-}
-
 // proxyTo starts a proxy that forwards every tunnel to a sandbox, and returns its address.
 func proxyTo(t testing.TB, cloud *sandbox.Sandbox) string {
 	return hostOf(startProxy(t, func(host string) string {
@@ -140,24 +116,6 @@ func proxyTo(t testing.TB, cloud *sandbox.Sandbox) string {
 		}
 		return hostOf(cloud.AWSURL())
 	}).url)
-}
-
-// buildForBenchmark builds the programs as users run them, without the race detector, and creates a folder with an envman
-// that does nothing.
-func buildForBenchmark(b *testing.B) (programs, stub string) {
-	b.Helper()
-	programs, stub = b.TempDir(), b.TempDir()
-	if err := harness.Build(b.Context(), programs); err != nil {
-		b.Fatal(err)
-	}
-	nothing, err := exec.LookPath("true")
-	if err == nil {
-		err = os.Symlink(nothing, filepath.Join(stub, "envman"))
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
-	return programs, stub
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -171,7 +129,7 @@ func BenchmarkColdBuild(b *testing.B) {
 	root := root(b)
 	hello := b.TempDir()
 	for name, text := range map[string]string{
-		"go.mod":  "module hello\n\ngo 1.24\n",
+		"go.mod":  "module hello\n\ngo 1.25\n",
 		"main.go": "package main\n\nimport \"net/http\"\n\nfunc main() { _, _ = http.Get(\"http://localhost\") }\n",
 	} {
 		if err := os.WriteFile(filepath.Join(hello, name), []byte(text), 0o600); err != nil {
@@ -191,7 +149,7 @@ func BenchmarkColdBuild(b *testing.B) {
 		b.ReportMetric(least, "CPU-s-hello")
 		b.ReportMetric(step, "CPU-s")
 		b.ReportMetric(step/least, "times-hello")
-		b.ReportMetric(1.85, "times-hello-limit")
+		b.ReportMetric(1.95, "times-hello-limit")
 		b.ReportMetric(float64(size)/1e6, "MB")
 	}
 }

@@ -16,8 +16,8 @@ import (
 // The largest programs, in bytes. Agents download the released one. The other is what "go build" makes, as in a build from source.
 // docs/performance.md says what they consist of.
 const (
-	largestRelease    = 11_200_000
-	largestUnstripped = 17_000_000
+	largestRelease    = 11_400_000
+	largestUnstripped = 17_200_000
 )
 
 // modules are the modules that are built into the Step, with the reason for each of them. They add to the size of the program,
@@ -40,6 +40,8 @@ func modules() map[string]string {
 		"github.com/aws/aws-sdk-go-v2/service/ssooidc":                  "of config",
 		"github.com/aws/aws-sdk-go-v2/service/sts":                      "the calls to STS",
 		"github.com/aws/smithy-go":                                      "what the SDK is made of; its errors",
+		"github.com/bitrise-io/envman/v2":                               "the outputs, in envman's store",
+		"github.com/bitrise-io/go-utils":                                "of envman",
 		"github.com/bitrise-io/go-steputils/v2":                         "stepconf, to read the inputs",
 		"github.com/bitrise-io/go-utils/v2":                             "the environment, and the colors of the log",
 		"github.com/docker/cli":                                         "where Docker's configuration file is, and how Docker reads it",
@@ -50,6 +52,7 @@ func modules() map[string]string {
 		"github.com/sirupsen/logrus":                                    "of docker/cli",
 		"golang.org/x/net":                                              "the proxy variables",
 		"golang.org/x/sys":                                              "of docker/cli and logrus",
+		"gopkg.in/yaml.v2":                                              "the format of envman's store",
 		"golang.org/x/text":                                             "of golang.org/x/net",
 	}
 }

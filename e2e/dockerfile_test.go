@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -48,12 +49,12 @@ func TestFailingStepsLeaveNoLogin(t *testing.T) {
 	for i := range 50 {
 		r := newRun(t, cloud, "DOCKER_CONFIG="+shared.docker)
 		r.program = program
-		r.wrapEnvman(`[ "$calls" = 1 ] && { echo "disk full" >&2; exit 1; }`)
+		r.fillStore()
 		all.Go(func() {
 			output, err := r.step(map[string]string{
 				"role_arn": role, "docker_login": "true", "ecr_registries": fmt.Sprintf("%012d.dkr.ecr.us-east-1.amazonaws.com", i),
 			})
-			if err == nil || !strings.Contains(flat(output), "envman: exit status 1: disk full") {
+			if err == nil || !strings.Contains(flat(output), "exceeds envman's limit") {
 				t.Errorf("got %v\n%s", err, output)
 			}
 		})
@@ -77,8 +78,25 @@ func TestConcurrentDockerLoginIsKept(t *testing.T) {
 	if err := theirs.Save(); err != nil {
 		t.Fatal(err)
 	}
-	r.wrapEnvman(fmt.Sprintf(`[ "$calls" = 1 ] && mv '%s' '%s'`, theirs.GetFilename(), path))
-	r.mustStep(map[string]string{"role_arn": role, "docker_login": "true"})
+	// The lock on the folder holds the Step back between its reading the file and replacing it.
+	unlock := lockFolder(t, r.docker)
+	command := r.command(map[string]string{"role_arn": role, "docker_login": "true"})
+	var output bytes.Buffer
+	command.Stdout, command.Stderr = &output, &output
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool {
+		staged, _ := filepath.Glob(filepath.Join(r.docker, ".config.json.*"))
+		return len(staged) > 0
+	})
+	if err := os.Rename(theirs.GetFilename(), path); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	if err := command.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, &output)
+	}
 	config, err := dockerconfig.Load(r.docker)
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -164,95 +163,6 @@ func TestRedirectToAnotherHost(t *testing.T) {
 	if reached.Load() != 0 {
 		t.Errorf("%d requests reached the other host", reached.Load())
 	}
-}
-
-// Whichever envman call fails, no credentials are left behind, and Docker's file is unchanged.
-func TestEnvmanFailsAtAnyCall(t *testing.T) {
-	t.Parallel()
-	const exports = 10
-	for n := 1; n <= exports; n++ {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			t.Parallel()
-			cloud := startSandbox(t, sandbox.Options{})
-			r := newRun(t, cloud)
-			// The user's earlier login, which must still be there afterwards.
-			config := filepath.Join(r.docker, "config.json")
-			before := []byte(`{"auths":{"registry.example.com":{"auth":"a2VwdDprZXB0"}}}`)
-			if err := os.MkdirAll(r.docker, 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(config, before, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			// envman fails after it has stored the value, because a failed call may have had an effect.
-			r.wrapEnvman(fmt.Sprintf(`[ "$calls" = %d ] && { '%s' "$@"; echo "disk full" >&2; exit 1; }`, n, filepath.Join(bin, "envman")))
-			output, err := r.step(map[string]string{"role_arn": role, "docker_login": "true"})
-			if err == nil || !regexp.MustCompile(`export \w+: envman: exit status 1: disk full`).MatchString(flat(output)) {
-				t.Errorf("%v\n%s", err, output)
-			}
-			for key, value := range r.exported() {
-				if value != "" {
-					t.Errorf("%s was left behind", key)
-				}
-			}
-			if after, err := os.ReadFile(config); err != nil || string(after) != string(before) {
-				t.Errorf("Docker's file was changed: %s, %v", after, err)
-			}
-		})
-	}
-}
-
-// If undoing the exports fails too, the log names the variables.
-func TestEnvmanFailsForGood(t *testing.T) {
-	t.Parallel()
-	cloud := startSandbox(t, sandbox.Options{})
-	r := newRun(t, cloud)
-	r.wrapEnvman(`[ "$calls" -ge 3 ] && exit 1`)
-	output, err := r.step(map[string]string{"role_arn": role})
-	const left = "Could not empty these outputs again, so the next Steps may see them: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN"
-	if log := flat(output); err == nil || !strings.Contains(log, "export AWS_SESSION_TOKEN: envman: exit status 1") || !strings.Contains(log, left) {
-		t.Errorf("%v\n%s", err, output)
-	}
-}
-
-// The argument lists of the processes that the Step starts contain no secrets.
-func TestArgumentListsHoldNoSecret(t *testing.T) {
-	t.Parallel()
-	cloud := startSandbox(t, sandbox.Options{})
-	r := newRun(t, cloud)
-	list := filepath.Join(t.TempDir(), "arguments")
-	// envman's debug log shows every value, so it must stay off whatever the user's LOGLEVEL is.
-	r.environ = append(r.environ, "LOGLEVEL=debug")
-	r.wrapEnvman(`echo "LOGLEVEL=$LOGLEVEL $@" >> '` + list + `'`)
-	r.mustStep(map[string]string{"role_arn": role, "docker_login": "true", "verbose": "true"})
-	content, err := os.ReadFile(list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.searchForSecrets("an argument list", string(content))
-	for _, want := range []string{"LOGLEVEL=error add --key AWS_SECRET_ACCESS_KEY --no-expand --sensitive", "LOGLEVEL=error add --key AWS_REGION --no-expand"} {
-		if !strings.Contains(string(content), want) {
-			t.Errorf("envman was not called with %q:\n%s", want, content)
-		}
-	}
-}
-
-// wrapEnvman runs a shell script before the real envman, unless the script exits. $calls is the number of the call, starting
-// at 1.
-func (r *run) wrapEnvman(script string) {
-	r.t.Helper()
-	folder := r.t.TempDir()
-	content := `#!/bin/sh
-counter='` + filepath.Join(folder, "counter") + `'
-echo x >> "$counter"
-calls=$(wc -l < "$counter" | tr -d ' ')
-` + script + `
-exec '` + filepath.Join(bin, "envman") + `' "$@"
-`
-	if err := os.WriteFile(filepath.Join(folder, "envman"), []byte(content), 0o700); err != nil {
-		r.t.Fatal(err)
-	}
-	r.putFirst(folder)
 }
 
 func exitCode(err error) int {

@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -40,9 +39,9 @@ func runUntilReaderLeaves(t *testing.T, command *exec.Cmd, bytes int64) int {
 }
 
 // 16.4: the reader of the log goes away at 110 different moments. Each run exports everything and succeeds, or exports nothing and
-// fails, with files to match. Every fifth run has an envman that fails at some call.
+// fails, with files to match. In every fifth run, the outputs exceed a limit of envman.
 func TestReaderOfTheLogGoesAwayAtAnyMoment(t *testing.T) {
-	const runs, exports = 110, 8
+	const runs = 110
 	const before = `{"auths":{"registry.example.com":{"auth":"a2VwdDprZXB0"}}}`
 	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
@@ -55,10 +54,8 @@ func TestReaderOfTheLogGoesAwayAtAnyMoment(t *testing.T) {
 		path := r.writeDockerFile(before)
 		code, files := 0, true
 		if i%5 == 0 {
-			call := 1 + i/5%exports
-			r.wrapEnvman(fmt.Sprintf(`[ "$calls" = %d ] && { echo "disk full" >&2; exit 1; }`, call))
-			// The last one is AWS_PROFILE. It cannot be emptied, so it is exported after the files are in place.
-			code, files = 1, call == exports
+			r.fillStore()
+			code, files = 1, false
 		}
 		command := r.command(given)
 		group.Go(func() {
@@ -81,10 +78,8 @@ func TestReaderOfTheLogGoesAwayAtAnyMoment(t *testing.T) {
 			if code == 0 && (exported["AWS_PROFILE"] != "bitrise" || exported["ECR_REGISTRY"] == "") {
 				t.Errorf("run %d: not everything was exported", i)
 			}
-			for key, value := range exported {
-				if code != 0 && value != "" {
-					t.Errorf("run %d: %s was exported", i, key)
-				}
+			if code != 0 && len(exported) > 0 {
+				t.Errorf("run %d: %d variables were exported", i, len(exported))
 			}
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
@@ -140,23 +141,34 @@ func (r *run) stepUntil(text string, act func(*os.Process), given map[string]str
 	return log.String(), <-ended
 }
 
-// exported returns the variables that the next Step gets.
+// fillStore makes envman's limit on all outputs together keep the next run from exporting anything.
+func (r *run) fillStore() {
+	r.t.Helper()
+	content := "envs:\n- " + filler + ": " + strings.Repeat("x", 256<<10) + "\n"
+	if err := os.WriteFile(r.store.Path, []byte(content), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// filler is the variable that [run.fillStore] sets.
+const filler = "FILLER"
+
+// exported returns the variables that the next Step gets from the Step.
 func (r *run) exported() map[string]string {
 	r.t.Helper()
 	values, err := r.store.Values(r.t.Context())
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	delete(values, filler)
 	return values
 }
 
-// mustHaveExportedNothing checks that no variable has a value and that Docker's folder is empty.
+// mustHaveExportedNothing checks that no variable was exported, not even an empty one, and that Docker's folder is empty.
 func (r *run) mustHaveExportedNothing() {
 	r.t.Helper()
-	for key, value := range r.exported() {
-		if value != "" {
-			r.t.Errorf("%s was exported", key)
-		}
+	for key := range r.exported() {
+		r.t.Errorf("%s was exported", key)
 	}
 	if entries, err := os.ReadDir(r.docker); err == nil && len(entries) > 0 {
 		r.t.Errorf("%s was left in Docker's folder", entries[0].Name())
@@ -201,4 +213,15 @@ func startSandbox(t testing.TB, options sandbox.Options) *sandbox.Sandbox {
 	}
 	t.Cleanup(func() { _ = cloud.Close() })
 	return cloud
+}
+
+// waitFor waits until a condition is met.
+func waitFor(t testing.TB, isMet func() bool) {
+	t.Helper()
+	for !isMet() {
+		if t.Context().Err() != nil {
+			t.Fatal("the condition was not met")
+		}
+		time.Sleep(time.Millisecond)
+	}
 }

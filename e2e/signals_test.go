@@ -1,9 +1,7 @@
 package e2e
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -41,87 +39,6 @@ func TestSignals(t *testing.T) {
 			r.mustHaveExportedNothing()
 		})
 	}
-}
-
-// A signal between two exports undoes those that were made.
-func TestSignalBetweenExports(t *testing.T) {
-	cloud := startSandbox(t, sandbox.Options{})
-	r := newRun(t, cloud)
-	marker := filepath.Join(t.TempDir(), "reached")
-	// The second call of envman creates the marker, signals the Step, and hangs.
-	r.wrapEnvman(`[ "$calls" = 2 ] && { touch '` + marker + `'; kill -TERM "$PPID"; exec sleep 60; }`)
-	output, err := r.step(map[string]string{"role_arn": role, "docker_login": "true"})
-	if err == nil || !strings.Contains(flat(output), "interrupted by a signal") {
-		t.Errorf("%v\n%s", err, output)
-	}
-	if _, err := os.Stat(marker); err != nil {
-		t.Error("the second call of envman was not reached")
-	}
-	r.mustHaveExportedNothing()
-}
-
-// Ctrl-C in a terminal signals every foreground process, also repeatedly. The envman that undoes the exports is not affected.
-func TestCtrlCAtATerminal(t *testing.T) {
-	cloud := startSandbox(t, sandbox.Options{})
-	r := newRun(t, cloud)
-	r.wrapEnvman(`[ "$calls" -ge 3 ] && [ "$calls" -le 6 ] && kill -INT -"$GROUP"`)
-	command := r.command(map[string]string{"role_arn": role})
-	// A shell that is the leader of a process group, passes the group's ID on, and becomes the Step.
-	shell := exec.CommandContext(t.Context(), "/bin/sh", "-c", fmt.Sprintf("GROUP=$$ exec '%s'", command.Path))
-	shell.Env, shell.SysProcAttr = command.Env, &syscall.SysProcAttr{Setpgid: true}
-	output, err := shell.CombinedOutput()
-	r.searchForSecrets("the Step's log", string(output))
-	if exitCode(err) != 1 || !strings.Contains(lastLine(string(output)), "interrupted by a signal; nothing was exported") {
-		t.Errorf("%v\n%s", err, output)
-	}
-	r.mustHaveExportedNothing()
-}
-
-// A slow envman that fails at a late call leaves nothing behind either.
-func TestSlowEnvmanThatFails(t *testing.T) {
-	t.Parallel()
-	cloud := startSandbox(t, sandbox.Options{})
-	r := newRun(t, cloud)
-	r.wrapEnvman(`[ "$calls" -gt 8 ] && sleep 0.3; [ "$calls" = 8 ] && { echo "disk full" >&2; exit 1; }`)
-	output, err := r.step(map[string]string{"role_arn": role})
-	if err == nil || !strings.Contains(lastLine(output), "export AWS_CALLER_ARN: envman: exit status 1: disk full") {
-		t.Errorf("%v\n%s", err, output)
-	}
-	r.mustHaveExportedNothing()
-}
-
-// The Step does not wait for a process that envman leaves running, and a signal to the Step ends that process too.
-func TestEnvmanLeavesSomethingRunning(t *testing.T) {
-	t.Parallel()
-	cloud := startSandbox(t, sandbox.Options{})
-	r := newRun(t, cloud)
-	marker := filepath.Join(t.TempDir(), "late")
-	r.wrapEnvman(`[ "$calls" = 1 ] && { (sleep 5; touch '` + marker + `') & }`)
-	r.mustStep(map[string]string{"role_arn": role})
-	if _, err := os.Stat(marker); err == nil {
-		t.Error("the Step waited for the process that envman left running")
-	}
-	r = newRun(t, cloud)
-	r.wrapEnvman(`[ "$calls" = 2 ] && { sleep 60 & echo $! > '` + marker + `'; kill -TERM "$PPID"; wait; }`)
-	output, err := r.step(map[string]string{"role_arn": role})
-	if err == nil || !strings.Contains(lastLine(output), "interrupted by a signal; nothing was exported") {
-		t.Errorf("%v\n%s", err, output)
-	}
-	left, err := os.ReadFile(marker)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var pid int
-	if _, err := fmt.Sscan(string(left), &pid); err != nil || syscall.Kill(pid, 0) == nil && !isZombie(pid) {
-		t.Errorf("process %d is still running, %v", pid, err)
-	}
-	r.mustHaveExportedNothing()
-}
-
-// isZombie reports whether a process has exited and only its exit status is left.
-func isZombie(pid int) bool {
-	output, err := exec.Command("ps", "-o", "stat=", "-p", fmt.Sprint(pid)).Output()
-	return err != nil || strings.HasPrefix(strings.TrimSpace(string(output)), "Z")
 }
 
 // The timeout applies to the whole run. Here it is as long as one attempt may take, so there is no second attempt.
@@ -173,14 +90,7 @@ func TestLockHeldByAnotherProcess(t *testing.T) {
 	if err := os.MkdirAll(r.docker, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	folder, err := os.Open(r.docker)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = folder.Close() }()
-	if err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
+	defer lockFolder(t, r.docker)()
 	output, err := r.step(map[string]string{"role_arn": role, "docker_login": "true"})
 	log := flat(output)
 	if err == nil || !strings.Contains(log, "wait for the lock on "+r.docker+": another process holds it") ||
@@ -188,4 +98,17 @@ func TestLockHeldByAnotherProcess(t *testing.T) {
 		t.Errorf("%v\n%s", err, output)
 	}
 	r.mustHaveExportedNothing()
+}
+
+// lockFolder takes the lock that the Step takes before it changes a file in a folder.
+func lockFolder(t *testing.T, path string) (unlock func()) {
+	t.Helper()
+	folder, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	return func() { _ = folder.Close() }
 }

@@ -17,7 +17,7 @@ type output struct {
 	value secret.Text
 	// isSensitive makes Bitrise redact the value in the logs of the Steps that follow.
 	isSensitive bool
-	// onlyIfSet keeps the variable from being exported where it isn't set: it replaces a value that would defeat the outputs.
+	// onlyIfSet exports the variable only where it has a value, which would defeat the outputs.
 	onlyIfSet bool
 }
 
@@ -64,10 +64,7 @@ func commonOutputs(region awsid.Region, session awsauth.Session) []output {
 
 // forEnvironment returns the outputs that are exported in an environment.
 func forEnvironment(outputs []output, environment Environment) []output {
-	return slices.DeleteFunc(outputs, func(o output) bool {
-		_, isSet := environment[o.key]
-		return o.onlyIfSet && !isSet
-	})
+	return slices.DeleteFunc(outputs, func(o output) bool { return o.onlyIfSet && environment.Get(o.key) == "" })
 }
 
 // printOutputs lists what was exported.

@@ -199,8 +199,10 @@ func (s *Step) commit(ctx context.Context, staged staged) error {
 	for _, line := range staged.done {
 		s.Log.Printf("%s", line)
 	}
-	s.Log.Donef("Exported for the next Steps (%s):", elapsed(s.Now().Sub(started)))
-	printOutputs(s.Log, outputs)
+	if len(outputs) > 0 {
+		s.Log.Donef("Exported for the next Steps (%s):", elapsed(s.Now().Sub(started)))
+		printOutputs(s.Log, outputs)
+	}
 	return nil
 }
 
