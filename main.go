@@ -35,8 +35,8 @@ func run() int {
 	// net/http quotes unexpected answers in the standard log, past the redaction of ours.
 	log.SetOutput(io.Discard)
 
-	inputs := env.NewRepository()
-	environment, err := step.TakeEnvironment(inputs)
+	process := env.NewRepository()
+	environment, err := step.TakeEnvironment(process)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -46,14 +46,13 @@ func run() int {
 		program = os.Args[0]
 	}
 	if len(os.Args) > 1 && os.Args[1] == profile.Subcommand {
-		process := step.CredentialProcess{
-			Inputs: inputs, Environment: environment, Program: program, Stdout: os.Stdout, Stderr: os.Stderr, Now: time.Now, Exit: os.Exit,
+		renewal := step.CredentialProcess{
+			Environment: environment, Process: process, Program: program, Stdout: os.Stdout, Stderr: os.Stderr, Now: time.Now, Exit: os.Exit,
 		}
-		return process.Run(ctx, os.Args[2:])
+		return renewal.Run(ctx, os.Args[2:])
 	}
 	run := step.Step{
-		Inputs: inputs, Environment: environment, Log: report.NewLog(os.Stdout),
-		Program: program, Now: time.Now, Exit: os.Exit,
+		Environment: environment, Log: report.NewLog(os.Stdout), Program: program, Now: time.Now, Exit: os.Exit,
 	}
 	if err := run.Run(ctx); err != nil {
 		return 1

@@ -20,7 +20,7 @@ import (
 // testCache returns a cache that contains credentials obtained at noon.
 func testCache(t *testing.T, c credentials.Credentials) Cache {
 	t.Helper()
-	cache := Folder{root: t.TempDir(), version: "v"}.Cache(Settings{}.Key())
+	cache := Folder{root: t.TempDir(), version: "v"}.Cache(KeyOf(secret.New("{}")))
 	write(t, cache.path, string(entry{Credentials: c, Obtained: noon()}.encode()))
 	return cache
 }
@@ -98,7 +98,7 @@ func TestRenewalThatFails(t *testing.T) {
 	broken := errors.New("broken")
 	failing := func(context.Context) (credentials.Credentials, error) { return credentials.Credentials{}, broken }
 	folder := Folder{root: t.TempDir(), version: "v"}
-	if _, err := folder.Cache(Settings{}.Key()).Get(t.Context(), at(0), failing); err == nil || !strings.HasSuffix(err.Error(), "does not exist") {
+	if _, err := folder.Cache(KeyOf(secret.New("{}"))).Get(t.Context(), at(0), failing); err == nil || !strings.HasSuffix(err.Error(), "does not exist") {
 		t.Errorf("without a session: got %v", err)
 	}
 	if entries, err := os.ReadDir(folder.root); err != nil || len(entries) != 0 {

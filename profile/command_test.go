@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
 // All readers of the configuration file agree on these characters. Some need no quotes, some need single quotes, and paths with
@@ -16,7 +18,7 @@ func TestCommandQuoting(t *testing.T) {
 		quoted   = " !\"#$&()*;<>?[\\]^`{|}~\u00a0\u3000😀"
 		refused  = "'\x00\t\n\r\x1b\x7f\u0085"
 	)
-	key := Settings{}.Key()
+	key := KeyOf(secret.New("{}"))
 	var commands, paths []string
 	for _, c := range unquoted + quoted + refused {
 		path := "/home/a" + string(c) + "b/x"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +16,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/command"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
 
@@ -64,11 +64,11 @@ func (f Folder) programFolder() string { return filepath.Join(f.root, f.version)
 
 func (f Folder) session(key Key) string { return filepath.Join(f.programFolder(), key.digest) }
 
-// Stage prepares to keep what a profile's credential process needs after the Step has ended: the program, the settings and the
-// first credentials, obtained now. The command runs the program for the session. Nothing is in place before the changes are
+// Stage prepares to keep what a profile's credential process needs after the Step has ended: the program, the first credentials,
+// obtained now, and the settings, with which the caller can obtain them again. The command runs the program for the session. Nothing is in place before the changes are
 // committed; to discard them, do it in this order, so that no empty folder stays.
 func (f Folder) Stage(
-	ctx context.Context, program string, settings Settings, c credentials.Credentials, now time.Time,
+	ctx context.Context, program string, settings secret.Text, c credentials.Credentials, now time.Time,
 ) (Command, []*sharedfile.Change, error) {
 	process, changes, err := f.stage(ctx, program, settings, entry{Credentials: c, Obtained: now})
 	slices.Reverse(changes)
@@ -86,7 +86,7 @@ func (f Folder) Stage(
 }
 
 func (f Folder) stage(
-	ctx context.Context, program string, settings Settings, first entry,
+	ctx context.Context, program string, settings secret.Text, first entry,
 ) (process Command, changes []*sharedfile.Change, err error) {
 	content, err := os.ReadFile(program)
 	if err != nil {
@@ -95,7 +95,7 @@ func (f Folder) stage(
 	// By content and not by release, since a Step under development has many builds of one release.
 	digest := sha256.Sum256(content)
 	f.version = hex.EncodeToString(digest[:8])
-	key := settings.Key()
+	key := KeyOf(settings)
 	installed := filepath.Join(f.programFolder(), ProgramName)
 	if process, err = newCommand(installed, key); err != nil {
 		return process, nil, err
@@ -109,7 +109,7 @@ func (f Folder) stage(
 		mode    fs.FileMode
 	}{
 		// The session comes first: as long as it is there, no other run removes the program.
-		{f.settingsPath(key), settings.encode(), secretMode},
+		{f.settingsPath(key), []byte(settings.Reveal()), secretMode},
 		{f.Cache(key).path, first.encode(), secretMode},
 		// A credential process can take the lock in a folder that it cannot write to, such as a read-only mount in a container.
 		{f.Cache(key).lock, []byte{}, secretMode},
@@ -162,22 +162,13 @@ func checkRuns(ctx context.Context, program string) error {
 func (f Folder) settingsPath(key Key) string { return filepath.Join(f.session(key), "settings.json") }
 
 // Settings reads the settings of a session.
-func (f Folder) Settings(key Key) (Settings, error) {
+func (f Folder) Settings(key Key) (secret.Text, error) {
 	path := f.settingsPath(key)
 	content, err := sharedfile.Read(path)
-	if err != nil {
-		return nil, err
+	if err == nil && content == nil {
+		err = explain.Advise(fmt.Errorf("the settings of the session: %s does not exist", path), "Run the Step again.")
 	}
-	var settings Settings
-	switch {
-	case content == nil:
-		err = errors.New("does not exist")
-	case json.Unmarshal(content, &settings) != nil, settings == nil:
-		err = errors.New("is damaged")
-	default:
-		return settings, nil
-	}
-	return nil, explain.Advise(fmt.Errorf("the settings of the session: %s %w", path, err), "Run the Step again.")
+	return secret.New(string(content)), err
 }
 
 // Cache returns the cache of a session's credentials.

@@ -31,7 +31,7 @@ func testFolder(t *testing.T) (folder Folder, program string) {
 }
 
 // mustStage stages a session whose credentials have the given access key ID.
-func (f Folder) mustStage(t *testing.T, program string, settings Settings, id string) (Command, []*sharedfile.Change) {
+func (f Folder) mustStage(t *testing.T, program string, settings secret.Text, id string) (Command, []*sharedfile.Change) {
 	t.Helper()
 	command, changes, err := f.Stage(t.Context(), program, settings, testCredentials(id, time.Hour), noon())
 	if err != nil {
@@ -57,8 +57,8 @@ func TestFolderIn(t *testing.T) {
 
 func TestStage(t *testing.T) {
 	folder, program := testFolder(t)
-	settings := Settings{"role_arn": secret.New("arn"), "secret_access_key": secret.New("canary-key"), "empty": secret.New("")}
-	key := settings.Key()
+	settings := secret.New(`{"secret_access_key":"canary-key"}`)
+	key := KeyOf(settings)
 	command, changes := folder.mustStage(t, program, settings, "first")
 	installed := folderOf(command)
 	want := filepath.Join(folder.root, installed.version, ProgramName) + " credential-process " + key.String()
@@ -76,7 +76,7 @@ func TestStage(t *testing.T) {
 		t.Errorf("got %+v, %v", answer, err)
 	}
 	got, err := installed.Settings(key)
-	if err != nil || len(got) != 2 || got.Get("role_arn") != "arn" || got.Get("secret_access_key") != "canary-key" {
+	if err != nil || got.Reveal() != settings.Reveal() {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if text := fmt.Sprintf("%v %+v %#v", got, got, testCredentials("x", 0)); strings.Contains(text, "canary") {
@@ -99,7 +99,7 @@ func TestStage(t *testing.T) {
 
 func TestDiscardedStage(t *testing.T) {
 	folder, program := testFolder(t)
-	_, changes := folder.mustStage(t, program, Settings{}, "x")
+	_, changes := folder.mustStage(t, program, secret.New("{}"), "x")
 	for _, change := range changes {
 		change.Discard()
 	}
@@ -118,7 +118,7 @@ func TestTwoStepsWithOneSession(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder, program := testFolder(t)
-			settings := Settings{"role_arn": secret.New("arn")}
+			settings := secret.New(`{"role_arn":"arn"}`)
 			var failing, good []*sharedfile.Change
 			var command Command
 			if test.isStagedFirst {
@@ -143,16 +143,16 @@ func TestTwoStepsWithOneSession(t *testing.T) {
 }
 
 // checkSession checks that a command finds its program and the session's files.
-func checkSession(t *testing.T, command Command, settings Settings, id string) {
+func checkSession(t *testing.T, command Command, settings secret.Text, id string) {
 	t.Helper()
 	folder := folderOf(command)
 	if err := checkRuns(t.Context(), filepath.Join(folder.programFolder(), ProgramName)); err != nil {
 		t.Error(err)
 	}
-	if _, err := folder.Settings(settings.Key()); err != nil {
+	if _, err := folder.Settings(KeyOf(settings)); err != nil {
 		t.Error(err)
 	}
-	if answer, err := folder.Cache(settings.Key()).Get(t.Context(), at(0), never(t)); err != nil || answer.AccessKeyID.Reveal() != id {
+	if answer, err := folder.Cache(KeyOf(settings)).Get(t.Context(), at(0), never(t)); err != nil || answer.AccessKeyID.Reveal() != id {
 		t.Errorf("got %+v, %v", answer, err)
 	}
 }
@@ -160,36 +160,36 @@ func checkSession(t *testing.T, command Command, settings Settings, id string) {
 // The program is copied only once, and again if it differs or the copy is damaged.
 func TestStageAgain(t *testing.T) {
 	folder, program := testFolder(t)
-	first, changes := folder.mustStage(t, program, Settings{}, "x")
+	first, changes := folder.mustStage(t, program, secret.New("{}"), "x")
 	commit(t, changes...)
 	installed := filepath.Join(folderOf(first).programFolder(), ProgramName)
 	before, err := os.Stat(installed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, changes := folder.mustStage(t, program, Settings{}, "y")
+	again, changes := folder.mustStage(t, program, secret.New("{}"), "y")
 	commit(t, changes...)
 	if after, err := os.Stat(installed); err != nil || again != first || !os.SameFile(before, after) {
 		t.Errorf("the same program was copied again: %v", err)
 	}
-	checkSession(t, first, Settings{}, "y")
+	checkSession(t, first, secret.New("{}"), "y")
 
 	write(t, installed, "#!/bin/false\n")
-	_, changes = folder.mustStage(t, program, Settings{}, "z")
+	_, changes = folder.mustStage(t, program, secret.New("{}"), "z")
 	commit(t, changes...)
-	checkSession(t, first, Settings{}, "z")
+	checkSession(t, first, secret.New("{}"), "z")
 
 	write(t, program, testProgram+"# another version\n")
-	second, changes := folder.mustStage(t, program, Settings{}, "of another version")
+	second, changes := folder.mustStage(t, program, secret.New("{}"), "of another version")
 	commit(t, changes...)
-	checkSession(t, first, Settings{}, "z")
-	checkSession(t, second, Settings{}, "of another version")
+	checkSession(t, first, secret.New("{}"), "z")
+	checkSession(t, second, secret.New("{}"), "of another version")
 }
 
 // Other users cannot read the folder, even if it existed before.
 func TestOpenFolderIsClosed(t *testing.T) {
 	folder, program := testFolder(t)
-	command, changes := folder.mustStage(t, program, Settings{}, "x")
+	command, changes := folder.mustStage(t, program, secret.New("{}"), "x")
 	commit(t, changes...)
 	folders := []string{folder.root, folderOf(command).programFolder()}
 	for _, path := range folders {
@@ -197,7 +197,7 @@ func TestOpenFolderIsClosed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, changes = folder.mustStage(t, program, Settings{}, "x")
+	_, changes = folder.mustStage(t, program, secret.New("{}"), "x")
 	commit(t, changes...)
 	for _, path := range folders {
 		checkMode(t, path, 0o700)
@@ -224,7 +224,7 @@ func TestFolderOfAnotherUser(t *testing.T) {
 			if err := create(folder.root); err != nil {
 				t.Fatal(err)
 			}
-			_, changes, err := folder.Stage(t.Context(), program, Settings{}, testCredentials("x", time.Hour), noon())
+			_, changes, err := folder.Stage(t.Context(), program, secret.New("{}"), testCredentials("x", time.Hour), noon())
 			if changes != nil || err == nil || !strings.Contains(err.Error(), folder.root+" "+want) {
 				t.Errorf("got %v", err)
 			}
@@ -234,14 +234,14 @@ func TestFolderOfAnotherUser(t *testing.T) {
 		})
 		t.Run(name+" for the program", func(t *testing.T) {
 			folder, program := testFolder(t)
-			command, changes := folder.mustStage(t, program, Settings{}, "x")
+			command, changes := folder.mustStage(t, program, secret.New("{}"), "x")
 			for _, change := range changes {
 				change.Discard()
 			}
 			if err := errors.Join(os.Mkdir(folder.root, 0o700), create(folderOf(command).programFolder())); err != nil {
 				t.Fatal(err)
 			}
-			_, _, err := folder.Stage(t.Context(), program, Settings{}, testCredentials("x", time.Hour), noon())
+			_, _, err := folder.Stage(t.Context(), program, secret.New("{}"), testCredentials("x", time.Hour), noon())
 			if err == nil || !strings.Contains(err.Error(), folderOf(command).programFolder()+" "+want) {
 				t.Errorf("got %v", err)
 			}
@@ -281,7 +281,7 @@ func TestStageFails(t *testing.T) {
 			if test.program != "" {
 				write(t, program, test.program)
 			}
-			_, changes, err := folder.Stage(t.Context(), program, Settings{}, testCredentials("x", time.Hour), noon())
+			_, changes, err := folder.Stage(t.Context(), program, secret.New("{}"), testCredentials("x", time.Hour), noon())
 			prefix := "keep the program that renews the profile's credentials in " + folder.root + ": "
 			if changes != nil || err == nil || !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v", err)

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 }
 
 // The files are large, so that a kill can hit the middle of a write. Each is larger than the one before it.
-func bigSettings() Settings { return Settings{"padding": secret.New(strings.Repeat("x", 1<<15))} }
+func bigSettings() secret.Text { return secret.New(strings.Repeat("x", 1<<15)) }
 
 func bigID() string { return strings.Repeat("A", 1<<16) }
 
@@ -103,7 +103,7 @@ func killable(t *testing.T, folder string, environ ...string) *exec.Cmd {
 
 // If the file system is full at any point, nothing is changed. A limit on the size of files simulates this.
 func TestWritesThatEndEarly(t *testing.T) {
-	settings, cache := len(bigSettings().encode()), len(entry{Credentials: testCredentials(bigID(), time.Hour), Obtained: noon()}.encode())
+	settings, cache := len(bigSettings().Reveal()), len(entry{Credentials: testCredentials(bigID(), time.Hour), Obtained: noon()}.encode())
 	for name, limit := range map[string]int{
 		"first byte of the settings": 0, "last byte of the settings": settings - 1, "the cache": settings, "last byte of the cache": cache - 1,
 		"the program": cache, "last byte of the program": len(bigProgram()) - 1,
@@ -159,7 +159,7 @@ func checkWhole(t *testing.T, folder string) (count int) {
 	if content != "" && (!strings.HasPrefix(content, "\n"+beginMark+"\n") || !strings.HasSuffix(content, "\n"+endMark+"\n")) {
 		t.Fatalf("the configuration file is incomplete: %q", content)
 	}
-	key := bigSettings().Key()
+	key := KeyOf(bigSettings())
 	for _, path := range tree(t, filepath.Join(folder, "kept")) {
 		path = filepath.Join(folder, "kept", path)
 		var isWhole bool

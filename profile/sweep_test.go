@@ -31,10 +31,10 @@ func newMachine(t *testing.T) machine {
 }
 
 // session returns different settings for each name.
-func session(name string) Settings { return Settings{"session_name": secret.New(name)} }
+func session(name string) secret.Text { return secret.New(name) }
 
 // login writes a profile like the Step does.
-func (m machine) login(name string, settings Settings) Command {
+func (m machine) login(name string, settings secret.Text) Command {
 	m.t.Helper()
 	command, changes := m.folder.mustStage(m.t, m.program, settings, "x")
 	p := testProfile(m.t, name)
@@ -80,9 +80,9 @@ func (m machine) sweep() {
 }
 
 // use renews a session like the credential process does.
-func (m machine) use(command Command, settings Settings) {
+func (m machine) use(command Command, settings secret.Text) {
 	m.t.Helper()
-	if _, err := folderOf(command).Cache(settings.Key()).Get(m.t.Context(), at(time.Hour), renewed(2*time.Hour)); err != nil {
+	if _, err := folderOf(command).Cache(KeyOf(settings)).Get(m.t.Context(), at(time.Hour), renewed(2*time.Hour)); err != nil {
 		m.t.Error(err)
 	}
 }
@@ -107,7 +107,7 @@ func TestLogoutKeepsWhatOthersUse(t *testing.T) {
 	second := m.login("second", session("2"))
 	m.logout("first")
 	checkSession(t, second, session("2"), "x")
-	if exists(folderOf(first).session(session("1").Key())) {
+	if exists(folderOf(first).session(KeyOf(session("1")))) {
 		t.Error("the session was left behind")
 	}
 
@@ -175,7 +175,7 @@ func TestLogoutDuringARenewal(t *testing.T) {
 	m := newMachine(t)
 	command := m.login("bitrise", session("1"))
 	var group sync.WaitGroup
-	cache := folderOf(command).Cache(session("1").Key())
+	cache := folderOf(command).Cache(KeyOf(session("1")))
 	_, err := cache.Get(t.Context(), at(time.Hour), func(context.Context) (credentials.Credentials, error) {
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -226,7 +226,7 @@ func TestSweep(t *testing.T) {
 	m.age(unusedAge + time.Minute)
 	m.use(old, session("1"))
 	m.sweep()
-	if _, err := folderOf(old).Settings(session("1").Key()); err != nil {
+	if _, err := folderOf(old).Settings(KeyOf(session("1"))); err != nil {
 		t.Error(err)
 	}
 
@@ -312,7 +312,7 @@ func TestSweepOfNothing(t *testing.T) {
 func TestSettingsAreRemovedFirst(t *testing.T) {
 	m := newMachine(t)
 	command := m.login("bitrise", session("1"))
-	folder, key := folderOf(command), session("1").Key()
+	folder, key := folderOf(command), KeyOf(session("1"))
 	settings := folder.settingsPath(key)
 	if err := errors.Join(os.Remove(settings), os.MkdirAll(filepath.Join(settings, "full"), 0o700)); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bitrise-io/go-utils/v2/env"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
@@ -23,10 +24,9 @@ const renewalTimeout = 50 * time.Second
 
 // CredentialProcess is the program as AWS's CLI and SDKs run it for a profile that [Step.Run] has written. All fields are required.
 type CredentialProcess struct {
-	// Inputs is the process's environment. A renewal puts the kept inputs into it.
-	Inputs env.Repository
-	// Environment is the environment that the process was started with.
+	// Environment is what the process was started with. Process is its own environment, in which a renewal sets the kept variables.
 	Environment Environment
+	Process     env.Repository
 	// Program is the program's path, next to which its files are.
 	Program string
 	// Stdout receives the credentials. Stderr is the log's stream, which the AWS CLI and SDKs show if the process fails.
@@ -94,23 +94,24 @@ func (p CredentialProcess) renew(
 	if err != nil {
 		return credentials.Credentials{}, err
 	}
-	buildToken := p.Environment.Get(buildTokenVariable)
-	if settings.Get(givenToken) != "" {
-		return credentials.Credentials{}, errTokenNotKept()
+	kept, err := parseKept(settings)
+	if err != nil {
+		return credentials.Credentials{}, err
 	}
-	if settings.Get("access_key_id") == "" && buildToken == "" {
+	inputs := kept.Inputs
+	inputs.BuildAPIToken = secret.New(p.Environment.Get(buildTokenVariable))
+	log.Protect(inputs.secrets()...)
+	switch {
+	case kept.GivenToken != "":
+		return credentials.Credentials{}, errTokenNotKept()
+	case inputs.AccessKeyID.IsEmpty() && inputs.BuildAPIToken.IsEmpty():
 		return credentials.Credentials{}, errNoBuildToken()
 	}
-	environment, err := p.restore(settings, buildToken)
-	if err != nil {
-		return credentials.Credentials{}, err
-	}
-	inputs, err := readInputs(p.Inputs)
-	if err != nil {
-		return credentials.Credentials{}, err
-	}
-	log.Protect(inputs.secrets()...)
 	config, err := ParseInputs(inputs, p.Now())
+	if err != nil {
+		return credentials.Credentials{}, err
+	}
+	environment, err := p.restore(kept.Environment)
 	if err != nil {
 		return credentials.Credentials{}, err
 	}
@@ -123,22 +124,20 @@ func (p CredentialProcess) renew(
 	return session.Credentials, err
 }
 
-// restore gives the process the environment that the run of the Step had, as far as it shapes the session, and returns it. What
-// happens to be set now, by another Step's inputs or for another service, does not count.
-func (p CredentialProcess) restore(settings profile.Settings, buildToken string) (Environment, error) {
-	environment := Environment{}
-	maps.Copy(environment, p.Environment) // HOME, and the proxies
-	values := map[string]string{}
-	Inputs{}.each(func(key string, _ secret.Text, _ bool) { values[key] = settings.Get(key) })
-	values["build_api_token"] = buildToken
+// restore returns the environment with the kept variables in place of what they are now, and sets those that AWS's SDK reads in the
+// process, too.
+func (p CredentialProcess) restore(kept Environment) (Environment, error) {
+	environment := maps.Clone(p.Environment)
 	for _, key := range keptVariables() {
-		values[key] = settings.Get(key)
+		delete(environment, key)
 	}
-	for key, value := range values {
-		environment[key] = value
-		err := p.Inputs.Set(key, value)
-		if value == "" || key == "AWS_CA_BUNDLE" { // the SDK fails on it; see TakeEnvironment
-			err = p.Inputs.Unset(key)
+	maps.Copy(environment, kept)
+	for _, key := range awsclient.Variables() {
+		var err error
+		if value := kept.Get(key); value == "" {
+			err = p.Process.Unset(key)
+		} else {
+			err = p.Process.Set(key, value)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("set %s: %w", key, err)

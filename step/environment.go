@@ -10,8 +10,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
 )
 
-// Environment is the environment that the process was started with. Several tools treat an empty variable differently from one that
-// is not set.
+// Environment is the environment that the process was started with. It has the inputs, too. Several tools treat an empty variable
+// differently from one that is not set.
 type Environment map[string]string
 
 // TakeEnvironment returns a snapshot of the process's environment, and removes AWS's variables from the process, except those
@@ -20,9 +20,9 @@ type Environment map[string]string
 // What an earlier Step has left must not change this one. But AWS's SDK reads some sixty variables, at several moments, and
 // fails on a bad value in some of them, even where the code sets the option. Only variables that are not there are ignored
 // for certain. They are not put back: nothing in this process needs them, and what the Step starts has no use for them.
-func TakeEnvironment(repository env.Repository) (Environment, error) {
+func TakeEnvironment(process env.Repository) (Environment, error) {
 	environment := Environment{}
-	for _, variable := range repository.List() {
+	for _, variable := range process.List() {
 		key, value, _ := strings.Cut(variable, "=")
 		environment[key] = value
 	}
@@ -30,7 +30,7 @@ func TakeEnvironment(repository env.Repository) (Environment, error) {
 		if !strings.HasPrefix(key, "AWS_") || slices.Contains(awsclient.Variables(), key) {
 			continue
 		}
-		if err := repository.Unset(key); err != nil {
+		if err := process.Unset(key); err != nil {
 			return nil, fmt.Errorf("unset %s: %w", key, err)
 		}
 	}

@@ -50,8 +50,16 @@ type Inputs struct {
 	Verbose       string      `env:"verbose"`
 }
 
+// reader lets stepconf read a snapshot of the environment. It calls Get only.
+type reader struct {
+	env.Repository
+	environment Environment
+}
+
+func (r reader) Get(key string) string { return r.environment.Get(key) }
+
 // readInputs reads the inputs from the environment.
-func readInputs(repository env.Repository) (Inputs, error) {
+func readInputs(environment Environment) (Inputs, error) {
 	var in Inputs
 	var secrets struct {
 		IdentityToken   stepconf.Secret `env:"identity_token"`
@@ -60,7 +68,7 @@ func readInputs(repository env.Repository) (Inputs, error) {
 		SessionToken    stepconf.Secret `env:"session_token"`
 		BuildAPIToken   stepconf.Secret `env:"build_api_token"`
 	}
-	parser := stepconf.NewInputParser(repository)
+	parser := stepconf.NewInputParser(reader{environment: environment})
 	for _, target := range []any{&in, &secrets} {
 		if err := parser.Parse(target); err != nil {
 			return Inputs{}, fmt.Errorf("read the inputs: %w", err)

@@ -29,7 +29,7 @@ func (r repository) List() []string {
 
 // Every input is read from the variable with the same name, and printed unless it is a secret.
 func TestInputsAreReadAndPrinted(t *testing.T) {
-	given := repository{}
+	given := Environment{}
 	var want []string
 	Inputs{}.each(func(key string, _ secret.Text, isSecret bool) {
 		given[key] = " the " + key + "\n"
@@ -66,7 +66,7 @@ func printed(in Inputs) []string {
 }
 
 func TestInputsThatAreNotSetAreNotPrinted(t *testing.T) {
-	in, err := readInputs(repository{"region": " ", "access_key_id": "\n", "role_arn": " r ", "role_chain": "a\nb"})
+	in, err := readInputs(Environment{"region": " ", "access_key_id": "\n", "role_arn": " r ", "role_chain": "a\nb"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,15 +2,10 @@ package step
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"slices"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
@@ -19,9 +14,6 @@ const (
 	profileVariable = "AWS_PROFILE"
 	// buildTokenVariable is where a renewal reads the build's API token, which is written to no file.
 	buildTokenVariable = "BITRISE_BUILD_API_TOKEN" //nolint:gosec // the variable's name
-	// givenToken is the setting that stands for identity_token: its digest, so that each token has its own session while the
-	// token itself is not kept.
-	givenToken = "identity_token_sha256"
 )
 
 func (c Config) hasProfile() bool { return c.Profile.String() != "" }
@@ -54,10 +46,10 @@ func (s *Step) findFiles(config Config) (found files, err error) {
 // stageProfile stages a profile that hands out the session's credentials and renews them. The credentials themselves are not
 // exported: they would take precedence over the profile.
 func (s *Step) stageProfile(
-	ctx context.Context, staged *staged, config Config, settings profile.Settings, session awsauth.Session,
+	ctx context.Context, staged *staged, config Config, kept kept, session awsauth.Session,
 ) error {
 	file, folder := staged.files.config, staged.files.profiles
-	command, changes, err := folder.Stage(ctx, s.Program, settings, session.Credentials, s.Now())
+	command, changes, err := folder.Stage(ctx, s.Program, kept.encode(), session.Credentials, s.Now())
 	staged.changes = append(staged.changes, changes...)
 	if err != nil {
 		return err
@@ -106,38 +98,4 @@ func (s *Step) warnOfLimits(config Config) {
 		s.Log.Warnf("build_api_token differs from %s, which the profile reads when it renews its credentials. Set that variable for "+
 			"the next Steps.", buildTokenVariable)
 	}
-}
-
-// keptInputs are the inputs that shape a profile's session, in the order of step.yml. Two are missing: build_api_token, which is
-// never written, and identity_token, which is valid for minutes only.
-func keptInputs() []string {
-	return []string{
-		"region", "role_arn", "audience", "session_name", "access_key_id", "secret_access_key", "session_token",
-		"session_duration", "role_chain", "external_id", "session_tags", "inline_session_policy", "managed_session_policies",
-		"allowed_account_ids", "build_url",
-	}
-}
-
-// keptVariables returns the variables that set the STS endpoint and the trusted certificates. A later Step may change them for its
-// own purposes. Proxies are not kept: a renewal uses those of the process that needs the credentials.
-func keptVariables() []string { return append(awsclient.Variables(), "AWS_CA_BUNDLE") }
-
-// settings returns everything that a renewal needs.
-func (in Inputs) settings(environment Environment) profile.Settings {
-	settings := profile.Settings{}
-	in.each(func(key string, value secret.Text, _ bool) {
-		if slices.Contains(keptInputs(), key) && !value.IsEmpty() {
-			settings[key] = value
-		}
-	})
-	for _, key := range keptVariables() {
-		if value := environment.Get(key); value != "" {
-			settings[key] = secret.New(value)
-		}
-	}
-	if !in.IdentityToken.IsEmpty() {
-		digest := sha256.Sum256([]byte(in.IdentityToken.Reveal()))
-		settings[givenToken] = secret.New(hex.EncodeToString(digest[:]))
-	}
-	return settings
 }

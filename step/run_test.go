@@ -27,14 +27,6 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// repository is an in-memory environment.
-type repository map[string]string
-
-func (r repository) Get(key string) string       { return r[key] }
-func (r repository) Set(key, value string) error { r[key] = value; return nil }
-func (r repository) Unset(key string) error      { delete(r, key); return nil }
-func (r repository) List() []string              { return nil }
-
 // newStore returns an empty store of envman's, as the Bitrise CLI creates it.
 func newStore(t *testing.T) string {
 	t.Helper()
@@ -75,7 +67,7 @@ func readStore(t *testing.T, path string) []variable {
 }
 
 // runWithKey runs the Step with an access key, against an STS that accepts it, and returns the log's lines.
-func runWithKey(t *testing.T, inputs repository, environment step.Environment) ([]string, error) {
+func runWithKey(t *testing.T, inputs step.Environment, environment step.Environment) ([]string, error) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/ci</Arn>` +
@@ -83,13 +75,12 @@ func runWithKey(t *testing.T, inputs repository, environment step.Environment) (
 	}))
 	t.Cleanup(server.Close)
 	t.Setenv("AWS_ENDPOINT_URL_STS", server.URL)
-	all := repository{"region": "eu-west-1", "access_key_id": "AKIACANARY", "secret_access_key": "canary-secret"}
-	for key, value := range inputs {
-		all[key] = value
-	}
+	all := step.Environment{"region": "eu-west-1", "access_key_id": "AKIACANARY", "secret_access_key": "canary-secret"}
+	maps.Copy(all, inputs)
+	maps.Copy(all, environment)
 	var log bytes.Buffer
 	run := step.Step{
-		Inputs: all, Environment: environment, Log: report.NewPlainLog(&log), Now: now,
+		Environment: all, Log: report.NewPlainLog(&log), Now: now,
 		Exit: func(int) { t.Error("the watchdog stopped the Step") },
 	}
 	err := run.Run(t.Context())
@@ -133,7 +124,7 @@ func TestExportsInAFixedOrder(t *testing.T) {
 
 // A logout empties every variable of the credentials that is set, whatever name it has, and nothing else.
 func TestLogoutEmptiesTheCredentials(t *testing.T) {
-	logout := repository{"action": "logout", "access_key_id": "", "secret_access_key": ""}
+	logout := step.Environment{"action": "logout", "access_key_id": "", "secret_access_key": ""}
 	set := step.Environment{
 		"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "c", "AWS_SECURITY_TOKEN": "c",
 		"AWS_CREDENTIAL_EXPIRATION": "d", "AWS_REGION": "e", "AWS_CALLER_ARN": "f", "ENVMAN_ENVSTORE_PATH": newStore(t),
@@ -176,7 +167,7 @@ func TestNoEnvstore(t *testing.T) {
 }
 
 func TestInvalidInputsAreListed(t *testing.T) {
-	log, err := runWithKey(t, repository{"region": "x", "timeout": "1", "role_arn": "y"}, nil)
+	log, err := runWithKey(t, step.Environment{"region": "x", "timeout": "1", "role_arn": "y"}, nil)
 	text := strings.Join(log, "\n")
 	if err == nil || !strings.Contains(text, "Invalid inputs (nothing was sent):\n- timeout: must be") ||
 		log[len(log)-1] != "invalid inputs: timeout, region, role_arn and access_key_id, role_arn, build_url, build_api_token" {
@@ -185,7 +176,7 @@ func TestInvalidInputsAreListed(t *testing.T) {
 }
 
 // runWithRole runs the Step with the build's identity token, against servers that accept it, and returns the log.
-func runWithRole(t *testing.T, inputs repository) (log string, actions []string, err error) {
+func runWithRole(t *testing.T, inputs step.Environment) (log string, actions []string, err error) {
 	t.Helper()
 	part := func(claims string) string { return base64.RawURLEncoding.EncodeToString([]byte(claims)) }
 	token := part(`{"alg":"RS256"}`) + "." + part(`{"iss":"https://issuer.example","aud":"sts.amazonaws.com","sub":"the subject","exp":4102444800}`) + ".c2ln"
@@ -203,13 +194,14 @@ func runWithRole(t *testing.T, inputs repository) (log string, actions []string,
 	}))
 	t.Cleanup(server.Close)
 	t.Setenv("AWS_ENDPOINT_URL_STS", server.URL)
-	all := repository{
+	all := step.Environment{
 		"region": "us-east-1", "role_arn": "arn:aws:iam::123456789012:role/deploy", "build_url": server.URL, "build_api_token": "canary-build-token",
+		"ENVMAN_ENVSTORE_PATH": newStore(t),
 	}
 	maps.Copy(all, inputs)
 	var written bytes.Buffer
 	run := step.Step{
-		Inputs: all, Environment: step.Environment{"ENVMAN_ENVSTORE_PATH": newStore(t)}, Log: report.NewPlainLog(&written), Now: now,
+		Environment: all, Log: report.NewPlainLog(&written), Now: now,
 		Exit: func(int) { t.Error("the watchdog stopped the Step") },
 	}
 	err = run.Run(t.Context())
@@ -223,19 +215,19 @@ func TestRunWithARole(t *testing.T) {
 	const first = "token, AssumeRoleWithWebIdentity"
 	const claims, hop = "condition keys of a trust policy", "Hop 1 of 1: assumed arn:aws:sts::123456789012:assumed-role/AssumeRole/x"
 	for name, row := range map[string]struct {
-		inputs   repository
+		inputs   step.Environment
 		calls    string
 		has, not string
 	}{
 		"a role":     {nil, first, "Assumed arn:aws:sts::123456789012:assumed-role/AssumeRoleWithWebIdentity/x", claims},
-		"a chain":    {repository{"role_chain": "arn:aws:iam::123456789012:role/next"}, first + ", AssumeRole", hop, claims},
-		"a duration": {repository{"session_duration": "1800"}, first + " 1800", "Assumed", hop},
+		"a chain":    {step.Environment{"role_chain": "arn:aws:iam::123456789012:role/next"}, first + ", AssumeRole", hop, claims},
+		"a duration": {step.Environment{"session_duration": "1800"}, first + " 1800", "Assumed", hop},
 		"a chain with a duration": {
-			repository{"role_chain": "arn:aws:iam::123456789012:role/next", "session_duration": "1800"}, first + ", AssumeRole 1800", hop, claims,
+			step.Environment{"role_chain": "arn:aws:iam::123456789012:role/next", "session_duration": "1800"}, first + ", AssumeRole 1800", hop, claims,
 		},
-		"verbose":                 {repository{"verbose": "true"}, first, claims, hop},
-		"other accounts":          {repository{"allowed_account_ids": "210987654321"}, first, "which is not allowed", "Exported"},
-		"other accounts, verbose": {repository{"allowed_account_ids": "210987654321", "verbose": "true"}, first, claims, "Exported"},
+		"verbose":                 {step.Environment{"verbose": "true"}, first, claims, hop},
+		"other accounts":          {step.Environment{"allowed_account_ids": "210987654321"}, first, "which is not allowed", "Exported"},
+		"other accounts, verbose": {step.Environment{"allowed_account_ids": "210987654321", "verbose": "true"}, first, claims, "Exported"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log, actions, err := runWithRole(t, row.inputs)

@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bitrise-io/go-utils/v2/env"
-
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
@@ -23,9 +21,7 @@ import (
 
 // Step is what a run needs from outside. All fields are required.
 type Step struct {
-	// Inputs is the process's environment, which holds the inputs.
-	Inputs env.Repository
-	// Environment is the environment that the process was started with.
+	// Environment has the inputs, and everything else that the process was started with.
 	Environment Environment
 	Log         *report.Log
 	// Program is the path of the running program, of which a profile keeps a copy.
@@ -88,7 +84,7 @@ func (s *Step) run(ctx context.Context) error {
 // configure reads and checks the inputs. It writes nothing to the log: the log may hang, and what ends the run then needs to know
 // the timeout.
 func (s *Step) configure() (Inputs, Config, error) {
-	inputs, err := readInputs(s.Inputs)
+	inputs, err := readInputs(s.Environment)
 	if err != nil {
 		return Inputs{}, Config{}, err
 	}
@@ -128,7 +124,7 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 		}
 	}
 	if config.hasProfile() {
-		if err := s.stageProfile(ctx, &staged, config, inputs.settings(s.Environment), session); err != nil {
+		if err := s.stageProfile(ctx, &staged, config, inputs.keep(s.Environment), session); err != nil {
 			return err
 		}
 	} else {

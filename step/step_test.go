@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -23,76 +21,90 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
-// Every input is either kept for the renewals of a profile, or deliberately not kept. This test fails for a new input until it is
-// in one of the two lists.
+// Every input that shapes the session is kept for the renewals of a profile, or is deliberately not. This test fails for a new input
+// until it is kept, or in this list.
 func TestEveryInputIsKeptOrDeliberatelyNot(t *testing.T) {
-	notKept := map[string]string{
-		"action": "of the run", "identity_token": "only its digest", "build_api_token": "never written", "aws_profile": "names the profile",
-		"docker_login": "of the run", "ecr_registries": "of the run", "timeout": "of the run", "verbose": "of the run",
+	notKept := []string{ // of the run, or, for the two tokens, never written
+		"action", "identity_token", "build_api_token", "aws_profile", "docker_login", "ecr_registries", "timeout", "verbose",
 	}
-	count := 0
-	Inputs{}.each(func(key string, _ secret.Text, _ bool) {
-		count++
-		if _, found := notKept[key]; found == slices.Contains(keptInputs(), key) {
-			t.Errorf("%s: got kept %v and not kept %v, want exactly one", key, !found, found)
+	given := Environment{}
+	Inputs{}.each(func(key string, _ secret.Text, _ bool) { given[key] = "the " + key })
+	in, err := readInputs(given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded := in.keep(Environment{}).encode()
+	again, err := parseKept(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Inputs.each(func(key string, value secret.Text, _ bool) {
+		want := "the " + key
+		if slices.Contains(notKept, key) {
+			want = ""
+		}
+		if value.Reveal() != want {
+			t.Errorf("%s: got %q, want %q", key, value.Reveal(), want)
 		}
 	})
-	if want := len(keptInputs()) + len(notKept); count != want {
-		t.Errorf("got %d inputs, want the %d that are listed", count, want)
-	}
-}
-
-func TestSessionSettings(t *testing.T) {
-	given := repository{
-		"region": " eu-west-1\n", "role_arn": "arn", "session_name": "", "build_api_token": "canary-build-token",
-		"identity_token": "canary-identity-token", "secret_access_key": "canary-key", "docker_login": "true",
-	}
-	environment := Environment{"AWS_ENDPOINT_URL_STS": "https://sts", "HTTPS_PROXY": "canary-proxy", "AWS_CA_BUNDLE": "/ca", "AWS_PROFILE": "x"}
-	settings := settingsOf(t, given, environment)
-	want := []string{"AWS_CA_BUNDLE", "AWS_ENDPOINT_URL_STS", "identity_token_sha256", "region", "role_arn", "secret_access_key"}
-	if got := slices.Sorted(maps.Keys(settings)); !slices.Equal(got, want) || settings.Get("region") != "eu-west-1" || settings.Get("secret_access_key") != "canary-key" {
-		t.Errorf("got %v", got)
-	}
-	if text := fmt.Sprintf("%v %+v %#v", settings, settings, settings); strings.Contains(text, "canary") {
-		t.Errorf("a secret is printed: %s", text)
-	}
-	for _, name := range []string{"region", "identity_token", "secret_access_key"} {
-		t.Run("another "+name, func(t *testing.T) {
-			other := maps.Clone(given)
-			other[name] = "another"
-			if settingsOf(t, other, environment).Key() == settings.Key() {
-				t.Error("got the same session")
-			}
-		})
-	}
-}
-
-func settingsOf(t *testing.T, given repository, environment Environment) profile.Settings {
-	t.Helper()
-	inputs, err := readInputs(given)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return inputs.settings(environment)
-}
-
-// A renewal uses the settings that were kept, not the current environment.
-func TestRestore(t *testing.T) {
-	given := repository{"region": "us-east-1", "external_id": "another Step's", "AWS_ENDPOINT_URL": "https://other", "AWS_USE_FIPS_ENDPOINT": "true", "timeout": "10"}
-	settings := settingsOf(t, repository{"region": "eu-west-1", "role_arn": "arn"},
-		Environment{"AWS_ENDPOINT_URL_STS": "https://sts", "AWS_CA_BUNDLE": "/ca"})
-	environment, err := CredentialProcess{Inputs: given, Environment: Environment{"HTTPS_PROXY": "proxy", "AWS_ENDPOINT_URL": "https://other"}}.restore(settings, "build token")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := repository{"region": "eu-west-1", "role_arn": "arn", "build_api_token": "build token", "AWS_ENDPOINT_URL_STS": "https://sts"}
-	if !reflect.DeepEqual(given, want) {
-		t.Errorf("got the environment %v, want %v", given, want)
-	}
-	for key, want := range map[string]string{"HTTPS_PROXY": "proxy", "AWS_CA_BUNDLE": "/ca", "AWS_ENDPOINT_URL": "", "AWS_ENDPOINT_URL_STS": "https://sts"} {
-		if got := environment.Get(key); got != want {
-			t.Errorf("%s: got %q, want %q", key, got, want)
+	for _, token := range []string{"the identity_token", "the build_api_token"} {
+		if strings.Contains(encoded.Reveal(), token) {
+			t.Errorf("%s is written", token)
 		}
+	}
+}
+
+// A session has its own key for all that shapes it.
+func TestSessionKeys(t *testing.T) {
+	given := Environment{
+		"region": " eu-west-1\n", "role_arn": "arn", "build_api_token": "b", "identity_token": "i", "secret_access_key": "s",
+		"AWS_ENDPOINT_URL_STS": "https://sts", "AWS_CA_BUNDLE": "/ca", "HTTPS_PROXY": "proxy",
+	}
+	key := keyOf(t, given)
+	for name, isShaping := range map[string]bool{
+		"region": true, "identity_token": true, "secret_access_key": true, "AWS_ENDPOINT_URL_STS": true, "AWS_CA_BUNDLE": true,
+		"external_id": true, "build_api_token": false, "docker_login": false, "timeout": false, "HTTPS_PROXY": false,
+	} {
+		other := maps.Clone(given)
+		other[name] = "another"
+		if got := keyOf(t, other) != key; got != isShaping {
+			t.Errorf("another %s: got another session %v, want %v", name, got, isShaping)
+		}
+	}
+}
+
+func keyOf(t *testing.T, environment Environment) profile.Key {
+	t.Helper()
+	inputs, err := readInputs(environment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return profile.KeyOf(inputs.keep(environment).encode())
+}
+
+func TestDamagedSettings(t *testing.T) {
+	for _, content := range []string{"", "canary", "[]", `{"Inputs":["canary"]}`} {
+		_, err := parseKept(secret.New(content))
+		if err == nil || strings.Contains(err.Error(), "canary") || len(explain.Of(err).Do) != 1 {
+			t.Errorf("%q: got %v", content, err)
+		}
+	}
+}
+
+// A renewal uses the variables that were kept, not the current ones.
+func TestRestore(t *testing.T) {
+	process := repository{"AWS_ENDPOINT_URL": "https://other", "AWS_USE_FIPS_ENDPOINT": "true", "HTTPS_PROXY": "proxy"}
+	kept := Environment{"AWS_ENDPOINT_URL_STS": "https://sts", "AWS_CA_BUNDLE": "/ca"}
+	environment, err := CredentialProcess{Environment: Environment(maps.Clone(process)), Process: process}.restore(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (repository{"AWS_ENDPOINT_URL_STS": "https://sts", "HTTPS_PROXY": "proxy"}); !maps.Equal(process, want) {
+		t.Errorf("got the process's environment %v, want %v", process, want)
+	}
+	want := Environment{"AWS_ENDPOINT_URL_STS": "https://sts", "AWS_CA_BUNDLE": "/ca", "HTTPS_PROXY": "proxy"}
+	if !maps.Equal(environment, want) {
+		t.Errorf("got %v, want %v", environment, want)
 	}
 }
 
