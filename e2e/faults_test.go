@@ -100,6 +100,11 @@ func faultMatrix() []fault {
 		{name: "token: a broken header repeats the build's token", script: idToken + " 1 header", calls: calls{2, 1, 1}},
 		{name: "STS: a broken header repeats the identity token", script: assume + " 1 header", calls: calls{1, 2, 1}},
 		{name: "ECR: a broken header repeats the session token", script: login + " 1 header", calls: calls{1, 1, 2}},
+		{name: "token: a broken trailer repeats the build's token", script: idToken + " 1 trailer", calls: calls{2, 1, 1}},
+		{name: "STS: a broken trailer repeats the identity token", script: assume + " 1 trailer", calls: once},
+		{name: "STS: an error with a broken trailer", script: assume + " * trailer AccessDenied", failure: "STS.* 403 Forbidden", calls: calls{1, 1, 0}},
+		{name: "ECR: a broken trailer repeats the session token", script: login + " 1 trailer", calls: calls{1, 1, 2}},
+		{name: "ECR: an error with a broken trailer", script: login + " * trailer AccessDeniedException", failure: "ECR.* 400 Bad Request", calls: calls{1, 1, 1}},
 
 		// A wrong clock gets a warning, but is not an error.
 		{name: "clock almost right", script: idToken + " * date 58", calls: once, silent: "machine.s clock"},

@@ -88,3 +88,17 @@ func TestNoOtherFileHoldsASecret(t *testing.T) {
 		t.Errorf("got %d files with secrets, want %d", seen, len(meant))
 	}
 }
+
+// The SDK writes nothing to standard error, which the log's redaction does not cover. TestFaultMatrix checks the same in a run.
+func TestSDKDoesNotLogDuringRenewal(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]string{"success": " 2 trailer", "error": " 2 trailer AccessDenied"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, _ := prepareRenewal(t, nil, parseFaults(t, assume+fault)...)
+			if _, stderr, _ := r.tryCredentials(r.process()); strings.Contains(stderr, "SDK") {
+				t.Errorf("the SDK wrote to standard error:\n%s", stderr)
+			}
+		})
+	}
+}

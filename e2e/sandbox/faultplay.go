@@ -64,6 +64,8 @@ func (f Fault) play(w http.ResponseWriter, r *http.Request, s *Sandbox, call *Ca
 		_, _ = fmt.Fprintf(buffer, "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n%s\r\n\r\n", echo(r), echo(r))
 		_ = buffer.Flush()
 		_ = connection.Close()
+	case "trailer":
+		f.trailer(w, r, call, handle)
 	case "rate":
 		awsError(call, refuse(http.StatusBadRequest, "Throttling", "Rate exceeded")).write(w, call)
 	case "redirect":
@@ -84,6 +86,24 @@ func (f Fault) play(w http.ResponseWriter, r *http.Request, s *Sandbox, call *Ca
 	case "audience", "expired", "nojwt":
 		f.token(s).write(w, call)
 	}
+}
+
+// trailer sends a response in chunks whose trailer has a line without a colon.
+func (f Fault) trailer(w http.ResponseWriter, r *http.Request, call *Call, handle func() answer) {
+	var a answer
+	if len(f.Args) == 0 {
+		a = handle()
+	} else {
+		a = awsError(call, refuse(statusOf(f.Args[0]), f.Args[0], "no"))
+	}
+	connection, buffer, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer func() { _ = connection.Close() }()
+	_, _ = fmt.Fprintf(buffer, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n%s\r\n\r\n",
+		a.status, http.StatusText(a.status), a.header.Get("Content-Type"), len(a.body), a.body, strings.Join(secretsOf(r), " "))
+	_ = buffer.Flush()
 }
 
 func (f Fault) status(call *Call) answer {

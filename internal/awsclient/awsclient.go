@@ -16,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
@@ -33,6 +34,8 @@ func LoadConfig(ctx context.Context, region awsid.Region, client *http.Client) (
 		config.WithCredentialsProvider(aws.AnonymousCredentials{}),
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 		config.WithAppID(appID),
+		// The SDK's own logger writes to standard error, past the redaction of ours, and quotes what services send.
+		config.WithLogger(logging.Nop{}),
 		// Not nil, which stands for the default files.
 		config.WithSharedConfigFiles([]string{}),
 		config.WithSharedCredentialsFiles([]string{}),
