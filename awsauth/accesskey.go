@@ -2,7 +2,6 @@ package awsauth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -11,6 +10,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
 // VerifyAccessKey asks STS who owns an access key, which may be temporary. The policy determines how transient failures are retried. The
@@ -21,12 +21,12 @@ func (c *Client) VerifyAccessKey(ctx context.Context, key credentials.Credential
 	err := policy.Do(ctx, func(ctx context.Context) error {
 		answer, err := c.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}, as(key))
 		if err != nil {
-			return awserr.From(service, err)
+			return awserr.From(service, key, err)
 		}
 		arn, account := aws.ToString(answer.Arn), aws.ToString(answer.Account)
 		// The SDK takes an answer that was cut off for an empty one.
 		if arn == "" && account == "" {
-			return retry.Transient(errors.New("STS did not say whose the access key is"), 0)
+			return transport.Garbled("STS did not say whose the access key is")
 		}
 		return session.identify(arn, account)
 	})

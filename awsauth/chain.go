@@ -59,15 +59,10 @@ func (c *Client) assumeRole(ctx context.Context, chain Chain, i int, caller Sess
 		input.Policy = optional(chain.Settings.Policy.document)
 	}
 	var session Session
-	var newCredentials awserr.NewCredentials
 	err := chain.Retry.Do(ctx, func(ctx context.Context) error {
 		answer, err := c.sts.AssumeRole(ctx, input, as(caller.Credentials))
 		if err != nil {
-			err = awserr.From(service, err)
-			if !caller.Expires.IsZero() { // STS issued the caller's credentials a moment ago
-				err = newCredentials.Mark(err)
-			}
-			return err
+			return awserr.From(service, caller.Credentials, err)
 		}
 		session, err = newSession(answer.Credentials, answer.AssumedRoleUser, answer.ResultMetadata, chain.Now())
 		return err

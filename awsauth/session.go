@@ -1,8 +1,6 @@
 package awsauth
 
 import (
-	"errors"
-	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -15,9 +13,9 @@ import (
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
 // Session is credentials and whose they are.
@@ -40,7 +38,7 @@ func newSession(c *types.Credentials, user *types.AssumedRoleUser, metadata midd
 		text *string
 	}{{"access key ID", c.AccessKeyId}, {"secret access key", c.SecretAccessKey}, {"session token", c.SessionToken}} {
 		if value := aws.ToString(part.text); value == "" || !text.IsGraphicASCII(value) {
-			return Session{}, retry.Transient(fmt.Errorf("STS answered without a valid %s", part.name), 0)
+			return Session{}, transport.Garbled("STS answered without a valid %s", part.name)
 		}
 	}
 	// By the service's own clock where it says the time, because this machine's may be wrong.
@@ -48,7 +46,7 @@ func newSession(c *types.Credentials, user *types.AssumedRoleUser, metadata midd
 		now = date
 	}
 	if c.Expiration == nil || !c.Expiration.After(now) {
-		return Session{}, retry.Transient(errors.New("STS answered with credentials that have expired, or without an expiration"), 0)
+		return Session{}, transport.Garbled("STS answered with credentials that have expired, or without an expiration")
 	}
 	session := Session{Credentials: credentials.Credentials{
 		AccessKeyID:     secret.New(*c.AccessKeyId),
@@ -72,13 +70,13 @@ func (s *Session) identify(arn, account string) error {
 	const longest = 2048
 
 	if arn != "" && (len(arn) > longest || !arnPattern.MatchString(arn) || overlaps(arn, s.SecretAccessKey) || overlaps(arn, s.SessionToken)) {
-		return retry.Transient(errors.New("STS answered with a caller ARN that is not an ARN"), 0)
+		return transport.Garbled("STS answered with a caller ARN that is not an ARN")
 	}
 	owner := accountOf(arn)
 	if account == "" {
 		account = owner
 	} else if _, err := awsid.ParseAccountID(account); err != nil || (owner != "" && owner != account) {
-		return retry.Transient(errors.New("STS answered with an account that is not the account of the caller ARN"), 0)
+		return transport.Garbled("STS answered with an account that is not the account of the caller ARN")
 	}
 	s.CallerARN, s.AccountID = arn, account
 	return nil

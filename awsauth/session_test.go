@@ -190,8 +190,8 @@ func TestRefusals(t *testing.T) {
 		"throttled":           {400, refused("Throttling", "Rate exceeded"), "STS answered Throttling: Rate exceeded", retried},
 		"provider":            {400, refused("IDPCommunicationError", "timed out"), "IDPCommunicationError", retried},
 		"no credentials":      {200, "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>", "STS answered without a valid access key ID", retried},
-		"cut short":           {200, goodAnswer()[:300], "the answer of STS, 200 OK, could not be read", retried},
-		"a page, unavailable": {503, "<html>", "the answer of STS, 503 Service Unavailable, could not be read", retried},
+		"cut short":           {200, goodAnswer()[:300], "the response of STS could not be read", retried},
+		"a page, unavailable": {503, "<html>", "STS answered 503 Service Unavailable", retried},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, calls := stsServer(t, answering(row.status, row.body))

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
@@ -54,7 +55,7 @@ func (c *Client) AssumeRoleWithWebIdentity(ctx context.Context, w WebIdentity) (
 			PolicyArns:       w.Settings.managed(),
 		})
 		if err != nil {
-			return awserr.From(service, err)
+			return awserr.From(service, credentials.Credentials{}, err)
 		}
 		session, err = newSession(answer.Credentials, answer.AssumedRoleUser, answer.ResultMetadata, w.Now())
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +20,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
 // grace is how long the other calls may go on after one has failed. It is long enough for most answers, which the error
@@ -143,22 +143,16 @@ func groupByIssuer(registries []Registry) []*group {
 
 // authorize gets a group's login, with retries.
 func (c *Client) authorize(ctx context.Context, g *group, request LoginRequest) error {
-	var issued awserr.NewCredentials
 	err := request.Retry.Do(ctx, func(ctx context.Context) error {
 		data, err := c.call(ctx, g.issuer, awsclient.Provider(request.Credentials))
 		if err != nil {
-			err = awserr.From(g.issuer.service(), err)
-			if !request.Credentials.Expires.IsZero() {
-				err = issued.Mark(err)
-			}
-			return err
+			return awserr.From(g.issuer.service(), request.Credentials, err)
 		}
-		// Something between here and AWS may have sent an answer that is not valid.
 		if g.login, err = parseLogin(data); err == nil && slices.ContainsFunc(g.registries, request.isOwn) {
 			g.ownHost, err = c.ownHost(data)
 		}
 		if err != nil {
-			return retry.Transient(fmt.Errorf("the answer of %s %w", g.issuer.service(), err), 0)
+			return transport.Garbled("the answer of %s %w", g.issuer.service(), err)
 		}
 		return nil
 	})

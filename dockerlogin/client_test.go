@@ -278,10 +278,10 @@ func TestRefusals(t *testing.T) {
 		"throttled":         {400, `{"__type":"ThrottlingException","message":"Rate exceeded"}`, "ThrottlingException", false, 3},
 		"new credentials":   {400, unknown, "UnrecognizedClientException", true, 3},
 		"old credentials":   {400, unknown, "UnrecognizedClientException", false, 1},
-		"not JSON":          {200, `<html>canary`, "the answer of ECR, 200 OK, could not be read", false, 3},
-		"not JSON, 400":     {400, `<html>canary`, "the answer of ECR, 400 Bad Request, could not be read", false, 1},
+		"not JSON":          {200, `<html>canary`, "the response of ECR could not be read", false, 3},
+		"not JSON, 400":     {400, `<html>canary`, "ECR answered 400 Bad Request", false, 1},
 		"no code, 500":      {500, `{}`, "ECR answered 500 Internal Server Error", false, 3},
-		"data is a text":    {200, `{"authorizationData":"canary"}`, "the answer of ECR, 200 OK, could not be read", false, 3},
+		"data is a text":    {200, `{"authorizationData":"canary"}`, "the response of ECR could not be read", false, 3},
 		"no data":           {200, `{"authorizationData":[]}`, noToken, false, 3},
 		"no token":          {200, `{"authorizationData":[{"proxyEndpoint":"https://x"}]}`, noToken, false, 3},
 		"not base64":        {200, answer("canary%", "https://x"), badToken, false, 3},
@@ -322,7 +322,7 @@ func TestRefusalsOfECRPublic(t *testing.T) {
 		"no data":     {`{}`, "the answer of ECR Public contains no authorization token"},
 		"no token":    {`{"authorizationData":{}}`, "the answer of ECR Public contains no authorization token"},
 		"not a token": {`{"authorizationData":{"authorizationToken":"canary"}}`, "contains an authorization token that is not USERNAME:PASSWORD"},
-		"not JSON":    {`canary`, "the answer of ECR Public, 200 OK, could not be read"},
+		"not JSON":    {`canary`, "the response of ECR Public could not be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := always(200, row.body)

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -35,12 +34,17 @@ type Client struct {
 	Skew func(time.Duration)
 }
 
-// Refusal is an answer of the token endpoint with a status other than 2xx.
+// Refusal is a response of the token endpoint with a status other than 2xx.
 type Refusal struct {
 	StatusCode int
 	// Message is the endpoint's error_msg, on one line; empty if there is none.
 	Message string
+	// RetryAfter is how long the endpoint asked the client to wait; zero if it did not ask.
+	RetryAfter time.Duration
 }
+
+// Status returns the HTTP status, and how long the endpoint asked the client to wait.
+func (r *Refusal) Status() (int, time.Duration) { return r.StatusCode, r.RetryAfter }
 
 func (r *Refusal) Error() string {
 	answer := strings.TrimSpace(fmt.Sprintf("the token endpoint answered %d %s", r.StatusCode, http.StatusText(r.StatusCode)))
@@ -73,25 +77,18 @@ func (c Client) fetch(ctx context.Context, audience string) (idtoken.Token, erro
 	}
 	response, err := c.HTTP.Do(request)
 	if err != nil {
-		// A url.Error repeats the URL, after a redirect one that the server chose.
-		var urlError *url.Error
-		if errors.As(err, &urlError) {
-			err = urlError.Err
-		}
-		return idtoken.Token{}, transport.Transient(err)
+		return idtoken.Token{}, transport.Failed(err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(response.Body)
 	if err != nil {
-		return idtoken.Token{}, transport.Transient(fmt.Errorf("read the answer: %w", err))
+		return idtoken.Token{}, transport.Failed(fmt.Errorf("read the answer: %w", err))
 	}
 	now := c.serverTime(response.Header)
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		refusal := &Refusal{StatusCode: response.StatusCode, Message: refusalMessage(answer)}
-		if transport.IsTransientStatus(response.StatusCode) {
-			return idtoken.Token{}, retry.Transient(refusal, transport.RetryAfter(response.Header))
+		return idtoken.Token{}, &Refusal{
+			StatusCode: response.StatusCode, Message: refusalMessage(answer), RetryAfter: transport.RetryAfter(response.Header),
 		}
-		return idtoken.Token{}, refusal
 	}
 	return c.parseAnswer(answer, audience, now)
 }
@@ -121,22 +118,22 @@ func (c Client) serverTime(header http.Header) time.Time {
 	return date
 }
 
-// parseAnswer parses an answer with status 2xx. If it is truncated, or something else entirely, another attempt may succeed. If
-// the token is for another audience, none will.
+// parseAnswer parses a response with status 2xx. If it is truncated, or something else entirely, the error is a
+// [transport.GarbledError]; not if it has a token that does not fit.
 func (c Client) parseAnswer(answer []byte, audience string, now time.Time) (idtoken.Token, error) {
 	var fields struct {
 		IDToken secret.Text `json:"id_token"`
 	}
 	// The cause is left out: it may quote the answer, and the answer contains the token.
 	if err := json.Unmarshal(answer, &fields); err != nil {
-		return idtoken.Token{}, retry.Transient(fmt.Errorf("the answer (%d bytes) is not the expected JSON object", len(answer)), 0)
+		return idtoken.Token{}, transport.Garbled("the answer (%d bytes) is not the expected JSON object", len(answer))
 	}
 	if fields.IDToken.IsEmpty() {
-		return idtoken.Token{}, retry.Transient(errors.New("the answer has no id_token"), 0)
+		return idtoken.Token{}, transport.Garbled("the answer has no id_token")
 	}
 	token, err := ParseToken(fields.IDToken)
 	if err != nil {
-		return idtoken.Token{}, retry.Transient(fmt.Errorf("the id_token in the answer %w", err), 0)
+		return idtoken.Token{}, transport.Garbled("the id_token in the answer %w", err)
 	}
 	if len(token.Audience) != 1 || token.Audience[0] != audience {
 		got := text.Line(fmt.Sprintf("%q", token.Audience))

@@ -42,8 +42,7 @@ func newAuthenticator(
 		return nil, err
 	}
 	client, err := transport.New(transport.Options{
-		CABundle: environment.Get("AWS_CA_BUNDLE"), Getenv: environment.Get, KnownHost: config.isKnownHost,
-		Debugf: log.Debugf,
+		CABundle: environment.Get("AWS_CA_BUNDLE"), Getenv: environment.Get, Debugf: log.Debugf,
 	})
 	if err != nil {
 		return nil, err
@@ -213,11 +212,3 @@ func clock(t time.Time) string {
 func caller(session awsauth.Session) string { return cmp.Or(session.CallerARN, "an unknown caller") }
 
 func issuer(token idtoken.Token) string { return cmp.Or(token.Issuer, "an unknown issuer") }
-
-// isKnownHost reports whether a host is known to exist, so that a lookup that does not find it may succeed a moment later: Bitrise's,
-// and AWS's in the Regions that the SDK knows.
-func (c Config) isKnownHost(host string) bool {
-	isIn := func(domain string) bool { return strings.HasSuffix("."+host, "."+domain) }
-	partition := c.Region.Partition()
-	return isIn("bitrise.io") || c.Region.IsKnown() && (isIn(partition.DNSSuffix) || isIn(partition.DualStackSuffix))
-}

@@ -216,29 +216,6 @@ func TestCheckAccount(t *testing.T) {
 	}
 }
 
-// Known hosts are looked up again if they are not found (issue 16, item 20).
-func TestKnownHosts(t *testing.T) {
-	for name, row := range map[string]struct {
-		region, host string
-		want         bool
-	}{
-		"Bitrise":              {"us-east-1", "app.bitrise.io", true},
-		"STS":                  {"eu-west-1", "sts.eu-west-1.amazonaws.com", true},
-		"dual-stack":           {"eu-west-1", "sts.eu-west-1.api.aws", true},
-		"China":                {"cn-north-1", "sts.cn-north-1.amazonaws.com.cn", true},
-		"a typo in the Region": {"eu-wset-1", "sts.eu-wset-1.amazonaws.com", false},
-		"another service":      {"eu-west-1", "minio.example.com", false},
-		"a similar name":       {"eu-west-1", "evilbitrise.io", false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			region, err := awsid.ParseRegion(row.region)
-			if err != nil || (Config{Region: region}).isKnownHost(row.host) != row.want {
-				t.Errorf("got %v, %v", !row.want, err)
-			}
-		})
-	}
-}
-
 // One warning is enough, and up to a minute is no reason for one.
 func TestWarnOfSkew(t *testing.T) {
 	for ahead, want := range map[time.Duration]string{

@@ -1,5 +1,5 @@
-// Package awserr turns the errors of AWS's SDK into short ones: what AWS answered, or why there was no answer, without URLs and
-// the SDK's wrappers. It also knows which of them are transient, and explains those that mean the same for every service.
+// Package awserr turns the errors of AWS's SDK into short ones: what AWS returned, or why there was no response, without URLs and
+// the SDK's wrappers. It also explains those that mean the same for every service. internal/retry decides which are transient.
 package awserr
 
 import (
@@ -9,17 +9,18 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
-// Refusal is an error that an AWS service answered.
+// Refusal is an error that an AWS service returned.
 type Refusal struct {
 	// Service is the service's name, such as "STS".
 	Service string
@@ -31,7 +32,16 @@ type Refusal struct {
 	RequestID string
 	// StatusCode is the HTTP status; 0 if unknown.
 	StatusCode int
+	// RetryAfter is how long the service asked the client to wait; zero if it did not ask.
+	RetryAfter time.Duration
+	// NewCredentials reports that the call was signed with credentials that STS had issued a moment ago.
+	NewCredentials bool
+	// ClockCorrected reports that a wrong clock explains the error, and that the SDK has corrected its own for the next call.
+	ClockCorrected bool
 }
+
+// Status returns the HTTP status, and how long the service asked the client to wait.
+func (r *Refusal) Status() (int, time.Duration) { return r.StatusCode, r.RetryAfter }
 
 // unknownCode is the SDK's name for an answer that is not an error of AWS's, such as a proxy's page. The status says more.
 const unknownCode = "UnknownError"
@@ -50,26 +60,40 @@ func (r *Refusal) Error() string {
 	return said
 }
 
-// From returns the core of an error of the SDK for a call of a service: a [*Refusal] if the service answered one, else the
-// cause below the SDK's wrappers. Transient errors are marked with [retry.Transient].
-func From(service string, err error) error {
+// From returns the core of an error of the SDK for a call of a service: a [*Refusal] if the service returned an error, else the
+// cause below the SDK's wrappers. signer is the credentials that signed the call; the zero value if it was not signed.
+func From(service string, signer credentials.Credentials, err error) error {
+	r := &Refusal{Service: service, Code: unknownCode, NewCredentials: !signer.Expires.IsZero()}
+	var response *smithyhttp.ResponseError
+	// The SDK also wraps failures to get a response in a ResponseError, one without a status.
+	if errors.As(err, &response) && response.Response != nil {
+		r.StatusCode, r.RetryAfter = response.HTTPStatusCode(), transport.RetryAfter(response.Response.Header)
+	}
 	var api smithy.APIError
-	if errors.As(err, &api) {
-		return refusal(service, api, err)
-	}
-	var unreadable *smithy.DeserializationError
-	var answered *smithyhttp.ResponseError
-	// The SDK also wraps failures to get an answer in a ResponseError, one without a status.
-	if errors.As(err, &unreadable) || (errors.As(err, &answered) && answered.HTTPStatusCode() != 0) {
-		return unreadableAnswer(service, err)
-	}
 	var failed *url.Error
-	if errors.As(err, &failed) {
+	switch {
+	case errors.As(err, &api):
+		r.Code, r.Message = text.Line(api.ErrorCode()), text.Line(api.ErrorMessage())
+		var withID interface{ ServiceRequestID() string }
+		if errors.As(err, &withID) {
+			r.RequestID = text.Line(withID.ServiceRequestID())
+		}
+		var corrected interface{ RetryableError() bool }
+		r.ClockCorrected = errors.As(err, &corrected) && corrected.RetryableError()
+		return r
+	case errors.Is(err, transport.ErrTooLarge):
+		return fmt.Errorf("read the response of %s: %w", service, transport.ErrTooLarge)
+	case r.StatusCode >= http.StatusBadRequest:
+		return r // with a page of a proxy or a load balancer
+	case r.StatusCode != 0, errors.As(err, new(*smithy.DeserializationError)):
+		// The cause is left out: it may quote the response, which may contain credentials.
+		return transport.Garbled("the response of %s could not be read", service)
+	case errors.As(err, &failed):
 		host := "its endpoint"
 		if u, parseErr := url.Parse(failed.URL); parseErr == nil && u.Host != "" {
 			host = u.Host
 		}
-		return fmt.Errorf("no answer from %s at %s: %w", service, host, transport.Transient(failed.Err))
+		return fmt.Errorf("no answer from %s at %s: %w", service, host, transport.Failed(err))
 	}
 	for _, ended := range []error{context.DeadlineExceeded, context.Canceled} {
 		if errors.Is(err, ended) {
@@ -84,39 +108,4 @@ func From(service string, err error) error {
 				"AWS_ENDPOINT_URL and similar variables.")
 	}
 	return fmt.Errorf("call %s: %s", service, text.Line(err.Error()))
-}
-
-func refusal(service string, api smithy.APIError, err error) error {
-	r := &Refusal{Service: service, Code: text.Line(api.ErrorCode()), Message: text.Line(api.ErrorMessage())}
-	var withID interface{ ServiceRequestID() string }
-	if errors.As(err, &withID) {
-		r.RequestID = text.Line(withID.ServiceRequestID())
-	}
-	var response *smithyhttp.ResponseError
-	header := http.Header{}
-	if errors.As(err, &response) && response.Response != nil {
-		r.StatusCode, header = response.HTTPStatusCode(), response.Response.Header
-	}
-	if isTransient(r, err) {
-		return retry.Transient(r, transport.RetryAfter(header))
-	}
-	return r
-}
-
-// unreadableAnswer is an answer that the SDK could not parse. After a success, or a balancer's page in place of the service's
-// answer, the next attempt may do better. The cause is left out: it may quote the answer, which may hold credentials.
-func unreadableAnswer(service string, err error) error {
-	var response *smithyhttp.ResponseError
-	if !errors.As(err, &response) || response.Response == nil {
-		return retry.Transient(fmt.Errorf("the answer of %s could not be read", service), 0)
-	}
-	status := response.HTTPStatusCode()
-	unreadable := fmt.Errorf("the answer of %s, %d %s, could not be read", service, status, http.StatusText(status))
-	if errors.Is(err, transport.ErrTooLarge) {
-		return fmt.Errorf("%w: %w", unreadable, transport.ErrTooLarge)
-	}
-	if status < http.StatusBadRequest || transport.IsTransientStatus(status) {
-		return retry.Transient(unreadable, transport.RetryAfter(response.Response.Header))
-	}
-	return unreadable
 }

@@ -14,8 +14,8 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
@@ -25,63 +25,18 @@ func sdkError(status int, header http.Header, err error) error {
 	return &smithy.OperationError{ServiceID: "STS", OperationName: "X", Err: &smithyhttp.ResponseError{Response: response, Err: err}}
 }
 
+func from(err error) error { return awserr.From("STS", credentials.Credentials{}, err) }
+
 func apiError(code, message string) error {
 	return &smithy.GenericAPIError{Code: code, Message: message}
-}
-
-type clockSkew struct{ smithy.GenericAPIError }
-
-func (clockSkew) RetryableError() bool { return true }
-
-func TestIsTransient(t *testing.T) {
-	const key = "Couldn't retrieve verification key from your identity provider,  please …"
-	for name, row := range map[string]struct {
-		err  error
-		want bool
-	}{
-		"throttled":           {sdkError(400, nil, apiError("Throttling", "Rate exceeded")), true},
-		"ECR throttled":       {sdkError(400, nil, apiError("ThrottlingException", "")), true},
-		"timed out":           {sdkError(400, nil, apiError("RequestTimeout", "")), true},
-		"too many":            {sdkError(429, nil, apiError("Anything", "")), true},
-		"500":                 {sdkError(500, nil, apiError("InternalFailure", "")), true},
-		"unknown 503":         {sdkError(503, nil, apiError("UnknownError", "")), true},
-		"provider":            {sdkError(400, nil, apiError("IDPCommunicationError", "")), true},
-		"key":                 {sdkError(400, nil, apiError("InvalidIdentityToken", key)), true},
-		"clock skew":          {sdkError(403, nil, &clockSkew{smithy.GenericAPIError{Code: "SignatureDoesNotMatch"}}), true},
-		"signature":           {sdkError(403, nil, apiError("SignatureDoesNotMatch", "")), false},
-		"other token error":   {sdkError(400, nil, apiError("InvalidIdentityToken", "Incorrect token audience")), false},
-		"denied":              {sdkError(403, nil, apiError("AccessDenied", "")), false},
-		"Region":              {sdkError(403, nil, apiError("RegionDisabledException", "")), false},
-		"expired":             {sdkError(400, nil, apiError("ExpiredTokenException", "")), false},
-		"page with 200":       {sdkError(200, nil, &smithy.DeserializationError{Err: errors.New("canary")}), true},
-		"page without status": {&smithy.DeserializationError{Err: errors.New("canary")}, true},
-		"page with 502":       {sdkError(502, nil, errors.New("canary")), true},
-		"page with 400":       {sdkError(400, nil, errors.New("canary")), false},
-		"page with 403":       {sdkError(403, nil, errors.New("canary")), false},
-		"too large":           {sdkError(200, nil, &smithy.DeserializationError{Err: transport.ErrTooLarge}), false},
-		"connection":          {&smithy.OperationError{Err: &url.Error{Op: "Post", URL: "https://sts.amazonaws.com/?x=canary", Err: errors.New("connection reset")}}, true},
-		"redirect":            {sdkError(0, nil, &smithyhttp.RequestSendError{Err: &url.Error{Op: "Post", URL: "https://x", Err: &transport.RedirectError{}}}), false},
-		"canceled":            {&smithy.OperationError{Err: context.Canceled}, false},
-		"something else":      {errors.New("unknown"), false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got := awserr.From("STS", row.err)
-			if retry.IsTransient(got) != row.want {
-				t.Errorf("got transient %v, want %v: %v", !row.want, row.want, got)
-			}
-			if strings.Contains(got.Error(), "canary") {
-				t.Errorf("the error quotes the answer or the URL: %v", got)
-			}
-		})
-	}
 }
 
 func TestRetryAfter(t *testing.T) {
 	for name, err := range map[string]error{"a refusal": apiError("Throttling", ""), "a page": errors.New("a page")} {
 		t.Run(name, func(t *testing.T) {
-			var transient *retry.TransientError
-			got := awserr.From("STS", sdkError(503, http.Header{"Retry-After": {"7"}}, err))
-			if !errors.As(got, &transient) || transient.After != 7*time.Second {
+			var refusal *awserr.Refusal
+			got := from(sdkError(503, http.Header{"Retry-After": {"7"}}, err))
+			if !errors.As(got, &refusal) || refusal.StatusCode != 503 || refusal.RetryAfter != 7*time.Second {
 				t.Errorf("got %v", got)
 			}
 		})
@@ -97,42 +52,21 @@ func TestTexts(t *testing.T) {
 		"without message":  {sdkError(400, nil, apiError("AccessDenied", "")), "STS answered AccessDenied"},
 		"not AWS's answer": {sdkError(418, nil, apiError("UnknownError", "UnknownError")), "STS answered 418 I'm a teapot"},
 		"unknown, no code": {apiError("UnknownError", "x"), "STS answered UnknownError: x"},
-		"unreadable":       {sdkError(200, nil, &smithy.DeserializationError{}), "the answer of STS, 200 OK, could not be read"},
-		"no connection":    {&url.Error{Op: "Post", URL: "https://sts.x/", Err: errors.New("reset")}, "no answer from STS at sts.x: reset"},
+		"page with 200":    {sdkError(200, nil, &smithy.DeserializationError{Err: errors.New("secret")}), "the response of STS could not be read"},
+		"page, no status":  {&smithy.DeserializationError{Err: errors.New("secret")}, "the response of STS could not be read"},
+		"page with 502":    {sdkError(502, nil, errors.New("secret")), "STS answered 502 Bad Gateway"},
+		"too large":        {sdkError(200, nil, &smithy.DeserializationError{Err: transport.ErrTooLarge}), "read the response of STS: " + transport.ErrTooLarge.Error()},
+		"no connection":    {&url.Error{Op: "Post", URL: "https://sts.x/?secret", Err: errors.New("reset")}, "no answer from STS at sts.x: reset"},
 		"no host":          {&url.Error{Op: "Post", URL: ":", Err: errors.New("reset")}, "no answer from STS at its endpoint: reset"},
 		"deadline":         {&smithy.OperationError{Err: context.DeadlineExceeded}, "no answer from STS: context deadline exceeded"},
 		"anything":         {errors.New("unheard\nof"), "call STS: unheard of"},
 		"no endpoint":      {errors.New("resolve https://u:p@x: endpoint rule error, FIPS is not supported"), "call STS: endpoint rule error, FIPS is not supported"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := awserr.From("STS", row.err).Error(); got != row.want {
+			if got := from(row.err).Error(); got != row.want {
 				t.Errorf("got %q, want %q", got, row.want)
 			}
 		})
-	}
-}
-
-func TestNewCredentials(t *testing.T) {
-	for code, want := range map[string]bool{
-		"InvalidClientTokenId": true, "UnrecognizedClientException": true, "InvalidAccessKeyId": true, "AccessDenied": false, "SignatureDoesNotMatch": false,
-	} {
-		t.Run(code, func(t *testing.T) {
-			var issued awserr.NewCredentials
-			if err := issued.Mark(fmt.Errorf("wrapped: %w", &awserr.Refusal{Code: code})); retry.IsTransient(err) != want {
-				t.Errorf("got %v", err)
-			}
-		})
-	}
-	var issued awserr.NewCredentials
-	attempts := 1
-	for retry.IsTransient(issued.Mark(&awserr.Refusal{Code: "InvalidClientTokenId"})) {
-		attempts++
-	}
-	if attempts != 8 {
-		t.Errorf("got %d attempts, want 8", attempts)
-	}
-	if issued.Mark(nil) != nil {
-		t.Error("got an error for nil")
 	}
 }
 

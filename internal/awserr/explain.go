@@ -61,7 +61,7 @@ func common() explain.Table {
 			Do:    []string{"Check this machine's clock."},
 		},
 		{
-			Codes: unknownKeyCodes(),
+			Codes: []string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"},
 			Cause: "{service} does not recognize the credentials",
 			Means: []string{"AWS issued them a moment ago. New credentials can take seconds to be known everywhere; the Step waited for that."},
 			Do:    []string{"Run the build again. If it fails again, check that the role still exists and that its sessions were not revoked."},

@@ -65,14 +65,3 @@ func TestParseAccountID(t *testing.T) {
 		})
 	}
 }
-
-func TestKnownRegions(t *testing.T) {
-	for code, want := range map[string]bool{"us-east-1": true, "eusc-de-east-1": true, "us-esat-1": false} {
-		t.Run(code, func(t *testing.T) {
-			region, err := awsid.ParseRegion(code)
-			if err != nil || region.IsKnown() != want {
-				t.Errorf("got %v, %v", !want, err)
-			}
-		})
-	}
-}

@@ -15,7 +15,7 @@ func TestAttemptWithoutAnAnswerIsTransient(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	})
-	if !IsTransient(err) || err.Error() != "no answer within 10 seconds" || waits != 1 {
+	if !errors.Is(err, errNoAnswer) || err.Error() != "no answer within 10 seconds" || waits != 1 {
 		t.Errorf("got %d waits, error %v", waits, err)
 	}
 }

@@ -9,7 +9,7 @@
 // The retryer of the AWS SDK is turned off (aws.NopRetryer), because it cannot obtain a new identity token between two attempts
 // and does not limit the time of a single attempt. The calls to Bitrise need retries as well, and get the same ones.
 //
-// The code that makes a call decides which errors are transient; see [Transient].
+// transient.go decides what is tried again, for all calls. Errors only describe what happened.
 package retry
 
 import (
@@ -32,26 +32,6 @@ const (
 	lastAttempt = 2 * time.Second
 )
 
-// TransientError is an error that may not occur again if the call is repeated.
-type TransientError struct {
-	Err error
-	// After is how long the server asked the client to wait; zero if it did not ask.
-	After time.Duration
-}
-
-func (e *TransientError) Error() string { return e.Err.Error() }
-
-func (e *TransientError) Unwrap() error { return e.Err }
-
-// Transient marks err as transient. after is how long the server asked the client to wait; zero if it did not ask.
-func Transient(err error, after time.Duration) error { return &TransientError{Err: err, After: after} }
-
-// IsTransient reports whether err, or an error that it wraps, is marked as transient.
-func IsTransient(err error) bool {
-	var transient *TransientError
-	return errors.As(err, &transient)
-}
-
 // Policy determines how a call is repeated. The zero value is ready to use.
 type Policy struct {
 	// Notify, if not nil, is called before each wait, with the number of the failed attempt, starting at 1, and its error.
@@ -71,10 +51,11 @@ type Policy struct {
 // ErrNoTime is added to the last attempt's error if the context's deadline leaves no time for another attempt.
 var ErrNoTime = errors.New("the timeout leaves no time for another attempt")
 
-// Do calls attempt until it succeeds, returns an error that is not transient, or ctx is done. It returns the error of the last
+// Do calls attempt until it succeeds, returns an error that is not worth another attempt, or ctx is done. It returns the error of the last
 // attempt. If the deadline of ctx leaves no time for another attempt, the error also wraps [ErrNoTime]. Each attempt is limited
 // to 10 seconds.
 func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) error {
+	limited := 0
 	for number := 1; ; number++ {
 		if p.Prepare != nil {
 			if err := p.Prepare(ctx); err != nil {
@@ -85,14 +66,17 @@ func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) err
 		if err == nil {
 			return nil
 		}
-		var transient *TransientError
-		if !errors.As(err, &transient) || ctx.Err() != nil {
+		most, after := attempts(err)
+		if most != unlimited {
+			limited++
+		}
+		if limited >= most || ctx.Err() != nil {
 			return err
 		}
-		wait, enough := p.backoff(ctx, number, transient.After)
+		wait, enough := p.backoff(ctx, number, after)
 		if !enough {
-			if transient.After > 0 {
-				return fmt.Errorf("%w; the server asked to wait %d s; %w", err, int(transient.After.Seconds()), ErrNoTime)
+			if after > 0 {
+				return fmt.Errorf("%w; the server asked to wait %d s; %w", err, int(after.Seconds()), ErrNoTime)
 			}
 			return fmt.Errorf("%w; %w", err, ErrNoTime)
 		}
@@ -110,7 +94,7 @@ func (p Policy) try(ctx context.Context, attempt func(context.Context) error) er
 	defer cancel()
 	err := attempt(limited)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		return Transient(errNoAnswer, 0)
+		return errNoAnswer
 	}
 	return err
 }

@@ -4,15 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
 var errBroken = errors.New("connection reset")
+
+// transient is the error of a call that is tried again.
+func transient() error { return transport.Failed(errBroken) }
+
+// busy is the same, of a server that asks the client to wait.
+type busy time.Duration
+
+func (b busy) Error() string                { return errBroken.Error() }
+func (b busy) Unwrap() error                { return errBroken }
+func (b busy) Status() (int, time.Duration) { return http.StatusServiceUnavailable, time.Duration(b) }
 
 // newPolicy returns a policy that does not wait but records the waits.
 func newPolicy(jitter float64) (retry.Policy, *[]time.Duration) {
@@ -35,7 +46,7 @@ func failing(times int, err error) func(context.Context) error {
 
 func TestBackoffDoublesUpToItsLimit(t *testing.T) {
 	policy, waits := newPolicy(1)
-	if err := policy.Do(t.Context(), failing(70, retry.Transient(errBroken, 0))); err != nil {
+	if err := policy.Do(t.Context(), failing(70, transient())); err != nil {
 		t.Fatal(err)
 	}
 	want := []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second}
@@ -55,7 +66,7 @@ func TestWaitIsWhatTheServerAskedForPlusJitter(t *testing.T) {
 			defer cancel()
 			for _, ctx := range []context.Context{t.Context(), ctx} {
 				*waits = nil
-				err := policy.Do(ctx, failing(1, retry.Transient(errBroken, 3*time.Second)))
+				err := policy.Do(ctx, failing(1, busy(3*time.Second)))
 				if err != nil || !slices.Equal(*waits, []time.Duration{want}) {
 					t.Errorf("got waits %v, want %v; %v", *waits, want, err)
 				}
@@ -68,7 +79,7 @@ func TestJitterIsRandomByDefault(t *testing.T) {
 	policy, waits := newPolicy(0)
 	policy.Jitter = nil
 	for range 100 {
-		_ = policy.Do(t.Context(), failing(1, retry.Transient(errBroken, 0)))
+		_ = policy.Do(t.Context(), failing(1, transient()))
 	}
 	if shortest := slices.Min(*waits); shortest < 0 || shortest > 250*time.Millisecond {
 		// The probability that none of 100 random waits is in the lower half is 2^-100.
@@ -92,7 +103,7 @@ func TestCanceledContextEndsTheAttempts(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		err := policy.Do(ctx, func(context.Context) error {
 			cancel()
-			return retry.Transient(errBroken, time.Hour)
+			return busy(time.Hour)
 		})
 		if !errors.Is(err, errBroken) || len(*waits) != 0 {
 			t.Errorf("got waits %v, error %v", *waits, err)
@@ -104,7 +115,7 @@ func TestCanceledContextEndsTheAttempts(t *testing.T) {
 		attempts := 0
 		err := policy.Do(ctx, func(context.Context) error {
 			attempts++
-			return retry.Transient(errBroken, time.Hour)
+			return busy(time.Hour)
 		})
 		if !errors.Is(err, errBroken) || attempts != 1 {
 			t.Errorf("got %d attempts, error %v", attempts, err)
@@ -117,7 +128,7 @@ func TestLastWaitIsShortened(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
 	defer cancel()
 	// After 5 waits, the backoff is 16 s, but all of the deadline's time except for the last attempt's 2 s is left.
-	if err := policy.Do(ctx, failing(6, retry.Transient(errBroken, 0))); err != nil {
+	if err := policy.Do(ctx, failing(6, transient())); err != nil {
 		t.Fatal(err)
 	}
 	if last := (*waits)[5]; last <= 8*time.Second || last > 10*time.Second {
@@ -137,7 +148,7 @@ func TestNoTimeForAnotherAttempt(t *testing.T) {
 			policy, waits := newPolicy(1)
 			ctx, cancel := context.WithTimeout(t.Context(), row.left)
 			defer cancel()
-			err := policy.Do(ctx, failing(1, retry.Transient(errBroken, row.after)))
+			err := policy.Do(ctx, failing(1, busy(row.after)))
 			if !errors.Is(err, retry.ErrNoTime) || !errors.Is(err, errBroken) || len(*waits) != 0 ||
 				err.Error() != row.want+" leaves no time for another attempt" {
 				t.Errorf("got waits %v, error %v", *waits, err)
@@ -155,7 +166,7 @@ func TestNotifyIsCalledBeforeEachWait(t *testing.T) {
 		}
 		notices = append(notices, fmt.Sprintf("%d: %s, %s", attempt, err, wait))
 	}
-	_ = policy.Do(t.Context(), failing(2, retry.Transient(errBroken, 0)))
+	_ = policy.Do(t.Context(), failing(2, transient()))
 	if want := []string{"1: connection reset, 500ms", "2: connection reset, 1s"}; !slices.Equal(notices, want) {
 		t.Errorf("got notices %q, want %q", notices, want)
 	}
@@ -174,7 +185,7 @@ func TestPrepareIsCalledBeforeEachAttempt(t *testing.T) {
 		return nil
 	}
 	attempts := 0
-	err := policy.Do(t.Context(), func(context.Context) error { attempts++; return retry.Transient(errBroken, 0) })
+	err := policy.Do(t.Context(), func(context.Context) error { attempts++; return transient() })
 	if !errors.Is(err, refused) || prepared != 3 || attempts != 2 {
 		t.Errorf("got %d attempts, prepared %d times, error %v", attempts, prepared, err)
 	}
@@ -188,14 +199,5 @@ func TestEachAttemptIsLimited(t *testing.T) {
 	})
 	if left := time.Until(deadline); left < time.Second || left > 10*time.Second {
 		t.Errorf("got an attempt with a limit of %v", left)
-	}
-}
-
-func TestIsTransient(t *testing.T) {
-	transient := retry.Transient(errBroken, 0)
-	for err, want := range map[error]bool{errBroken: false, transient: true, fmt.Errorf("call: %w", transient): true} {
-		if retry.IsTransient(err) != want || !errors.Is(err, errBroken) || !strings.HasSuffix(err.Error(), "connection reset") {
-			t.Errorf("%#v: got %v, want %v", err, !want, want)
-		}
 	}
 }

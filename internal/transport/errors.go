@@ -12,10 +12,9 @@ import (
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
-// ErrTooLarge is the error of reading an answer with more than [MaxAnswer] bytes.
+// ErrTooLarge is the error of reading a response with more than [MaxAnswer] bytes.
 var ErrTooLarge = errors.New("the answer is larger than 1 MiB")
 
 // RedirectError is a redirect that was not followed, because it leads to another scheme, host or port.
@@ -32,62 +31,71 @@ func (e *RedirectError) Error() string {
 	return fmt.Sprintf("%s redirects to %s, and the redirect was not followed", e.From, e.To)
 }
 
-// Transient adds to an error of the client what the user can do about it. It also marks the error with [retry.Transient] if it may
-// not occur again: a refused, reset or closed connection, a timeout, an incomplete answer. Other errors would be the same next
-// time: an untrusted certificate, a host that does not exist, a redirect to another host, an answer that is too large.
-func Transient(err error) error {
-	permanent, advice := classify(err)
-	marked := retry.IsTransient(err)
-	err = explain.Advise(err, advice...)
-	if permanent || marked {
-		return err
+// Error is why a request got no response, or not all of it.
+type Error struct{ Err error }
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Failed returns the error of a request, or of reading its response, as an [Error] with advice for the user. Its text does not
+// have the URL, which after a redirect is one that the server chose.
+func Failed(err error) error {
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		err = failed.Err
 	}
-	return retry.Transient(err, 0)
+	return explain.Advise(&Error{err}, advice(err)...)
 }
 
-// classify reports whether an error is permanent, and returns what the user can do.
-func classify(err error) (permanent bool, advice []string) {
+// GarbledError is a response that the service cannot have meant: something on the way has changed or replaced it.
+type GarbledError struct{ Err error }
+
+func (e *GarbledError) Error() string { return e.Err.Error() }
+
+func (e *GarbledError) Unwrap() error { return e.Err }
+
+// Garbled returns a [*GarbledError] with the text of [fmt.Errorf].
+func Garbled(format string, args ...any) error { return &GarbledError{fmt.Errorf(format, args...)} }
+
+// advice returns what the user can do about a request's error.
+func advice(err error) []string {
 	var (
-		proxy       *ProxyError
-		certificate *tls.CertificateVerificationError
-		lookup      *net.DNSError
-		operation   *net.OpError
+		proxy     *ProxyError
+		operation *net.OpError
 	)
 	toProxy := errors.As(err, &operation) && operation.Op == "proxyconnect"
 	switch {
 	case errors.As(err, &proxy):
-		advice := fmt.Sprintf("Allow the proxy to open tunnels to %s, or add that host to NO_PROXY.", proxy.Target)
 		if proxy.StatusCode == http.StatusProxyAuthRequired || proxy.StatusCode == http.StatusUnauthorized {
-			advice = "Set the proxy's user name and password in HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT."
+			return []string{"Set the proxy's user name and password in HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT."}
 		}
-		return !IsTransientStatus(proxy.StatusCode) && proxy.StatusCode >= http.StatusOK, []string{advice}
+		return []string{fmt.Sprintf("Allow the proxy to open tunnels to %s, or add that host to NO_PROXY.", proxy.Target)}
 	case errors.As(err, new(*RedirectError)):
-		return true, []string{
+		return []string{
 			"Keep the default value of build_url, $BITRISE_BUILD_URL.",
 			"If AWS_ENDPOINT_URL or a variable such as AWS_ENDPOINT_URL_STS is set, set it to an address that does not redirect.",
 		}
-	case errors.Is(err, ErrTooLarge):
-		return true, nil
-	case errors.As(err, &certificate):
-		return true, []string{
+	case errors.Is(err, ErrTooLarge), IsInvalidRequest(err):
+		return nil
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return []string{
 			"If a proxy inspects TLS connections, save its CA certificate as a PEM file and set AWS_CA_BUNDLE to the path of that file.",
 			"Check the clock of this machine: certificates are valid for a limited time.",
 		}
 	case errors.As(err, new(tls.RecordHeaderError)):
-		return true, []string{"Check the URL, and HTTPS_PROXY if it is set: the server expects http, not https."}
-	case errors.As(err, &lookup) && toProxy:
-		return lookup.IsNotFound, []string{"Check the proxy's host name in HTTPS_PROXY.", "Check that this machine can resolve host names."}
-	case errors.As(err, &lookup):
-		return lookup.IsNotFound, []string{
+		return []string{"Check the URL, and HTTPS_PROXY if it is set: the server expects http, not https."}
+	case errors.As(err, new(*net.DNSError)) && toProxy:
+		return []string{"Check the proxy's host name in HTTPS_PROXY.", "Check that this machine can resolve host names."}
+	case errors.As(err, new(*net.DNSError)):
+		return []string{
 			"Check the input region, and AWS_ENDPOINT_URL and similar variables if they are set: the host name is derived from them.",
 			"Check that this machine can resolve host names.",
 		}
-	case isInvalidRequest(err):
-		return true, nil
 	case toProxy:
-		return false, []string{"Check the proxy's host and port in HTTPS_PROXY, and that the proxy is running.", runAgain}
+		return []string{"Check the proxy's host and port in HTTPS_PROXY, and that the proxy is running.", runAgain}
 	default:
-		return false, []string{
+		return []string{
 			runAgain,
 			"If the problem persists, check that this machine can reach the host: a firewall may block it, or HTTPS_PROXY may be missing or wrong.",
 		}
@@ -96,21 +104,15 @@ func classify(err error) (permanent bool, advice []string) {
 
 const runAgain = "Run the build again: network problems are often temporary."
 
-// isInvalidRequest reports whether net/http refused to send a request. Some of these errors have no type.
-func isInvalidRequest(err error) bool {
+// IsInvalidRequest reports whether net/http could not send a request as it is. Some of these errors have no type.
+func IsInvalidRequest(err error) bool {
 	return errors.As(err, new(*net.AddrError)) || errors.As(err, new(url.EscapeError)) ||
 		strings.Contains(err.Error(), "net/http: invalid") || strings.Contains(err.Error(), "unsupported protocol scheme")
 }
 
-// IsTransientStatus reports whether an HTTP status is that of a transient error: 408 (RFC 9110, section 15.5.9), 429 (RFC 6585,
-// section 4), or 5xx.
-func IsTransientStatus(code int) bool {
-	return code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
-}
-
 // RetryAfter returns how long a server asks the client to wait; zero if it does not ask, or not in a valid form. It reads two
 // headers: X-Amz-Retry-After, in milliseconds, which the AWS SDK limits to 5 seconds (see adjustForRetryAfterHeader in its package
-// aws/retry), and Retry-After, in seconds or as a date (RFC 9110, section 10.2.3). A date is compared with the answer's own Date,
+// aws/retry), and Retry-After, in seconds or as a date (RFC 9110, section 10.2.3). A date is compared with the response's own Date,
 // because the clock of this machine may be wrong.
 func RetryAfter(header http.Header) time.Duration {
 	const maxAmazonDelay = 5 * time.Second

@@ -13,66 +13,50 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
-func TestTransient(t *testing.T) {
+func TestAdvice(t *testing.T) {
 	viaProxy := func(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
 	refused := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	notFound, found := &net.DNSError{Name: "x", IsNotFound: true}, &net.DNSError{Name: "x", IsTemporary: true}
 	for name, row := range map[string]struct {
-		err       error
-		transient bool
-		advice    string // part of the advice; "" if there must be none
+		err    error
+		advice string // part of the advice; "" if there must be none
 	}{
-		"cut short":                      {io.ErrUnexpectedEOF, true, "a firewall may block it"},
-		"closed":                         {io.EOF, true, "Run the build again"},
-		"refused":                        {refused, true, "Run the build again"},
-		"anything else":                  {errors.New("whatever"), true, "Run the build again"},
-		"already marked":                 {retry.Transient(errors.New("whatever"), 7), true, "Run the build again"},
-		"proxy refused":                  {viaProxy(refused), true, "Check the proxy's host and port in HTTPS_PROXY"},
-		"proxy fails":                    {&ProxyError{Target: "a:443", StatusCode: 502}, true, "Allow the proxy to open tunnels to a:443"},
-		"proxy switches protocols":       {&ProxyError{Target: "a:443", StatusCode: 101}, true, "Allow the proxy"},
-		"proxy answers 201":              {&ProxyError{Target: "a:443", StatusCode: 201}, false, "Allow the proxy"},
-		"proxy answers 200":              {&ProxyError{Target: "a:443", StatusCode: 200}, false, "Allow the proxy"},
-		"proxy forbids":                  {&ProxyError{Target: "a:443", StatusCode: 403}, false, "Allow the proxy to open tunnels to a:443"},
-		"proxy requires a password":      {&ProxyError{Target: "a:443", StatusCode: 407}, false, "http://USER:PASSWORD@HOST:PORT"},
-		"proxy does not know the user":   {&ProxyError{Target: "a:443", StatusCode: 401}, false, "http://USER:PASSWORD@HOST:PORT"},
-		"redirect":                       {&RedirectError{From: "https://a", To: "https://b"}, false, "default value of build_url"},
-		"too large":                      {ErrTooLarge, false, ""},
-		"lookup fails":                   {found, true, "Check the input region"},
-		"name does not exist":            {notFound, false, "Check the input region"},
-		"lookup of the proxy fails":      {viaProxy(found), true, "Check the proxy's host name in HTTPS_PROXY"},
-		"proxy does not exist":           {viaProxy(notFound), false, "Check the proxy's host name in HTTPS_PROXY"},
-		"certificate":                    {&tls.CertificateVerificationError{}, false, "AWS_CA_BUNDLE"},
-		"certificate of the proxy":       {viaProxy(&tls.CertificateVerificationError{}), false, "AWS_CA_BUNDLE"},
-		"http instead of https":          {tls.RecordHeaderError{}, false, "the server expects http"},
-		"proxy with http":                {viaProxy(tls.RecordHeaderError{}), false, "HTTPS_PROXY if it is set"},
-		"invalid header":                 {errors.New(`net/http: invalid header field value for "X"`), false, ""},
-		"scheme":                         {errors.New(`unsupported protocol scheme "ftp"`), false, ""},
-		"address":                        {&net.AddrError{Err: "missing port"}, false, ""},
-		"escape":                         {url.EscapeError("%zz"), false, ""},
-		"wrapped":                        {fmt.Errorf("read the answer: %w", io.ErrUnexpectedEOF), true, "Run the build again"},
-		"wrapped name that is not found": {fmt.Errorf("call: %w", notFound), false, "Check the input region"},
+		"cut short":                    {io.ErrUnexpectedEOF, "a firewall may block it"},
+		"closed":                       {io.EOF, "Run the build again"},
+		"refused":                      {refused, "Run the build again"},
+		"anything else":                {errors.New("whatever"), "Run the build again"},
+		"proxy refused":                {viaProxy(refused), "Check the proxy's host and port in HTTPS_PROXY"},
+		"proxy fails":                  {&ProxyError{Target: "a:443", StatusCode: 502}, "Allow the proxy to open tunnels to a:443"},
+		"proxy forbids":                {&ProxyError{Target: "a:443", StatusCode: 403}, "Allow the proxy to open tunnels to a:443"},
+		"proxy requires a password":    {&ProxyError{Target: "a:443", StatusCode: 407}, "http://USER:PASSWORD@HOST:PORT"},
+		"proxy does not know the user": {&ProxyError{Target: "a:443", StatusCode: 401}, "http://USER:PASSWORD@HOST:PORT"},
+		"redirect":                     {&RedirectError{From: "https://a", To: "https://b"}, "default value of build_url"},
+		"too large":                    {ErrTooLarge, ""},
+		"lookup fails":                 {found, "Check the input region"},
+		"name does not exist":          {notFound, "Check the input region"},
+		"lookup of the proxy fails":    {viaProxy(found), "Check the proxy's host name in HTTPS_PROXY"},
+		"proxy does not exist":         {viaProxy(notFound), "Check the proxy's host name in HTTPS_PROXY"},
+		"certificate":                  {&tls.CertificateVerificationError{}, "AWS_CA_BUNDLE"},
+		"certificate of the proxy":     {viaProxy(&tls.CertificateVerificationError{}), "AWS_CA_BUNDLE"},
+		"http instead of https":        {tls.RecordHeaderError{}, "the server expects http"},
+		"proxy with http":              {viaProxy(tls.RecordHeaderError{}), "HTTPS_PROXY if it is set"},
+		"invalid header":               {errors.New(`net/http: invalid header field value for "X"`), ""},
+		"scheme":                       {errors.New(`unsupported protocol scheme "ftp"`), ""},
+		"address":                      {&net.AddrError{Err: "missing port"}, ""},
+		"escape":                       {url.EscapeError("%zz"), ""},
+		"wrapped":                      {fmt.Errorf("read the answer: %w", io.ErrUnexpectedEOF), "Run the build again"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := Transient(row.err)
-			if retry.IsTransient(err) != row.transient || !errors.Is(err, row.err) || err.Error() != row.err.Error() {
-				t.Errorf("want transient %v, got %#v", row.transient, err)
+			err := Failed(&url.Error{Op: "Post", URL: "https://x/canary", Err: row.err})
+			if !errors.As(err, new(*Error)) || !errors.Is(err, row.err) || err.Error() != row.err.Error() {
+				t.Errorf("got %#v", err)
 			}
 			if advice := adviceOf(err); (row.advice == "") != (advice == "") || !strings.Contains(advice, row.advice) {
 				t.Errorf("got advice %q", advice)
 			}
 		})
-	}
-}
-
-// A delay that the server asked for is kept.
-func TestTransientKeepsTheDelay(t *testing.T) {
-	var transient *retry.TransientError
-	if err := Transient(retry.Transient(io.EOF, 7)); !errors.As(err, &transient) || transient.After != 7 {
-		t.Errorf("got %#v", err)
 	}
 }
 
@@ -116,16 +100,5 @@ func TestRetryAfter(t *testing.T) {
 				t.Errorf("got %v, want %v", got, want)
 			}
 		})
-	}
-}
-
-func TestIsTransientStatus(t *testing.T) {
-	for status, want := range map[int]bool{
-		200: false, 301: false, 400: false, 401: false, 403: false, 404: false, 408: true, 429: true, 499: false,
-		500: true, 502: true, 503: true, 504: true, 599: true,
-	} {
-		if IsTransientStatus(status) != want {
-			t.Errorf("%d: got %v, want %v", status, !want, want)
-		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/net/http/httpproxy"
 
@@ -83,6 +84,9 @@ type ProxyError struct {
 func (e *ProxyError) Error() string {
 	return fmt.Sprintf("the proxy %s refused to connect to %s: %d %s", e.Proxy, e.Target, e.StatusCode, http.StatusText(e.StatusCode))
 }
+
+// Status returns the proxy's status.
+func (e *ProxyError) Status() (int, time.Duration) { return e.StatusCode, 0 }
 
 // checkProxyAnswer returns a typed error; net/http's own error would only be a text.
 func checkProxyAnswer(_ context.Context, proxy *url.URL, request *http.Request, response *http.Response) error {

@@ -2,7 +2,7 @@
 // secrets on the wire: which proxy is used, which redirects are followed, how much of an answer is read, and which TLS versions
 // and certificate authorities are accepted.
 //
-// It also knows which of the client's errors are transient and what a user can do about them.
+// It also knows what a user can do about the client's errors. Which of them are transient is up to internal/retry.
 package transport
 
 import (
@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
 const (
@@ -30,8 +29,6 @@ const (
 	MaxAnswer = 1 << 20
 	// maxRedirects is the number of redirects that are followed for one request.
 	maxRedirects = 3
-	// maxLookups is the number of failed lookups after which a known host is considered missing.
-	maxLookups = 4
 	// phaseTimeout limits each phase of opening a connection: the TCP connection, and what follows it until a request can be
 	// sent (the handshakes with the proxy and of TLS).
 	phaseTimeout = 10 * time.Second
@@ -43,9 +40,6 @@ type Options struct {
 	CABundle string
 	// Getenv looks up HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and their lower-case forms. nil means that no proxy is used.
 	Getenv func(key string) string
-	// KnownHost reports whether a host is known to exist. If its name cannot be found, the error is transient for the first few
-	// times. nil means that no host is known.
-	KnownHost func(host string) bool
 	// Debugf, if not nil, writes a line to a verbose log after each request, as soon as the head of its answer is there. The line
 	// has no user name, password, query, fragment, header, or body. It may be called from several goroutines at the same time.
 	Debugf func(format string, args ...any)
@@ -67,7 +61,7 @@ func New(options Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	rt := &roundTripper{options: options, contacted: map[string]bool{}, missing: map[string]int{}, handshakeTimeout: phaseTimeout}
+	rt := &roundTripper{options: options, contacted: map[string]bool{}, handshakeTimeout: phaseTimeout}
 	// HTTP/2 is off, as for any transport with a DialContext: AWS's endpoints do not support it, and its first frames would be
 	// sent before there is a request.
 	rt.Transport = &http.Transport{
@@ -118,8 +112,6 @@ type roundTripper struct {
 	mu sync.Mutex
 	// contacted has the origins that were connected to.
 	contacted map[string]bool
-	// missing counts the failed lookups of each known host.
-	missing map[string]int
 }
 
 // RoundTrip sends a request. The answer's status is 200 or higher, and its body has at most [MaxAnswer] bytes. An answer that
@@ -150,7 +142,11 @@ func (rt *roundTripper) RoundTrip(request *http.Request) (*http.Response, error)
 		rt.options.Debugf("%s %s: %v (%d ms, %s)", request.Method, &bare, answer, time.Since(started).Milliseconds(), connection)
 	}
 	if err != nil {
-		return nil, rt.failed(request, err)
+		if request.Context().Err() != nil {
+			// net/http does not cancel a dial whose request has been canceled. The next request would have to wait for it.
+			rt.CloseIdleConnections()
+		}
+		return nil, err
 	}
 	if err := checkAnswer(response); err != nil {
 		_ = response.Body.Close()
@@ -172,27 +168,10 @@ func bufferBody(request *http.Request) error {
 	return err
 }
 
-// failed prepares for the next attempt, and marks errors as transient that only the client can know to be.
-func (rt *roundTripper) failed(request *http.Request, err error) error {
-	if request.Context().Err() != nil {
-		// net/http does not cancel a dial whose request has been canceled. The next request would have to wait for it.
-		rt.CloseIdleConnections()
-	}
-	var lookup *net.DNSError
-	if errors.As(err, &lookup) && lookup.IsNotFound && rt.options.KnownHost != nil && rt.options.KnownHost(lookup.Name) {
-		rt.mu.Lock()
-		defer rt.mu.Unlock()
-		if rt.missing[lookup.Name]++; rt.missing[lookup.Name] < maxLookups {
-			return retry.Transient(err, 0)
-		}
-	}
-	return err
-}
-
 func checkAnswer(response *http.Response) error {
 	// net/http skips other 1xx answers. This one's body would not be bound to the request's context.
 	if response.StatusCode < http.StatusOK {
-		return retry.Transient(fmt.Errorf("unexpected answer %d %s", response.StatusCode, http.StatusText(response.StatusCode)), 0)
+		return fmt.Errorf("unexpected answer %d %s", response.StatusCode, http.StatusText(response.StatusCode))
 	}
 	return checkRedirect(response)
 }

@@ -3,7 +3,6 @@ package transport
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -19,7 +18,6 @@ import (
 	"testing"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
 func TestAnswersAreReadUpTo1MiB(t *testing.T) {
@@ -42,7 +40,7 @@ func TestAnswersAreReadUpTo1MiB(t *testing.T) {
 	}
 }
 
-// An answer with status 101, or any other final 1xx, is a transient error (issue 16, item 1).
+// A response with status 101, or any other final 1xx, is an error (issue 16, item 1).
 func TestSwitchingProtocolsIsAnError(t *testing.T) {
 	for name, head := range map[string]string{
 		"with Upgrade":    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
@@ -63,7 +61,7 @@ func TestSwitchingProtocolsIsAnError(t *testing.T) {
 			if err == nil {
 				_ = answer.Body.Close()
 			}
-			if !retry.IsTransient(err) || !strings.Contains(err.Error(), "unexpected answer 101 Switching Protocols") {
+			if err == nil || !strings.Contains(err.Error(), "unexpected answer 101 Switching Protocols") {
 				t.Errorf("got %v", err)
 			}
 			// The connection is not reused.
@@ -318,53 +316,6 @@ func TestBodyThatCannotBeRead(t *testing.T) {
 		t.Errorf("got closed %v, error %v", body.closed, err)
 	}
 	server.mustHaveSeen(t, 0, 0)
-}
-
-// A known host that is not found is looked up again a few times; other hosts are not (issue 16, item 20).
-func TestLookupOfAKnownHostIsTransient(t *testing.T) {
-	notFound := func(host string) error {
-		return &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}}
-	}
-	known := func(host string) bool { return strings.HasSuffix(host, "known.example") }
-	for name, row := range map[string]struct {
-		host  string
-		known func(string) bool
-		want  []bool
-	}{
-		"known":        {"known.example", known, []bool{true, true, true, false, false}},
-		"unknown":      {"other.example", known, []bool{false}},
-		"no KnownHost": {"known.example", nil, []bool{false}},
-		"two in turn":  {"a.known.example b.known.example", known, []bool{true, true, true, true, true, true, false, false}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			client := newClient(t, Options{KnownHost: row.known})
-			client.transport.DialContext = func(_ context.Context, _, address string) (net.Conn, error) {
-				host, _, _ := net.SplitHostPort(address)
-				return nil, notFound(host)
-			}
-			hosts := strings.Fields(row.host)
-			for i, want := range row.want {
-				_, err := client.Get("https://" + hosts[i%len(hosts)])
-				if err = Transient(err); retry.IsTransient(err) != want || !strings.Contains(adviceOf(err), "resolve host names") {
-					t.Errorf("attempt %d: want transient %v: %v", i+1, want, err)
-				}
-			}
-		})
-	}
-	t.Run("other errors do not count", func(t *testing.T) {
-		client := newClient(t, Options{KnownHost: known})
-		client.transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
-			return nil, &net.DNSError{Name: "known.example", IsTemporary: true}
-		}
-		for range 5 {
-			if _, err := client.Get("https://known.example"); !retry.IsTransient(Transient(err)) {
-				t.Errorf("got %v", err)
-			}
-		}
-		if len(client.transport.missing) != 0 {
-			t.Error("an error that is not NXDOMAIN was counted")
-		}
-	})
 }
 
 func adviceOf(err error) string {

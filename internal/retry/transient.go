@@ -1,0 +1,99 @@
+package retry
+
+import (
+	"crypto/tls"
+	"errors"
+	"math"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	awsretry "github.com/aws/aws-sdk-go-v2/aws/retry"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
+)
+
+// This file is the list of what is tried again.
+
+// What attempts returns: how many attempts of a call may fail like this before it fails.
+const (
+	permanent = 1
+	// lookups takes a few seconds at most. A name server may not find a host for a moment, and a misspelled name is never found.
+	lookups = 4
+	// propagation takes about half a minute.
+	propagation = 8
+	unlimited   = math.MaxInt
+)
+
+// response is the error of a response with an HTTP status. Its after is how long the server asked the client to wait; zero if it
+// did not ask.
+type response interface {
+	error
+	Status() (code int, after time.Duration)
+}
+
+// attempts returns how many attempts of a call may fail with err, or with other errors of a limited number, before the call fails,
+// and how long the server asked the client to wait.
+func attempts(err error) (most int, after time.Duration) {
+	var (
+		returned response
+		refusal  *awserr.Refusal
+		lookup   *net.DNSError
+	)
+	switch {
+	case errors.Is(err, errNoAnswer), errors.As(err, new(*transport.GarbledError)):
+		return unlimited, 0
+	case errors.As(err, &returned):
+		code, after := returned.Status()
+		if isTransientStatus(code) {
+			return unlimited, after
+		}
+		if errors.As(err, &refusal) {
+			return attemptsOf(refusal), after
+		}
+		return permanent, 0
+	case !errors.As(err, new(*transport.Error)),
+		errors.Is(err, transport.ErrTooLarge),
+		errors.As(err, new(*transport.RedirectError)),
+		errors.As(err, new(*tls.CertificateVerificationError)),
+		errors.As(err, new(tls.RecordHeaderError)),
+		transport.IsInvalidRequest(err):
+		return permanent, 0
+	case errors.As(err, &lookup) && lookup.IsNotFound:
+		return lookups, 0
+	default: // such as a refused, reset, or closed connection, or an incomplete response
+		return unlimited, 0
+	}
+}
+
+// isTransientStatus reports whether an HTTP status is that of a transient error: 408 (RFC 9110, section 15.5.9), 429 (RFC 6585,
+// section 4), or 5xx.
+func isTransientStatus(code int) bool {
+	return code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
+}
+
+// attemptsOf is attempts for what an AWS service returned: by the SDK's lists, and by the codes that STS documents for itself,
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html#API_AssumeRoleWithWebIdentity_Errors.
+func attemptsOf(r *awserr.Refusal) int {
+	_, throttled := awsretry.DefaultThrottleErrorCodes[r.Code]
+	_, retryable := awsretry.DefaultRetryableErrorCodes[r.Code]
+	switch {
+	case throttled, retryable, r.ClockCorrected:
+		return unlimited
+	case r.Code == "IDPCommunicationError":
+		// STS could not reach the identity provider, and says itself to try again.
+		return unlimited
+	case r.Code == "InvalidIdentityToken" && strings.Contains(strings.ToLower(r.Message), "retrieve verification key"):
+		// The code of a dozen permanent errors, and of one that is not: STS could not fetch the provider's keys.
+		return unlimited
+	case r.NewCredentials && slices.Contains([]string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"}, r.Code):
+		// New credentials are not known everywhere at once, because IAM is eventually consistent:
+		// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency.
+		return propagation
+	default:
+		return permanent
+	}
+}
