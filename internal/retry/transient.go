@@ -60,7 +60,8 @@ func attempts(err error) (most int, after time.Duration) {
 		errors.As(err, new(*transport.RedirectError)),
 		errors.As(err, new(*tls.CertificateVerificationError)),
 		errors.As(err, new(tls.RecordHeaderError)),
-		transport.IsInvalidRequest(err):
+		errors.Is(err, http.ErrSchemeMismatch),
+		transport.IsOldTLS(err), transport.IsOutOfFiles(err), transport.IsInvalidRequest(err):
 		return permanent, 0
 	case errors.As(err, &lookup) && lookup.IsNotFound:
 		return lookups, 0
