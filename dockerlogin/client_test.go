@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
-
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
@@ -258,93 +256,6 @@ func TestLoginsEndWithTheirContext(t *testing.T) {
 	}
 }
 
-// Answers that are not logins are refused, and never quoted (16.14).
-func TestRefusals(t *testing.T) {
-	const (
-		unknown  = `{"__type":"UnrecognizedClientException","message":"invalid"}`
-		noToken  = "the answer of ECR contains no authorization token"
-		badToken = "the answer of ECR contains an authorization token that is not USERNAME:PASSWORD in base64"
-		badURL   = "the answer of ECR contains no valid URL of the account's registry"
-	)
-	valid := encoded("AWS:canary-password")
-	for name, row := range map[string]struct {
-		status int
-		body   string
-		want   string
-		isNew  bool // the credentials
-		calls  int  // of at most three attempts
-	}{
-		"denied":            {400, denied("ecr:GetAuthorizationToken", ""), "ECR answered AccessDeniedException: User: x is not", true, 1},
-		"throttled":         {400, `{"__type":"ThrottlingException","message":"Rate exceeded"}`, "ThrottlingException", false, 3},
-		"new credentials":   {400, unknown, "UnrecognizedClientException", true, 3},
-		"old credentials":   {400, unknown, "UnrecognizedClientException", false, 1},
-		"not JSON":          {200, `<html>canary`, "the response of ECR could not be read", false, 3},
-		"not JSON, 400":     {400, `<html>canary`, "ECR answered 400 Bad Request", false, 1},
-		"no code, 500":      {500, `{}`, "ECR answered 500 Internal Server Error", false, 3},
-		"data is a text":    {200, `{"authorizationData":"canary"}`, "the response of ECR could not be read", false, 3},
-		"no data":           {200, `{"authorizationData":[]}`, noToken, false, 3},
-		"no token":          {200, `{"authorizationData":[{"proxyEndpoint":"https://x"}]}`, noToken, false, 3},
-		"not base64":        {200, answer("canary%", "https://x"), badToken, false, 3},
-		"valid, then not":   {200, answer(valid+"%canary", "https://x"), badToken, false, 3},
-		"no colon":          {200, answer(encoded("canary"), "https://x"), badToken, false, 3},
-		"no username":       {200, answer(encoded(":canary"), "https://x"), badToken, false, 3},
-		"no password":       {200, answer(encoded("canary:"), "https://x"), badToken, false, 3},
-		"no registry":       {200, answer(valid, ""), badURL, false, 3},
-		"URL with path":     {200, answer(valid, "https://x/canary-password"), badURL, false, 3},
-		"URL with password": {200, answer(valid, "https://AWS:canary-password@x"), badURL, false, 3},
-		"URL with query":    {200, answer(valid, "https://x?canary-password"), badURL, false, 3},
-		"URL with port":     {200, answer(valid, "https://x:canary-password"), badURL, false, 3},
-		"URL with escape":   {200, answer(valid, "https://%zzcanary-password"), badURL, false, 3},
-		"not a URL":         {200, answer(valid, "canary-password"), badURL, false, 3},
-	} {
-		t.Run(name, func(t *testing.T) {
-			fake := always(row.status, row.body)
-			request := newRequest(3, own(t))
-			if row.isNew {
-				request.Credentials.Expires = time.Now().Add(time.Hour)
-			}
-			_, err := fake.client(t).Logins(t.Context(), request)
-			if err == nil || !strings.HasPrefix(err.Error(), "get a login to ECR in eu-west-1: ") || !strings.Contains(err.Error(), row.want) {
-				t.Errorf("got %v, want %q", err, row.want)
-			} else if strings.Contains(err.Error(), "canary") {
-				t.Errorf("the error quotes the answer: %v", err)
-			}
-			if len(fake.calls) != row.calls {
-				t.Errorf("got %d calls, want %d", len(fake.calls), row.calls)
-			}
-		})
-	}
-}
-
-// ECR Public's answers have another structure than ECR's.
-func TestRefusalsOfECRPublic(t *testing.T) {
-	for name, row := range map[string]struct{ body, want string }{
-		"no data":     {`{}`, "the answer of ECR Public contains no authorization token"},
-		"no token":    {`{"authorizationData":{}}`, "the answer of ECR Public contains no authorization token"},
-		"not a token": {`{"authorizationData":{"authorizationToken":"canary"}}`, "contains an authorization token that is not USERNAME:PASSWORD"},
-		"not JSON":    {`canary`, "the response of ECR Public could not be read"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			fake := always(200, row.body)
-			_, err := fake.client(t).Logins(t.Context(), newRequest(2, registries(t, "public.ecr.aws")...))
-			if err == nil || !strings.Contains(err.Error(), row.want) || len(fake.calls) != 2 {
-				t.Errorf("got %v in %d calls, want %q in 2", err, len(fake.calls), row.want)
-			} else if strings.Contains(err.Error(), "canary") {
-				t.Errorf("the error quotes the answer: %v", err)
-			}
-		})
-	}
-}
-
-func TestNewCredentialsAreNotRetriedForever(t *testing.T) {
-	fake := always(400, `{"__type":"UnrecognizedClientException","message":"invalid"}`)
-	request := newRequest(100, own(t))
-	request.Credentials.Expires = time.Now().Add(time.Hour)
-	if _, err := fake.client(t).Logins(t.Context(), request); err == nil || len(fake.calls) != 8 {
-		t.Errorf("got %d calls, %v; want 8", len(fake.calls), err)
-	}
-}
-
 // toServer sends every call to one server.
 type toServer struct{ host string }
 
@@ -457,19 +368,4 @@ func TestEndpoints(t *testing.T) {
 			}
 		})
 	}
-}
-
-func FuzzParseToken(f *testing.F) {
-	for _, seed := range []string{"", "QVdTOng=", "Og==", "QQ==", "%"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, in string) {
-		login, err := parseLogin(types.AuthorizationData{AuthorizationToken: &in})
-		if err == nil && (login.Username == "" || login.Password.IsEmpty()) {
-			t.Errorf("%q was parsed as a login without a user name or password", in)
-		}
-		if err != nil && len(in) >= 8 && strings.Contains(err.Error(), in) {
-			t.Errorf("the error quotes the token: %v", err)
-		}
-	})
 }

@@ -48,8 +48,10 @@ func TestFaultsOfTheOtherCalls(t *testing.T) {
 	for name, script := range map[string]string{
 		"unknown key":        caller + ` * error InvalidClientTokenId "The security token included in the request is invalid."`,
 		"echo to a hop":      hop + " * echo AccessDenied",
+		"trailer to a hop":   hop + " * trailer AccessDenied",
 		"hop is denied":      hop + ` * error AccessDenied "no"`,
 		"echo to ECR Public": public + " * echo AccessDeniedException",
+		"trailer, public":    public + " * trailer AccessDeniedException",
 		"no such permission": public + ` * error AccessDeniedException "no"`,
 	} {
 		t.Run(name, func(t *testing.T) {
