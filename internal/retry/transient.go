@@ -18,25 +18,26 @@ import (
 
 // This file is the list of what is tried again.
 
-// What attempts returns: how many attempts of a call may fail like this before it fails.
+// How often a call is attempted before its error is final.
 const (
 	permanent = 1
-	// lookups takes a few seconds at most. A name server may not find a host for a moment, and a misspelled name is never found.
+	// lookups take less than four seconds. A name server may not find a host for a moment, but a
+	// misspelled name is never found.
 	lookups = 4
-	// propagation takes about half a minute.
+	// propagation is about half a minute.
 	propagation = 8
 	unlimited   = math.MaxInt
 )
 
-// response is the error of a response with an HTTP status. Its after is how long the server asked the client to wait; zero if it
-// did not ask.
+// response is the error of a response with an HTTP status. Its after is how long the server asked
+// the client to wait; zero if it did not ask.
 type response interface {
 	error
 	Status() (code int, after time.Duration)
 }
 
-// attempts returns how many attempts of a call may fail with err, or with other errors of a limited number, before the call fails,
-// and how long the server asked the client to wait.
+// attempts returns how often a call is attempted before err is final, and how long the server asked
+// the client to wait.
 func attempts(err error) (most int, after time.Duration) {
 	var (
 		returned response
