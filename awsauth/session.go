@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -65,13 +64,12 @@ func newSession(c *types.Credentials, user *types.AssumedRoleUser, metadata midd
 
 var arnPattern = regexp.MustCompile(`^arn:[!-~]+$`)
 
-// identify sets whose the credentials are. The ARN is logged and exported, so it must be an ARN, and must not contain any of
-// the secrets that came with it. The account must be the ARN's.
+// identify sets whose the credentials are. The ARN is logged and exported, so it must be an ARN. The account must be the ARN's.
 func (s *Session) identify(arn, account string) error {
 	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumedRoleUser.html.
 	const longest = 2048
 
-	if arn != "" && (len(arn) > longest || !arnPattern.MatchString(arn) || overlaps(arn, s.SecretAccessKey) || overlaps(arn, s.SessionToken)) {
+	if arn != "" && (len(arn) > longest || !arnPattern.MatchString(arn)) {
 		return retry.Transient(errors.New("STS answered with a caller ARN that is not an ARN"), 0)
 	}
 	owner := accountOf(arn)
@@ -82,19 +80,6 @@ func (s *Session) identify(arn, account string) error {
 	}
 	s.CallerARN, s.AccountID = arn, account
 	return nil
-}
-
-// overlaps reports whether an ARN contains a part of a secret that is too long to be a coincidence.
-func overlaps(arn string, s secret.Text) bool {
-	const long = 12
-
-	revealed := s.Reveal()
-	for i := 0; i+long <= len(revealed); i++ {
-		if strings.Contains(arn, revealed[i:i+long]) {
-			return true
-		}
-	}
-	return false
 }
 
 // accountOf returns the account in an ARN, arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE; empty if it has none of AWS's form.
