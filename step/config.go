@@ -308,7 +308,7 @@ func (p *inputParser) session(config *Config) {
 		config.Chain.ExternalID = parsed(p, "external_id", id, withHint(err, "external_id", p.in.ExternalID))
 	}
 	config.Chain.Tags = p.tags()
-	config.Chain.Settings = p.settings()
+	config.Chain.Settings = p.settings(config)
 	config.AllowedAccounts = list(p, "allowed_account_ids", p.in.AllowedAccountIDs, byCommaOrLine, awsid.ParseAccountID)
 	p.partitions(config)
 
@@ -348,12 +348,13 @@ func (p *inputParser) tags() []awsauth.Tag {
 	return tags
 }
 
-func (p *inputParser) settings() awsauth.SessionSettings {
+func (p *inputParser) settings(config *Config) awsauth.SessionSettings {
 	var settings awsauth.SessionSettings
 	if p.in.SessionDuration != "" {
 		longest, why := awsauth.MaxDuration, ""
-		if len(items(p.in.RoleChain, byLine)) > 0 {
-			longest, why = awsauth.MaxChainedDuration, " (AWS limits the sessions of a role_chain to an hour)"
+		hops := len(items(p.in.RoleChain, byLine))
+		if isLongLivedKey := config.AccessKey != nil && config.AccessKey.SessionToken.IsEmpty(); hops > 1 || hops == 1 && !isLongLivedKey {
+			longest, why = awsauth.MaxChainedDuration, " (AWS limits a role that is assumed with temporary credentials to an hour)"
 		}
 		settings.Duration = p.seconds("session_duration", p.in.SessionDuration, awsauth.MinDuration, longest, why)
 	}

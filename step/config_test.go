@@ -76,6 +76,7 @@ func TestExistingToken(t *testing.T) {
 
 // Every limit of the inputs, with the last valid and the first invalid value.
 func TestInputLimits(t *testing.T) {
+	const chained = "from 900 to 3600 (AWS limits a role that is assumed with temporary credentials to an hour)"
 	for _, row := range []struct {
 		name   string
 		change func(*step.Inputs)
@@ -133,7 +134,23 @@ func TestInputLimits(t *testing.T) {
 		{"duration 43201", func(in *step.Inputs) { in.SessionDuration = "43201" }, "session_duration", "from 900 to 43200"},
 		{"duration too large for nanoseconds", func(in *step.Inputs) { in.SessionDuration = "9223372036854775807" }, "session_duration", "from 900 to 43200"},
 		{"chained duration 3600", func(in *step.Inputs) { in.SessionDuration, in.RoleChain = "3600", roleARN }, "", ""},
-		{"chained duration 3601", func(in *step.Inputs) { in.SessionDuration, in.RoleChain = "3601", roleARN }, "session_duration", "from 900 to 3600 (AWS limits the sessions of a role_chain to an hour)"},
+		{"chained duration 3601", func(in *step.Inputs) { in.SessionDuration, in.RoleChain = "3601", roleARN }, "session_duration", chained},
+		{"duration of a key's first role", func(in *step.Inputs) {
+			*in = accessKey()
+			in.SessionDuration, in.RoleChain = "43200", "\n"+roleARN+"\n"
+		}, "", ""},
+		{"duration of a key's first role, 43201", func(in *step.Inputs) {
+			*in = accessKey()
+			in.SessionDuration, in.RoleChain = "43201", roleARN
+		}, "session_duration", `from 900 to 43200, got "43201"`},
+		{"duration of a key's second role", func(in *step.Inputs) {
+			*in = accessKey()
+			in.SessionDuration, in.RoleChain = "3601", roleARN+"\n"+roleARN
+		}, "session_duration", chained},
+		{"duration of a temporary key's first role", func(in *step.Inputs) {
+			*in = accessKey()
+			in.SessionToken, in.SessionDuration, in.RoleChain = secret.New("canary"), "3601", roleARN
+		}, "session_duration", chained},
 		{"duration of a key", func(in *step.Inputs) { *in = accessKey(); in.SessionDuration = "900" }, "session_duration", "has no effect"},
 		{"duration of a key's chain", func(in *step.Inputs) { *in = accessKey(); in.SessionDuration, in.RoleChain = "900", roleARN }, "", ""},
 		{"chain with a blank line", func(in *step.Inputs) { in.RoleChain = " " + roleARN + " \n\n\r\n" + roleARN }, "", ""},
