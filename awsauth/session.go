@@ -1,10 +1,10 @@
 package awsauth
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsarn "github.com/aws/aws-sdk-go-v2/aws/arn"
@@ -28,38 +28,33 @@ type Session struct {
 	AccountID string
 }
 
-// newSession checks what STS answers to a call that assumes a role. An answer that is not what STS would send was garbled on the
+// newSession checks what STS returns to a call that assumes a role. A response that is not what STS would send was garbled on the
 // way, so another attempt may succeed.
-func newSession(c *types.Credentials, user *types.AssumedRoleUser, metadata middleware.Metadata, now time.Time) (Session, error) {
-	if c == nil {
-		c = &types.Credentials{}
-	}
+func (c *Client) newSession(issued *types.Credentials, user *types.AssumedRoleUser, metadata middleware.Metadata) (Session, error) {
+	issued, user = cmp.Or(issued, &types.Credentials{}), cmp.Or(user, &types.AssumedRoleUser{})
 	for _, part := range []struct {
 		name string
 		text *string
-	}{{"access key ID", c.AccessKeyId}, {"secret access key", c.SecretAccessKey}, {"session token", c.SessionToken}} {
+	}{{"access key ID", issued.AccessKeyId}, {"secret access key", issued.SecretAccessKey}, {"session token", issued.SessionToken}} {
 		if value := aws.ToString(part.text); value == "" || !text.IsGraphicASCII(value) {
 			return Session{}, retry.Transient(fmt.Errorf("STS answered without a valid %s", part.name), 0)
 		}
 	}
 	// By the service's own clock where it says the time, because this machine's may be wrong.
-	if date, ok := awsmiddleware.GetServerTime(metadata); ok {
-		now = date
+	now, ok := awsmiddleware.GetServerTime(metadata)
+	if !ok {
+		now = c.now()
 	}
-	if c.Expiration == nil || !c.Expiration.After(now) {
+	if issued.Expiration == nil || !issued.Expiration.After(now) {
 		return Session{}, retry.Transient(errors.New("STS answered with credentials that have expired, or without an expiration"), 0)
 	}
 	session := Session{Credentials: credentials.Credentials{
-		AccessKeyID:     secret.New(*c.AccessKeyId),
-		SecretAccessKey: secret.New(*c.SecretAccessKey),
-		SessionToken:    secret.New(*c.SessionToken),
-		Expires:         *c.Expiration,
+		AccessKeyID:     secret.New(*issued.AccessKeyId),
+		SecretAccessKey: secret.New(*issued.SecretAccessKey),
+		SessionToken:    secret.New(*issued.SessionToken),
+		Expires:         *issued.Expiration,
 	}}
-	var arn string
-	if user != nil {
-		arn = aws.ToString(user.Arn)
-	}
-	return session, session.identify(arn, "")
+	return session, session.identify(aws.ToString(user.Arn), "")
 }
 
 var arnPattern = regexp.MustCompile(`^arn:[!-~]+$`)

@@ -42,9 +42,9 @@ func TestParseInputs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.AccessKey != nil || config.WebIdentity.Role.String() != roleARN || config.WebIdentity.Audience != "sts.amazonaws.com" ||
-		config.Chain.SessionName.String() != "bitrise-1" || config.WebIdentity.BuildAPIToken.Reveal() != "canary-api-token" ||
-		config.Region.String() != "eu-west-1" || config.Timeout != 3*time.Minute || config.DockerLogin || config.Verbose || config.WebIdentity.Token != nil {
+	if config.AccessKey != nil || config.WebIdentity.Role.String() != roleARN || config.Audience != "sts.amazonaws.com" ||
+		config.WebIdentity.SessionName.String() != "bitrise-1" || config.BuildAPIToken.Reveal() != "canary-api-token" ||
+		config.Region.String() != "eu-west-1" || config.Timeout != 3*time.Minute || config.DockerLogin || config.Verbose || !config.WebIdentity.Token.Text.IsEmpty() {
 		t.Errorf("got %+v", config)
 	}
 	if config, err = step.ParseInputs(accessKey(), now()); err != nil || config.WebIdentity != nil || config.AccessKey.SecretAccessKey.Reveal() != "canary-secret-key" {
@@ -60,7 +60,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.WebIdentity.Audience != "sts.amazonaws.com" || config.Timeout != 180*time.Second || config.Chain.SessionName.String() != "bitrise-local" || config.IsLogout {
+	if config.Audience != "sts.amazonaws.com" || config.Timeout != 180*time.Second || config.WebIdentity.SessionName.String() != "bitrise-local" || config.IsLogout {
 		t.Errorf("got %+v", config)
 	}
 }
@@ -69,7 +69,7 @@ func TestExistingToken(t *testing.T) {
 	in := webIdentity()
 	in.BuildURL, in.BuildAPIToken, in.IdentityToken = "", secret.Text{}, token(`{"exp":1700000001}`)
 	config, err := step.ParseInputs(in, now())
-	if err != nil || config.WebIdentity.Token == nil {
+	if err != nil || config.WebIdentity.Token.Text.IsEmpty() {
 		t.Errorf("got %+v, %v", config, err)
 	}
 }

@@ -228,6 +228,10 @@ func TestRunWithARole(t *testing.T) {
 		"a chain with a duration": {
 			repository{"role_chain": "arn:aws:iam::123456789012:role/next", "session_duration": "1800"}, first + ", AssumeRole 1800", hop, claims,
 		},
+		"a chain of two": {
+			repository{"role_chain": "arn:aws:iam::123456789012:role/next\narn:aws:iam::123456789012:role/last", "session_duration": "1800"},
+			first + ", AssumeRole, AssumeRole 1800", "Hop 2 of 2: assumed", claims,
+		},
 		"verbose":                 {repository{"verbose": "true"}, first, claims, hop},
 		"other accounts":          {repository{"allowed_account_ids": "210987654321"}, first, "which is not allowed", "Exported"},
 		"other accounts, verbose": {repository{"allowed_account_ids": "210987654321", "verbose": "true"}, first, claims, "Exported"},
