@@ -6,8 +6,8 @@
 // clients a service sees per second once they are spread out: with 20 seconds, hundreds of builds can share a service that
 // answers ten calls per second.
 //
-// The retryer of the AWS SDK is turned off (aws.NopRetryer), because it cannot obtain a new identity token between two attempts
-// and does not limit the time of a single attempt. The calls to Bitrise need retries as well, and get the same ones.
+// The retryer of the AWS SDK is turned off (aws.NopRetryer), because it does not limit the time of a single attempt. The calls to
+// Bitrise need retries as well, and get the same ones.
 //
 // The code that makes a call decides which errors are transient; see [Transient].
 package retry
@@ -60,9 +60,6 @@ type Policy struct {
 	Wait func(context.Context, time.Duration) error
 	// Jitter returns a number in [0,1). nil means a random one.
 	Jitter func() float64
-	// Prepare, if not nil, is called before each attempt and does not count toward the attempt's time limit. If it returns an
-	// error, Do returns that error.
-	Prepare func(context.Context) error
 
 	// attemptTimeout replaces the constant in tests.
 	attemptTimeout time.Duration
@@ -76,11 +73,6 @@ var ErrNoTime = errors.New("the timeout leaves no time for another attempt")
 // to 10 seconds.
 func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) error {
 	for number := 1; ; number++ {
-		if p.Prepare != nil {
-			if err := p.Prepare(ctx); err != nil {
-				return err
-			}
-		}
 		err := p.try(ctx, attempt)
 		if err == nil {
 			return nil
