@@ -16,7 +16,8 @@ import (
 // AccessKey is an access key that exists already. It may be temporary.
 type AccessKey credentials.Credentials
 
-// Session asks STS who owns the access key. The call needs no permission, and shows that the key works before anything relies on it.
+// Session asks STS who owns the access key. The call needs no permission, and shows that the key works
+// before anything relies on it.
 // See https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html.
 func (k AccessKey) Session(ctx context.Context, c *Client, policy retry.Policy) (Session, error) {
 	session := Session{Credentials: credentials.Credentials(k)}

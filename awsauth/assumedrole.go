@@ -32,8 +32,9 @@ type AssumedRole struct {
 // See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html.
 func (r AssumedRole) Session(ctx context.Context, c *Client, policy retry.Policy) (Session, error) {
 	input := &sts.AssumeRoleInput{
-		RoleArn: aws.String(r.Role.text), RoleSessionName: aws.String(r.SessionName.name), ExternalId: optional(r.ExternalID.text),
-		DurationSeconds: r.Settings.seconds(), Policy: optional(r.Settings.Policy.document), PolicyArns: r.Settings.managed(),
+		RoleArn: aws.String(r.Role.text), RoleSessionName: aws.String(r.SessionName.name),
+		ExternalId: optional(r.ExternalID.text), DurationSeconds: r.Settings.seconds(),
+		Policy: optional(r.Settings.Policy.document), PolicyArns: r.Settings.managed(),
 	}
 	for _, tag := range r.Tags {
 		input.Tags = append(input.Tags, types.Tag{Key: aws.String(tag.key), Value: aws.String(tag.value)})
@@ -60,13 +61,14 @@ func (r AssumedRole) Session(ctx context.Context, c *Client, policy retry.Policy
 
 // explain explains why the role could not be assumed.
 func (r AssumedRole) explain(err error) error {
-	err = fmt.Errorf("role_chain, hop %d of %d, %s assumes %s: %w", r.Hop, r.Hops, r.Caller.CallerARN, r.Role, err)
+	deed := fmt.Sprintf("%s assumes %s", r.Caller.CallerARN, r.Role)
+	err = fmt.Errorf("role_chain, hop %d of %d, %s: %w", r.Hop, r.Hops, deed, err)
 	values := placeholders(r.Role, r.Settings)
 	values["hop"] = fmt.Sprint(r.Hop)
 	err = awserr.Explain(err, r.table(), values)
 	var explained *explain.Error
 	if errors.As(err, &explained) && explained.Said != "" {
-		which := fmt.Sprintf("Hop %d of %d of role_chain: %s assumes %s.", r.Hop, r.Hops, r.Caller.CallerARN, r.Role)
+		which := fmt.Sprintf("Hop %d of %d of role_chain: %s.", r.Hop, r.Hops, deed)
 		explained.Means = append([]string{which}, explained.Means...)
 	}
 	return err

@@ -1,10 +1,11 @@
 // Package awsauth obtains AWS credentials and verifies whose they are.
 //
-// A [Session] is credentials that work, and whose they are. It comes from one of three sources: a role that is assumed with an
-// identity token ([WebIdentity]), an [AccessKey], or a role that is assumed with an earlier session ([AssumedRole]). Each has one
-// method, Session, which calls STS with a [Client].
+// A [Session] is credentials that work, and whose they are. It comes from one of three sources: a role
+// that is assumed with an identity token ([WebIdentity]), an [AccessKey], or a role that is assumed with
+// an earlier session ([AssumedRole]). Each has one method, Session, which calls STS with a [Client].
 //
-// The package knows neither where identity tokens come from, nor the Step's inputs, nor what the credentials are used for.
+// The package knows neither where identity tokens come from, nor the Step's inputs, nor what the
+// credentials are used for.
 package awsauth
 
 import (

@@ -28,8 +28,8 @@ type Session struct {
 	AccountID string
 }
 
-// newSession checks what STS returns to a call that assumes a role. A response that is not what STS would send was garbled on the
-// way, so another attempt may succeed.
+// newSession checks what STS returns to a call that assumes a role. A response that is not what STS would
+// send was garbled on the way, so another attempt may succeed.
 func (c *Client) newSession(issued *types.Credentials, user *types.AssumedRoleUser, metadata middleware.Metadata) (Session, error) {
 	issued, user = cmp.Or(issued, &types.Credentials{}), cmp.Or(user, &types.AssumedRoleUser{})
 	for _, part := range []struct {
@@ -59,7 +59,8 @@ func (c *Client) newSession(issued *types.Credentials, user *types.AssumedRoleUs
 
 var arnPattern = regexp.MustCompile(`^arn:[!-~]+$`)
 
-// identify sets whose the credentials are. The ARN is logged and exported, so it must be an ARN. The account must be the ARN's.
+// identify sets whose the credentials are. The ARN is logged and exported, so it must be an ARN. The
+// account must be the ARN's.
 func (s *Session) identify(arn, account string) error {
 	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumedRoleUser.html.
 	const longest = 2048

@@ -23,18 +23,19 @@ type WebIdentity struct {
 	Token       idtoken.Token
 }
 
-// ErrTokenExpired means that the token expired, or nearly so, before it could be exchanged. Another token may do better.
+// ErrTokenExpired means that the token expired, or is about to, before it could be exchanged.
 var ErrTokenExpired = errors.New("the identity token expired before it could be exchanged")
 
 // Session exchanges the token for the role's credentials. The call is not signed.
 // See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
 func (w WebIdentity) Session(ctx context.Context, c *Client, policy retry.Policy) (Session, error) {
-	// stillValid is how long a token should be valid when it is sent again: longer than an attempt may take.
+	// stillValid is how long a token must be valid to be sent again: longer than an attempt may take.
 	const stillValid = 15 * time.Second
 
 	input := &sts.AssumeRoleWithWebIdentityInput{
-		RoleArn: aws.String(w.Role.text), RoleSessionName: aws.String(w.SessionName.name), WebIdentityToken: aws.String(w.Token.Text.Reveal()),
-		DurationSeconds: w.Settings.seconds(), Policy: optional(w.Settings.Policy.document), PolicyArns: w.Settings.managed(),
+		RoleArn: aws.String(w.Role.text), RoleSessionName: aws.String(w.SessionName.name),
+		WebIdentityToken: aws.String(w.Token.Text.Reveal()), DurationSeconds: w.Settings.seconds(),
+		Policy: optional(w.Settings.Policy.document), PolicyArns: w.Settings.managed(),
 	}
 	var session Session
 	isRetry := false

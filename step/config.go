@@ -35,7 +35,7 @@ type Config struct {
 	// Exactly one of these two is set.
 	WebIdentity *awsauth.WebIdentity
 	AccessKey   *awsauth.AccessKey
-	// Audience, BuildURL, and BuildAPIToken are for fetching the identity token, if WebIdentity has none.
+	// With these three, an identity token is fetched if WebIdentity has none.
 	Audience      string
 	BuildURL      oidc.BuildURL
 	BuildAPIToken secret.Text
@@ -303,7 +303,7 @@ func (p *inputParser) session(config *Config) {
 	}
 }
 
-// chain reads the roles of role_chain, and what is sent with each. The session's name is also that of a web identity.
+// chain reads the roles of role_chain, and what is sent with each. A web identity has the same session name.
 func (p *inputParser) chain(config *Config) {
 	name, err := awsauth.ParseSessionName(p.in.SessionName)
 	role := awsauth.AssumedRole{SessionName: parsed(p, "session_name", name, err)}

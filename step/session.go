@@ -68,7 +68,8 @@ func (a *authenticator) session(ctx context.Context) (awsauth.Session, error) {
 	}
 	for _, role := range a.config.Chain {
 		role.Caller = session
-		session, err = a.obtain(ctx, role, "Assuming a role of role_chain", fmt.Sprintf("Hop %d of %d: assumed", role.Hop, role.Hops))
+		done := fmt.Sprintf("Hop %d of %d: assumed", role.Hop, role.Hops)
+		session, err = a.obtain(ctx, role, "Assuming a role of role_chain", done)
 		if err != nil {
 			return awsauth.Session{}, err
 		}
@@ -86,8 +87,8 @@ func (a *authenticator) preconnect(ctx context.Context) {
 	}
 }
 
-// firstSession obtains the credentials that the inputs name directly. An identity token that expires before it could be exchanged
-// is replaced, unless it is the one in identity_token.
+// firstSession obtains the credentials that the inputs name directly. An identity token that expires
+// before it could be exchanged is replaced, unless it is the one in identity_token.
 func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, error) {
 	if a.config.AccessKey != nil {
 		return a.obtain(ctx, a.config.AccessKey, "Verifying the access key", "Verified the access key of")
