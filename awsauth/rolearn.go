@@ -22,8 +22,8 @@ type RoleARN struct {
 var rolePattern = regexp.MustCompile(`^arn:([a-z][a-z0-9-]*):iam::(\d{12})?:role(/(?:[!-~]+/)?)([\w+=,.@-]+)$`)
 
 // ParseRoleARN parses the ARN of a role. In AWS's partitions, the account has 12 digits. STS-compatible services use other
-// partitions and no account (arn:minio:iam:::role/x); they are accepted. The error for another kind of ARN says which kind it
-// is and what to use instead.
+// partitions and no account (arn:minio:iam:::role/x); they are accepted. The error for an ARN that is often taken for a
+// role's says what it is and what to use instead.
 func ParseRoleARN(s string) (RoleARN, error) {
 	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html.
 	const shortest, longest, longestPath, longestName = 20, 2048, 512, 64
@@ -70,8 +70,6 @@ func otherARN(s string) error {
 	case "iam:oidc-provider":
 		return fmt.Errorf("must be the ARN of a role that trusts the OIDC provider, such as %s, got the ARN of the OIDC provider "+
 			"itself (IAM console, Roles, the role, ARN)", role)
-	case "iam:saml-provider":
-		return fmt.Errorf("must be the ARN of a role that trusts Bitrise's OIDC provider, such as %s, got the ARN of a SAML provider", role)
 	case "iam:user":
 		return fmt.Errorf("must be the ARN of a role, such as %s, got the ARN of an IAM user (to use a user's access key, set "+
 			"access_key_id and secret_access_key instead)", role)
@@ -79,12 +77,6 @@ func otherARN(s string) error {
 		name, _, _ := strings.Cut(rest, "/")
 		return fmt.Errorf("must be the ARN of the role itself, arn:%s:iam::%s:role/%s (with the role's path before its name, if it "+
 			"has one), got the ARN of an assumed role, which is a session", other.Partition, other.AccountID, name)
-	case "iam:instance-profile":
-		return fmt.Errorf("must be the ARN of a role, such as %s, got the ARN of an instance profile", role)
-	case "iam:policy":
-		return fmt.Errorf("must be the ARN of a role, such as %s, got the ARN of a policy", role)
-	case "iam:root":
-		return fmt.Errorf("must be the ARN of a role, such as %s, got the ARN of an account", role)
 	}
 	return nil
 }

@@ -1,9 +1,8 @@
 package awsauth
 
 import (
+	"cmp"
 	"regexp"
-	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsarn "github.com/aws/aws-sdk-go-v2/aws/arn"
@@ -27,49 +26,44 @@ type Session struct {
 	AccountID string
 }
 
-// newSession checks what STS answers to a call that assumes a role. An answer that is not what STS would send was garbled on the
-// way, so another attempt may succeed.
-func newSession(c *types.Credentials, user *types.AssumedRoleUser, metadata middleware.Metadata, now time.Time) (Session, error) {
-	if c == nil {
-		c = &types.Credentials{}
-	}
+// newSession checks what STS returns to a call that assumes a role. A response that is not what STS would
+// send was garbled on the way, so another attempt may succeed.
+func (c *Client) newSession(issued *types.Credentials, user *types.AssumedRoleUser, metadata middleware.Metadata) (Session, error) {
+	issued, user = cmp.Or(issued, &types.Credentials{}), cmp.Or(user, &types.AssumedRoleUser{})
 	for _, part := range []struct {
 		name string
 		text *string
-	}{{"access key ID", c.AccessKeyId}, {"secret access key", c.SecretAccessKey}, {"session token", c.SessionToken}} {
+	}{{"access key ID", issued.AccessKeyId}, {"secret access key", issued.SecretAccessKey}, {"session token", issued.SessionToken}} {
 		if value := aws.ToString(part.text); value == "" || !text.IsGraphicASCII(value) {
 			return Session{}, transport.Garbled("STS answered without a valid %s", part.name)
 		}
 	}
 	// By the service's own clock where it says the time, because this machine's may be wrong.
-	if date, ok := awsmiddleware.GetServerTime(metadata); ok {
-		now = date
+	now, ok := awsmiddleware.GetServerTime(metadata)
+	if !ok {
+		now = c.now()
 	}
-	if c.Expiration == nil || !c.Expiration.After(now) {
+	if issued.Expiration == nil || !issued.Expiration.After(now) {
 		return Session{}, transport.Garbled("STS answered with credentials that have expired, or without an expiration")
 	}
 	session := Session{Credentials: credentials.Credentials{
-		AccessKeyID:     secret.New(*c.AccessKeyId),
-		SecretAccessKey: secret.New(*c.SecretAccessKey),
-		SessionToken:    secret.New(*c.SessionToken),
-		Expires:         *c.Expiration,
+		AccessKeyID:     secret.New(*issued.AccessKeyId),
+		SecretAccessKey: secret.New(*issued.SecretAccessKey),
+		SessionToken:    secret.New(*issued.SessionToken),
+		Expires:         *issued.Expiration,
 	}}
-	var arn string
-	if user != nil {
-		arn = aws.ToString(user.Arn)
-	}
-	return session, session.identify(arn, "")
+	return session, session.identify(aws.ToString(user.Arn), "")
 }
 
 var arnPattern = regexp.MustCompile(`^arn:[!-~]+$`)
 
-// identify sets whose the credentials are. The ARN is logged and exported, so it must be an ARN, and must not contain any of
-// the secrets that came with it. The account must be the ARN's.
+// identify sets whose the credentials are. The ARN is logged and exported, so it must be an ARN. The
+// account must be the ARN's.
 func (s *Session) identify(arn, account string) error {
 	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumedRoleUser.html.
 	const longest = 2048
 
-	if arn != "" && (len(arn) > longest || !arnPattern.MatchString(arn) || overlaps(arn, s.SecretAccessKey) || overlaps(arn, s.SessionToken)) {
+	if arn != "" && (len(arn) > longest || !arnPattern.MatchString(arn)) {
 		return transport.Garbled("STS answered with a caller ARN that is not an ARN")
 	}
 	owner := accountOf(arn)
@@ -80,19 +74,6 @@ func (s *Session) identify(arn, account string) error {
 	}
 	s.CallerARN, s.AccountID = arn, account
 	return nil
-}
-
-// overlaps reports whether an ARN contains a part of a secret that is too long to be a coincidence.
-func overlaps(arn string, s secret.Text) bool {
-	const long = 12
-
-	revealed := s.Reveal()
-	for i := 0; i+long <= len(revealed); i++ {
-		if strings.Contains(arn, revealed[i:i+long]) {
-			return true
-		}
-	}
-	return false
 }
 
 // accountOf returns the account in an ARN, arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE; empty if it has none of AWS's form.

@@ -21,7 +21,8 @@ const (
 	// MinDuration and MaxDuration bound a session's duration. A role's own maximum may be lower.
 	MinDuration = 900 * time.Second
 	MaxDuration = 43200 * time.Second
-	// MaxChainedDuration bounds the duration of a session that is obtained with another role's session.
+	// MaxChainedDuration bounds the duration of a session that is obtained with temporary credentials:
+	// another role's, a web identity's, or those of a temporary key.
 	MaxChainedDuration = 3600 * time.Second
 	// MaxManagedPolicies is how many managed policies can restrict a session.
 	MaxManagedPolicies = 10

@@ -1,7 +1,6 @@
 package awsauth_test
 
 import (
-	"context"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
 const deployRole = "arn:aws:iam::123456789012:role/deploy"
@@ -22,11 +20,9 @@ const bitrise = "https://token.builds.bitrise.io"
 func denied(t *testing.T, role, issuer string, claims ...idtoken.Claim) explain.Explanation {
 	t.Helper()
 	client, _ := stsServer(t, answering(403, refused("AccessDenied", "Not authorized")))
-	w := webIdentity(t, func(context.Context) (idtoken.Token, error) {
-		return idtoken.Token{Text: secret.New("token"), Issuer: issuer, Claims: claims}, nil
-	})
-	w.Role = roleARN(t, role)
-	_, err := client.AssumeRoleWithWebIdentity(t.Context(), w)
+	w := webIdentity(t)
+	w.Role, w.Token.Issuer, w.Token.Claims = roleARN(t, role), issuer, claims
+	_, err := w.Session(t.Context(), client, noWait())
 	return explain.Of(err)
 }
 

@@ -73,16 +73,24 @@ func TestChainWithConditions(t *testing.T) {
 	}
 }
 
-// session_duration can be as long as the role allows.
+// session_duration can be as long as the role allows, also for a role that is assumed with a long-lived access key.
 func TestSessionDuration(t *testing.T) {
 	t.Parallel()
 	world := sandbox.DefaultConfig()
 	world.Accounts[0].Roles[0].MaxSessionDuration = 7200
+	world.Accounts[1].Roles[0].MaxSessionDuration = 43200
 	cloud := startSandbox(t, sandbox.Options{Config: world})
-	newRun(t, cloud).mustStep(map[string]string{"role_arn": role, "session_duration": "7200"})
-	calls := cloud.Calls()
-	if got := calls[len(calls)-1].Form.Get("DurationSeconds"); got != "7200" {
-		t.Errorf("got DurationSeconds %q, want 7200", got)
+	key := cloud.User("ci")
+	for want, given := range map[string]map[string]string{
+		"7200":  {"role_arn": role},
+		"43200": {"access_key_id": key.ID, "secret_access_key": key.Secret, "role_chain": targetRole},
+	} {
+		given["session_duration"] = want
+		newRun(t, cloud).mustStep(given)
+		calls := cloud.Calls()
+		if got := calls[len(calls)-1].Form.Get("DurationSeconds"); got != want {
+			t.Errorf("got DurationSeconds %q, want %s", got, want)
+		}
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
@@ -34,12 +33,14 @@ type Config struct {
 	IsLogout bool
 	Region   awsid.Region
 	// Exactly one of these two is set.
-	WebIdentity *WebIdentityConfig
-	AccessKey   *credentials.Credentials
-
-	// Chain has the roles to assume from the first credentials, if any. Its SessionName is the name of every session, and its Settings
-	// shape the session that is exported, even if it has no roles.
-	Chain awsauth.Chain
+	WebIdentity *awsauth.WebIdentity
+	AccessKey   *awsauth.AccessKey
+	// With these three, an identity token is fetched if WebIdentity has none.
+	Audience      string
+	BuildURL      oidc.BuildURL
+	BuildAPIToken secret.Text
+	// Chain has the roles to assume after that, each with the session before.
+	Chain []awsauth.AssumedRole
 	// AllowedAccounts are the accounts whose credentials may be exported; empty: all.
 	AllowedAccounts []awsid.AccountID
 
@@ -51,16 +52,6 @@ type Config struct {
 	// Timeout is how long the whole run may take.
 	Timeout time.Duration
 	Verbose bool
-}
-
-// WebIdentityConfig is a role and the token to assume it with: an existing one, or one to fetch.
-type WebIdentityConfig struct {
-	Role awsauth.RoleARN
-	// Token is the input identity_token; nil if a token is to be fetched, with the three below.
-	Token         *idtoken.Token
-	Audience      string
-	BuildURL      oidc.BuildURL
-	BuildAPIToken secret.Text
 }
 
 // InputError lists everything that is wrong with the inputs.
@@ -204,26 +195,26 @@ func (p *inputParser) source(config *Config) {
 			"secret_access_key")
 	}
 	if role || token {
-		config.WebIdentity = p.webIdentity()
+		p.webIdentity(config)
 	}
 	if key {
 		config.AccessKey = p.accessKey()
 	}
 }
 
-func (p *inputParser) webIdentity() *WebIdentityConfig {
-	var config WebIdentityConfig
+func (p *inputParser) webIdentity(config *Config) {
+	config.WebIdentity = &awsauth.WebIdentity{}
 	if p.in.RoleARN != "" {
 		role, err := awsauth.ParseRoleARN(p.in.RoleARN)
 		if tokenPattern.MatchString(p.in.RoleARN) {
 			err = errors.New("must be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/my-role, got a token; set " +
 				"identity_token for that")
 		}
-		config.Role = parsed(p, "role_arn", role, err)
+		config.WebIdentity.Role = parsed(p, "role_arn", role, err)
 	}
 	if !p.in.IdentityToken.IsEmpty() {
-		config.Token = p.identityToken()
-		return &config
+		config.WebIdentity.Token = p.identityToken()
+		return
 	}
 	const local = "builds on Bitrise set it automatically; for a local run, set the %s of a token endpoint, or an existing identity_token"
 	config.Audience = p.audience()
@@ -237,7 +228,6 @@ func (p *inputParser) webIdentity() *WebIdentityConfig {
 	if config.BuildAPIToken.IsEmpty() {
 		p.report("build_api_token", "must not be empty: "+local, "API token")
 	}
-	return &config
 }
 
 func (p *inputParser) audience() string {
@@ -258,21 +248,17 @@ func (p *inputParser) audience() string {
 	return audience
 }
 
-func (p *inputParser) identityToken() *idtoken.Token {
+func (p *inputParser) identityToken() idtoken.Token {
 	token, err := oidc.ParseToken(p.in.IdentityToken)
-	if err != nil {
-		p.report("identity_token", "%s", err)
-		return nil
-	}
-	if !token.Expires.IsZero() && !p.now.Before(token.Expires) {
-		p.report("identity_token", "must be valid, got a token that expired at %s (it is %s); run the Step that creates it right before this one",
+	if err == nil && !token.Expires.IsZero() && !p.now.Before(token.Expires) {
+		err = fmt.Errorf("must be valid, got a token that expired at %s (it is %s); run the Step that creates it right before this one",
 			clock(token.Expires), clock(p.now))
 	}
-	return &token
+	return parsed(p, "identity_token", token, err)
 }
 
-func (p *inputParser) accessKey() *credentials.Credentials {
-	key := &credentials.Credentials{
+func (p *inputParser) accessKey() *awsauth.AccessKey {
+	key := &awsauth.AccessKey{
 		AccessKeyID:     p.secret("access_key_id", p.in.AccessKeyID),
 		SecretAccessKey: p.secret("secret_access_key", p.in.SecretAccessKey),
 		SessionToken:    p.secret("session_token", p.in.SessionToken),
@@ -300,28 +286,44 @@ func (p *inputParser) secret(input string, s secret.Text) secret.Text {
 // session reads the inputs that shape the sessions. Inputs without an effect in this run are problems, because their user relies on
 // them.
 func (p *inputParser) session(config *Config) {
-	name, err := awsauth.ParseSessionName(p.in.SessionName)
-	config.Chain.SessionName = parsed(p, "session_name", name, err)
-	config.Chain.Roles = list(p, "role_chain", p.in.RoleChain, byLine, awsauth.ParseRoleARN)
-	if p.in.ExternalID != "" {
-		id, err := awsauth.ParseExternalID(p.in.ExternalID)
-		config.Chain.ExternalID = parsed(p, "external_id", id, withHint(err, "external_id", p.in.ExternalID))
-	}
-	config.Chain.Tags = p.tags()
-	config.Chain.Settings = p.settings()
+	p.chain(config)
+	settings := p.settings(config)
 	config.AllowedAccounts = list(p, "allowed_account_ids", p.in.AllowedAccountIDs, byCommaOrLine, awsid.ParseAccountID)
-	p.partitions(config)
-
-	if len(config.Chain.Roles) == 0 {
-		p.unused("external_id", p.in.ExternalID, "it is sent with the roles of role_chain, which is empty")
-		p.unused("session_tags", p.in.SessionTags, "they are sent with the roles of role_chain, which is empty; a web identity "+
-			"carries its tags in the token")
-	}
-	if len(config.Chain.Roles) == 0 && config.AccessKey != nil {
+	p.partitions(config, settings)
+	switch last := len(config.Chain) - 1; {
+	case last >= 0:
+		config.Chain[last].Settings = settings
+	case config.WebIdentity != nil:
+		config.WebIdentity.Settings = settings
+	case config.AccessKey != nil:
 		const why = "it shapes a session, and an access key is exported as it is; set role_arn or role_chain"
 		p.unused("session_duration", p.in.SessionDuration, why)
 		p.unused("inline_session_policy", p.in.InlineSessionPolicy, why)
 		p.unused("managed_session_policies", p.in.ManagedSessionPolicies, why)
+	}
+}
+
+// chain reads the roles of role_chain, and what is sent with each. A web identity has the same session name.
+func (p *inputParser) chain(config *Config) {
+	name, err := awsauth.ParseSessionName(p.in.SessionName)
+	role := awsauth.AssumedRole{SessionName: parsed(p, "session_name", name, err)}
+	if config.WebIdentity != nil {
+		config.WebIdentity.SessionName = role.SessionName
+	}
+	arns := list(p, "role_chain", p.in.RoleChain, byLine, awsauth.ParseRoleARN)
+	if p.in.ExternalID != "" {
+		id, err := awsauth.ParseExternalID(p.in.ExternalID)
+		role.ExternalID = parsed(p, "external_id", id, withHint(err, "external_id", p.in.ExternalID))
+	}
+	role.Tags = p.tags()
+	for i, arn := range arns {
+		role.Role, role.Hop, role.Hops = arn, i+1, len(arns)
+		config.Chain = append(config.Chain, role)
+	}
+	if len(arns) == 0 {
+		p.unused("external_id", p.in.ExternalID, "it is sent with the roles of role_chain, which is empty")
+		p.unused("session_tags", p.in.SessionTags, "they are sent with the roles of role_chain, which is empty; a web identity "+
+			"carries its tags in the token")
 	}
 }
 
@@ -348,12 +350,14 @@ func (p *inputParser) tags() []awsauth.Tag {
 	return tags
 }
 
-func (p *inputParser) settings() awsauth.SessionSettings {
+func (p *inputParser) settings(config *Config) awsauth.SessionSettings {
 	var settings awsauth.SessionSettings
 	if p.in.SessionDuration != "" {
 		longest, why := awsauth.MaxDuration, ""
-		if len(items(p.in.RoleChain, byLine)) > 0 {
-			longest, why = awsauth.MaxChainedDuration, " (AWS limits the sessions of a role_chain to an hour)"
+		hops := len(items(p.in.RoleChain, byLine))
+		isLongLived := config.AccessKey != nil && config.AccessKey.SessionToken.IsEmpty()
+		if hops > 1 || hops == 1 && !isLongLived {
+			longest, why = awsauth.MaxChainedDuration, " (AWS limits a role that is assumed with temporary credentials to an hour)"
 		}
 		settings.Duration = p.seconds("session_duration", p.in.SessionDuration, awsauth.MinDuration, longest, why)
 	}
@@ -370,7 +374,7 @@ func (p *inputParser) settings() awsauth.SessionSettings {
 
 // partitions checks that everything is in the partition of the Region: credentials of one partition are not valid in another.
 // STS-compatible services have their own partitions, in any Region.
-func (p *inputParser) partitions(config *Config) {
+func (p *inputParser) partitions(config *Config, settings awsauth.SessionSettings) {
 	if config.Region.String() == "" {
 		return
 	}
@@ -383,10 +387,10 @@ func (p *inputParser) partitions(config *Config) {
 	if config.WebIdentity != nil {
 		check("role_arn", config.WebIdentity.Role.String(), config.WebIdentity.Role.Partition())
 	}
-	for _, role := range config.Chain.Roles {
-		check("role_chain", role.String(), role.Partition())
+	for _, role := range config.Chain {
+		check("role_chain", role.Role.String(), role.Role.Partition())
 	}
-	for _, policy := range config.Chain.Settings.ManagedPolicies {
+	for _, policy := range settings.ManagedPolicies {
 		check("managed_session_policies", policy.String(), policy.Partition())
 	}
 }

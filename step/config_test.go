@@ -42,9 +42,9 @@ func TestParseInputs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.AccessKey != nil || config.WebIdentity.Role.String() != roleARN || config.WebIdentity.Audience != "sts.amazonaws.com" ||
-		config.Chain.SessionName.String() != "bitrise-1" || config.WebIdentity.BuildAPIToken.Reveal() != "canary-api-token" ||
-		config.Region.String() != "eu-west-1" || config.Timeout != 3*time.Minute || config.DockerLogin || config.Verbose || config.WebIdentity.Token != nil {
+	if config.AccessKey != nil || config.WebIdentity.Role.String() != roleARN || config.Audience != "sts.amazonaws.com" ||
+		config.WebIdentity.SessionName.String() != "bitrise-1" || config.BuildAPIToken.Reveal() != "canary-api-token" ||
+		config.Region.String() != "eu-west-1" || config.Timeout != 3*time.Minute || config.DockerLogin || config.Verbose || !config.WebIdentity.Token.Text.IsEmpty() {
 		t.Errorf("got %+v", config)
 	}
 	if config, err = step.ParseInputs(accessKey(), now()); err != nil || config.WebIdentity != nil || config.AccessKey.SecretAccessKey.Reveal() != "canary-secret-key" {
@@ -60,7 +60,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.WebIdentity.Audience != "sts.amazonaws.com" || config.Timeout != 180*time.Second || config.Chain.SessionName.String() != "bitrise-local" || config.IsLogout {
+	if config.Audience != "sts.amazonaws.com" || config.Timeout != 180*time.Second || config.WebIdentity.SessionName.String() != "bitrise-local" || config.IsLogout {
 		t.Errorf("got %+v", config)
 	}
 }
@@ -69,13 +69,14 @@ func TestExistingToken(t *testing.T) {
 	in := webIdentity()
 	in.BuildURL, in.BuildAPIToken, in.IdentityToken = "", secret.Text{}, token(`{"exp":1700000001}`)
 	config, err := step.ParseInputs(in, now())
-	if err != nil || config.WebIdentity.Token == nil {
+	if err != nil || config.WebIdentity.Token.Text.IsEmpty() {
 		t.Errorf("got %+v, %v", config, err)
 	}
 }
 
 // Every limit of the inputs, with the last valid and the first invalid value.
 func TestInputLimits(t *testing.T) {
+	const chained = "from 900 to 3600 (AWS limits a role that is assumed with temporary credentials to an hour)"
 	for _, row := range []struct {
 		name   string
 		change func(*step.Inputs)
@@ -133,7 +134,23 @@ func TestInputLimits(t *testing.T) {
 		{"duration 43201", func(in *step.Inputs) { in.SessionDuration = "43201" }, "session_duration", "from 900 to 43200"},
 		{"duration too large for nanoseconds", func(in *step.Inputs) { in.SessionDuration = "9223372036854775807" }, "session_duration", "from 900 to 43200"},
 		{"chained duration 3600", func(in *step.Inputs) { in.SessionDuration, in.RoleChain = "3600", roleARN }, "", ""},
-		{"chained duration 3601", func(in *step.Inputs) { in.SessionDuration, in.RoleChain = "3601", roleARN }, "session_duration", "from 900 to 3600 (AWS limits the sessions of a role_chain to an hour)"},
+		{"chained duration 3601", func(in *step.Inputs) { in.SessionDuration, in.RoleChain = "3601", roleARN }, "session_duration", chained},
+		{"duration of a key's first role", func(in *step.Inputs) {
+			*in = accessKey()
+			in.SessionDuration, in.RoleChain = "43200", "\n"+roleARN+"\n"
+		}, "", ""},
+		{"duration of a key's first role, 43201", func(in *step.Inputs) {
+			*in = accessKey()
+			in.SessionDuration, in.RoleChain = "43201", roleARN
+		}, "session_duration", `from 900 to 43200, got "43201"`},
+		{"duration of a key's second role", func(in *step.Inputs) {
+			*in = accessKey()
+			in.SessionDuration, in.RoleChain = "3601", roleARN+"\n"+roleARN
+		}, "session_duration", chained},
+		{"duration of a temporary key's first role", func(in *step.Inputs) {
+			*in = accessKey()
+			in.SessionToken, in.SessionDuration, in.RoleChain = secret.New("canary"), "3601", roleARN
+		}, "session_duration", chained},
 		{"duration of a key", func(in *step.Inputs) { *in = accessKey(); in.SessionDuration = "900" }, "session_duration", "has no effect"},
 		{"duration of a key's chain", func(in *step.Inputs) { *in = accessKey(); in.SessionDuration, in.RoleChain = "900", roleARN }, "", ""},
 		{"chain with a blank line", func(in *step.Inputs) { in.RoleChain = " " + roleARN + " \n\n\r\n" + roleARN }, "", ""},

@@ -77,9 +77,9 @@ func (s *Step) stageProfile(
 // isRenewable reports whether the credentials can be obtained again for as long as the build runs.
 func (c Config) isRenewable() bool {
 	if key := c.AccessKey; key != nil {
-		return len(c.Chain.Roles) > 0 && key.SessionToken.IsEmpty()
+		return len(c.Chain) > 0 && key.SessionToken.IsEmpty()
 	}
-	return c.WebIdentity.Token == nil
+	return c.WebIdentity.Token.Text.IsEmpty()
 }
 
 // warnOfLimits warns of credentials that cannot be renewed, or only with something that is kept.
@@ -87,14 +87,14 @@ func (s *Step) warnOfLimits(config Config) {
 	switch {
 	case config.AccessKey != nil && !config.AccessKey.SessionToken.IsEmpty():
 		s.Log.Warnf("session_token is set: the profile's credentials can be renewed only until that session expires, if at all.")
-	case config.AccessKey != nil && len(config.Chain.Roles) > 0:
+	case config.AccessKey != nil && len(config.Chain) > 0:
 		s.Log.Warnf("The profile keeps the access key in a file that only this user can read, because it needs the key to renew its credentials.")
 	case config.AccessKey != nil:
 		s.Log.Warnf("The profile keeps the access key in a file that only this user can read, and hands it out as it is: it does not expire.")
-	case config.WebIdentity.Token != nil:
+	case !config.WebIdentity.Token.Text.IsEmpty():
 		s.Log.Warnf("identity_token is set, and it is not kept: the profile's credentials work until they expire and are not " +
 			"renewed. Leave identity_token empty to let the Step fetch tokens.")
-	case config.WebIdentity.BuildAPIToken.Reveal() != s.Environment.Get(buildTokenVariable):
+	case config.BuildAPIToken.Reveal() != s.Environment.Get(buildTokenVariable):
 		s.Log.Warnf("build_api_token differs from %s, which the profile reads when it renews its credentials. Set that variable for "+
 			"the next Steps.", buildTokenVariable)
 	}

@@ -225,6 +225,10 @@ func TestRunWithARole(t *testing.T) {
 		"a chain with a duration": {
 			step.Environment{"role_chain": "arn:aws:iam::123456789012:role/next", "session_duration": "1800"}, first + ", AssumeRole 1800", hop, claims,
 		},
+		"a chain of two": {
+			step.Environment{"role_chain": "arn:aws:iam::123456789012:role/next\narn:aws:iam::123456789012:role/last", "session_duration": "1800"},
+			first + ", AssumeRole, AssumeRole 1800", "Hop 2 of 2: assumed", claims,
+		},
 		"verbose":                 {step.Environment{"verbose": "true"}, first, claims, hop},
 		"other accounts":          {step.Environment{"allowed_account_ids": "210987654321"}, first, "which is not allowed", "Exported"},
 		"other accounts, verbose": {step.Environment{"allowed_account_ids": "210987654321", "verbose": "true"}, first, claims, "Exported"},

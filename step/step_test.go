@@ -13,7 +13,6 @@ import (
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
@@ -110,15 +109,16 @@ func TestRestore(t *testing.T) {
 
 // The log promises renewal only where it is possible.
 func TestIsRenewable(t *testing.T) {
-	key := &credentials.Credentials{AccessKeyID: secret.New("AKIA"), SecretAccessKey: secret.New("secret")}
-	temporary := &credentials.Credentials{AccessKeyID: secret.New("ASIA"), SecretAccessKey: secret.New("secret"), SessionToken: secret.New("token")}
-	chain := awsauth.Chain{Roles: []awsauth.RoleARN{{}}}
+	key := &awsauth.AccessKey{AccessKeyID: secret.New("AKIA"), SecretAccessKey: secret.New("secret")}
+	temporary := &awsauth.AccessKey{AccessKeyID: secret.New("ASIA"), SecretAccessKey: secret.New("secret"), SessionToken: secret.New("token")}
+	given := idtoken.Token{Text: secret.New("token")}
+	chain := make([]awsauth.AssumedRole, 1)
 	for name, row := range map[string]struct {
 		config Config
 		want   bool
 	}{
-		"a role":                      {Config{WebIdentity: &WebIdentityConfig{}}, true},
-		"a role, with a given token":  {Config{WebIdentity: &WebIdentityConfig{Token: &idtoken.Token{}}}, false},
+		"a role":                      {Config{WebIdentity: &awsauth.WebIdentity{}}, true},
+		"a role, with a given token":  {Config{WebIdentity: &awsauth.WebIdentity{Token: given}}, false},
 		"an access key":               {Config{AccessKey: key}, false},
 		"an access key and a chain":   {Config{AccessKey: key, Chain: chain}, true},
 		"a temporary key and a chain": {Config{AccessKey: temporary, Chain: chain}, false},

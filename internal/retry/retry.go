@@ -6,8 +6,8 @@
 // clients a service sees per second once they are spread out: with 20 seconds, hundreds of builds can share a service that
 // answers ten calls per second.
 //
-// The retryer of the AWS SDK is turned off (aws.NopRetryer), because it cannot obtain a new identity token between two attempts
-// and does not limit the time of a single attempt. The calls to Bitrise need retries as well, and get the same ones.
+// The retryer of the AWS SDK is turned off (aws.NopRetryer), because it does not limit the time of a single attempt. The calls to
+// Bitrise need retries as well, and get the same ones.
 //
 // transient.go decides what is tried again, for all calls. Errors only describe what happened.
 package retry
@@ -40,9 +40,6 @@ type Policy struct {
 	Wait func(context.Context, time.Duration) error
 	// Jitter returns a number in [0,1). nil means a random one.
 	Jitter func() float64
-	// Prepare, if not nil, is called before each attempt and does not count toward the attempt's time limit. If it returns an
-	// error, Do returns that error.
-	Prepare func(context.Context) error
 
 	// attemptTimeout replaces the constant in tests.
 	attemptTimeout time.Duration
@@ -57,11 +54,6 @@ var ErrNoTime = errors.New("the timeout leaves no time for another attempt")
 func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) error {
 	limited := 0
 	for number := 1; ; number++ {
-		if p.Prepare != nil {
-			if err := p.Prepare(ctx); err != nil {
-				return err
-			}
-		}
 		err := p.try(ctx, attempt)
 		if err == nil {
 			return nil

@@ -172,25 +172,6 @@ func TestNotifyIsCalledBeforeEachWait(t *testing.T) {
 	}
 }
 
-func TestPrepareIsCalledBeforeEachAttempt(t *testing.T) {
-	policy, _ := newPolicy(1)
-	prepared, refused := 0, errors.New("no token")
-	policy.Prepare = func(ctx context.Context) error {
-		if _, limited := ctx.Deadline(); limited {
-			t.Error("the deadline of the attempt applies to Prepare")
-		}
-		if prepared++; prepared == 3 {
-			return refused
-		}
-		return nil
-	}
-	attempts := 0
-	err := policy.Do(t.Context(), func(context.Context) error { attempts++; return transient() })
-	if !errors.Is(err, refused) || prepared != 3 || attempts != 2 {
-		t.Errorf("got %d attempts, prepared %d times, error %v", attempts, prepared, err)
-	}
-}
-
 func TestEachAttemptIsLimited(t *testing.T) {
 	var deadline time.Time
 	_ = retry.Policy{}.Do(t.Context(), func(ctx context.Context) error {

@@ -21,6 +21,11 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
 )
 
+// source is what a session comes from: a web identity, an access key, or an assumed role.
+type source interface {
+	Session(context.Context, *awsauth.Client, retry.Policy) (awsauth.Session, error)
+}
+
 // authenticator obtains the session that a Config asks for. A run of the Step and the credential process share it.
 type authenticator struct {
 	config Config
@@ -28,10 +33,7 @@ type authenticator struct {
 	now    func() time.Time
 	http   *transport.Client
 	sts    *awsauth.Client
-	// ecr is nil without docker_login.
-	ecr *dockerlogin.Client
-	// token is the last identity token.
-	token idtoken.Token
+	ecr    *dockerlogin.Client
 }
 
 // newAuthenticator prepares the calls to Bitrise, STS, and ECR. Nothing is sent yet.
@@ -51,11 +53,27 @@ func newAuthenticator(
 	if err != nil {
 		return nil, fmt.Errorf("configure the AWS SDK: %w", err)
 	}
-	a := &authenticator{config: config, log: log, now: now, http: client, sts: awsauth.NewClient(sdk)}
-	if config.DockerLogin {
-		a.ecr = dockerlogin.NewClient(sdk)
+	return &authenticator{
+		config: config, log: log, now: now, http: client, sts: awsauth.NewClient(sdk, now), ecr: dockerlogin.NewClient(sdk),
+	}, nil
+}
+
+// session obtains credentials and verifies that they may be exported.
+func (a *authenticator) session(ctx context.Context) (awsauth.Session, error) {
+	a.preconnect(ctx)
+	session, err := a.firstSession(ctx)
+	if err != nil {
+		return awsauth.Session{}, err
 	}
-	return a, nil
+	for _, role := range a.config.Chain {
+		role.Caller = session
+		done := fmt.Sprintf("Hop %d of %d: assumed", role.Hop, role.Hops)
+		session, err = a.obtain(ctx, role, "Assuming a role of role_chain", done)
+		if err != nil {
+			return awsauth.Session{}, err
+		}
+	}
+	return session, checkAccount(session, a.config.AllowedAccounts)
 }
 
 // preconnect starts to open the connections to AWS, so that they are ready when the token is.
@@ -63,97 +81,72 @@ func (a *authenticator) preconnect(ctx context.Context) {
 	if url, err := a.sts.Endpoint(ctx); err == nil { // the call itself will return the error
 		a.http.Preconnect(ctx, url)
 	}
-	if a.ecr != nil {
+	if a.config.DockerLogin {
 		a.http.Preconnect(ctx, a.ecr.Endpoints(ctx, a.config.Registries)...)
 	}
 }
 
-// session obtains credentials and verifies that they may be exported.
-func (a *authenticator) session(ctx context.Context) (awsauth.Session, error) {
-	a.preconnect(ctx)
-	session, err := a.firstSession(ctx)
-	if err == nil {
-		session, err = a.assumeRoles(ctx, session)
-	}
-	if err != nil {
-		return awsauth.Session{}, err
-	}
-	if a.config.Verbose && a.config.WebIdentity != nil {
-		a.log.ConditionKeys(awsauth.ConditionKeys(a.token))
-	}
-	return session, checkAccount(session, a.config.AllowedAccounts)
-}
-
-// firstSession obtains the credentials that the inputs name directly.
+// firstSession obtains the credentials that the inputs name directly. An identity token that expires
+// before it could be exchanged is replaced, unless it is the one in identity_token.
 func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, error) {
-	started := a.now()
-	if key := a.config.AccessKey; key != nil {
-		session, err := a.sts.VerifyAccessKey(ctx, *key, a.retry("Verifying the access key"))
-		if err == nil {
-			a.log.Printf("Verified the access key of %s (%s)", caller(session), a.since(started))
+	if a.config.AccessKey != nil {
+		return a.obtain(ctx, a.config.AccessKey, "Verifying the access key", "Verified the access key of")
+	}
+	role := *a.config.WebIdentity
+	isGiven := !role.Token.Text.IsEmpty()
+	for {
+		token, err := a.identityToken(ctx)
+		if err != nil {
+			return awsauth.Session{}, err
+		}
+		role.Token = token
+		session, err := a.obtain(ctx, role, "Assuming the role", "Assumed")
+		switch {
+		case errors.Is(err, awsauth.ErrTokenExpired) && isGiven:
+			err = fmt.Errorf("the token in identity_token expired at %s, before it could be exchanged", clock(token.Expires))
+		case errors.Is(err, awsauth.ErrTokenExpired):
+			continue
+		case err == nil && a.config.Verbose:
+			a.log.ConditionKeys(awsauth.ConditionKeys(token))
 		}
 		return session, err
 	}
-	web := a.config.WebIdentity
-	identity := awsauth.WebIdentity{
-		Role: web.Role, SessionName: a.config.Chain.SessionName, Token: a.tokens(), IsOnlyToken: web.Token != nil,
-		Retry: a.retry("Assuming the role"), Now: a.now,
+}
+
+// identityToken returns the token in identity_token, or else a new one from Bitrise.
+func (a *authenticator) identityToken(ctx context.Context) (idtoken.Token, error) {
+	if given := a.config.WebIdentity.Token; !given.Text.IsEmpty() {
+		a.log.Printf("Using the identity token from %s for %s", issuer(given), strings.Join(given.Audience, ", "))
+		return given, nil
 	}
-	if len(a.config.Chain.Roles) == 0 {
-		identity.Settings = a.config.Chain.Settings
+	started := a.now()
+	client := oidc.Client{
+		HTTP: a.http.Client, BuildURL: a.config.BuildURL, BuildAPIToken: a.config.BuildAPIToken,
+		Now: a.now, Retry: a.retry("Fetching an identity token"), Skew: a.warnOfSkew(),
 	}
-	session, err := a.sts.AssumeRoleWithWebIdentity(ctx, identity)
+	token, err := client.Token(ctx, a.config.Audience)
+	if err != nil {
+		return idtoken.Token{}, err
+	}
+	a.log.Protect(token.Text)
+	a.log.Printf("Fetched an identity token from %s for %s (%s)", issuer(token), a.config.Audience, a.since(started))
+	return token, nil
+}
+
+// obtain obtains a session and logs whose it is; doing and done say how.
+func (a *authenticator) obtain(ctx context.Context, from source, doing, done string) (awsauth.Session, error) {
+	started := a.now()
+	session, err := from.Session(ctx, a.sts, a.retry(doing))
 	if err != nil {
 		return awsauth.Session{}, err
 	}
 	a.log.Protect(session.Secrets()...)
-	a.log.Printf("Assumed %s, expires at %s (%s)", caller(session), clock(session.Expires), a.since(started))
+	expiry := ""
+	if !session.Expires.IsZero() {
+		expiry = ", expires at " + clock(session.Expires)
+	}
+	a.log.Printf("%s %s%s (%s)", done, caller(session), expiry, a.since(started))
 	return session, nil
-}
-
-// assumeRoles assumes the roles of role_chain.
-func (a *authenticator) assumeRoles(ctx context.Context, first awsauth.Session) (awsauth.Session, error) {
-	started := a.now()
-	chain := a.config.Chain
-	chain.Retry, chain.Now = a.retry("Assuming a role of role_chain"), a.now
-	chain.Assumed = func(hop int, session awsauth.Session) {
-		a.log.Protect(session.Secrets()...)
-		a.log.Printf("Hop %d of %d: assumed %s, expires at %s (%s)",
-			hop, len(chain.Roles), caller(session), clock(session.Expires), a.since(started))
-		started = a.now()
-	}
-	return a.sts.AssumeRoles(ctx, chain, first)
-}
-
-// tokens returns a function that returns identity tokens: the existing one, once, or a new one from Bitrise each time.
-func (a *authenticator) tokens() func(context.Context) (idtoken.Token, error) {
-	web := a.config.WebIdentity
-	if web.Token != nil {
-		isUsed := false
-		return func(context.Context) (idtoken.Token, error) {
-			if isUsed {
-				return idtoken.Token{}, fmt.Errorf("the token in identity_token expired at %s, before it could be exchanged", clock(web.Token.Expires))
-			}
-			isUsed, a.token = true, *web.Token
-			a.log.Printf("Using the identity token from %s for %s", issuer(a.token), strings.Join(a.token.Audience, ", "))
-			return a.token, nil
-		}
-	}
-	client := oidc.Client{
-		HTTP: a.http.Client, BuildURL: web.BuildURL, BuildAPIToken: web.BuildAPIToken,
-		Now: a.now, Retry: a.retry("Fetching an identity token"), Skew: a.warnOfSkew(),
-	}
-	return func(ctx context.Context) (idtoken.Token, error) {
-		started := a.now()
-		token, err := client.Token(ctx, web.Audience)
-		if err != nil {
-			return idtoken.Token{}, err
-		}
-		a.token = token
-		a.log.Protect(token.Text)
-		a.log.Printf("Fetched an identity token from %s for %s (%s)", issuer(token), web.Audience, a.since(started))
-		return token, nil
-	}
 }
 
 // warnOfSkew returns a function that warns, once, if the clock is wrong enough to be the cause of a refusal.

@@ -1,0 +1,80 @@
+package awsauth_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
+)
+
+// For each of AWS's answers, a row of the tables is found, and all placeholders in it are replaced.
+func TestExplanations(t *testing.T) {
+	for code, messages := range map[string][]string{
+		"AccessDenied":            {"Not authorized to perform sts:AssumeRoleWithWebIdentity"},
+		"InvalidIdentityToken":    {"No OpenIDConnect provider found in your account", "Incorrect token audience", "Couldn't retrieve verification key", "The ID Token provided is not a valid JWT", "the signature is invalid", "Something new"},
+		"ExpiredTokenException":   {"Token expired"},
+		"IDPRejectedClaim":        {"The token was revoked"},
+		"IDPCommunicationError":   {"timed out"},
+		"ValidationError":         {"exceeds the MaxSessionDuration set for this role", "1 validation error detected"},
+		"RegionDisabledException": {"STS is not activated in this region"},
+		"MalformedPolicyDocument": {"Syntax errors in policy"},
+		"PackedPolicyTooLarge":    {"Packed size of session tags consumes 118%"},
+		"Throttling":              {"Rate exceeded"},
+	} {
+		seen := map[string]bool{}
+		for _, message := range messages {
+			t.Run(code+" "+message, func(t *testing.T) {
+				client, calls := stsServer(t, answering(400, refused(code, message)))
+				w := webIdentity(t)
+				w.Token.Issuer, w.Token.Claims = "https://token.builds.bitrise.io/", []idtoken.Claim{{Name: "aud", Value: "my-audience"}}
+				_, err := w.Session(t.Context(), client, upTo(1, calls))
+				x := explain.Of(err)
+				all := x.Cause + strings.Join(x.Means, "") + strings.Join(x.Do, "")
+				if x.Said == "" || strings.Contains(x.Cause, "STS answered") || len(x.Do) == 0 || strings.ContainsAny(all, "{}") || seen[x.Cause] {
+					t.Errorf("got %+v", x)
+				}
+				seen[x.Cause] = true
+			})
+		}
+	}
+}
+
+func TestUnknownRefusals(t *testing.T) {
+	for name, row := range map[string]struct {
+		status int
+		code   string
+		want   string
+	}{
+		"no code":        {404, "", "the answer does not look like one of AWS's"},
+		"a new code":     {400, "SomethingNew", "Look up the code in AWS's documentation of STS"},
+		"a server error": {500, "InternalFailure", "Run the build again later"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, calls := stsServer(t, answering(row.status, refused(row.code, "no")))
+			_, err := awsauth.AccessKey{}.Session(t.Context(), client, upTo(1, calls))
+			var refusal *awserr.Refusal
+			if x := explain.Of(err); !errors.As(err, &refusal) || x.Said != "" || len(x.Do) != 1 || !strings.Contains(x.Do[0], row.want) {
+				t.Errorf("got %v, %+v", err, x)
+			}
+		})
+	}
+}
+
+func TestRequestedDurationIsExplained(t *testing.T) {
+	for want, duration := range map[string]time.Duration{"requested AWS's default, 3600 seconds (": 0, "requested 7200 seconds (": 2 * time.Hour} {
+		t.Run(want, func(t *testing.T) {
+			client, _ := stsServer(t, answering(400, refused("ValidationError", "exceeds the MaxSessionDuration set for this role")))
+			w := webIdentity(t)
+			w.Settings.Duration = duration
+			_, err := w.Session(t.Context(), client, noWait())
+			if text := strings.Join(explain.Of(err).Means, " "); !strings.Contains(text, want) {
+				t.Errorf("got %s", text)
+			}
+		})
+	}
+}
