@@ -137,7 +137,7 @@ func own(t *testing.T) Registry { return OwnRegistry(region(t, "eu-west-1")) }
 func encoded(pair string) string { return base64.StdEncoding.EncodeToString([]byte(pair)) }
 
 func answer(token, endpoint string) string {
-	return fmt.Sprintf(`{"authorizationData":[{"authorizationToken":%q,"expiresAt":1700000000.5,"proxyEndpoint":%q}]}`, token, endpoint)
+	return fmt.Sprintf(`{"authorizationData":[{"authorizationToken":%q,"expiresAt":4000000000.5,"proxyEndpoint":%q}]}`, token, endpoint)
 }
 
 func denied(action, reason string) string {

@@ -17,9 +17,6 @@ import (
 // fileMode is the mode that Docker gives the file too: it contains passwords.
 const fileMode fs.FileMode = 0o600
 
-// ecrUsername is the username of all logins to ECR.
-const ecrUsername = "AWS"
-
 // File is Docker's configuration file, config.json.
 // See https://docs.docker.com/reference/cli/docker/#configuration-files.
 type File struct{ path string }
@@ -101,7 +98,7 @@ func (f File) parse(content []byte) (*config, error) {
 // add adds a login, in the form in which docker login writes it.
 func (c *config) add(login Login) {
 	host := login.Registry.String()
-	pair := login.Username + ":" + login.Password.Reveal()
+	pair := ecrUsername + ":" + login.Password.Reveal()
 	entry, _ := json.Marshal(types.AuthConfig{Auth: base64.StdEncoding.EncodeToString([]byte(pair))}) // cannot fail for strings
 	c.auths.set(host, entry)
 	helper, found := c.docker.CredentialHelpers[host]
