@@ -42,14 +42,11 @@ func modules() map[string]string {
 		"github.com/aws/smithy-go":                                      "what the SDK is made of; its errors",
 		"github.com/bitrise-io/go-steputils/v2":                         "stepconf, to read the inputs",
 		"github.com/bitrise-io/go-utils/v2":                             "the environment, and the colors of the log",
-		"github.com/docker/cli":                                         "where Docker's configuration file is, and how Docker reads it",
-		"github.com/docker/docker-credential-helpers":                   "of docker/cli",
 		"github.com/gofrs/flock":                                        "locks on files that others write, too",
 		"github.com/hashicorp/go-cleanhttp":                             "of go-utils, through stepconf",
 		"github.com/hashicorp/go-retryablehttp":                         "of go-utils, through stepconf",
-		"github.com/sirupsen/logrus":                                    "of docker/cli",
 		"golang.org/x/net":                                              "the proxy variables",
-		"golang.org/x/sys":                                              "of docker/cli and logrus",
+		"golang.org/x/sys":                                              "of flock",
 		"golang.org/x/text":                                             "of golang.org/x/net",
 	}
 }

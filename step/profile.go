@@ -36,7 +36,7 @@ type files struct {
 // findFiles finds out, before anything is sent, whether the files can be changed.
 func (s Step) findFiles(config Config) (found files, err error) {
 	if config.DockerLogin {
-		if found.docker, err = dockerlogin.FindFile(); err == nil {
+		if found.docker, err = dockerlogin.FindFile(s.Environment.Get); err == nil {
 			err = found.docker.Check()
 		}
 	}
