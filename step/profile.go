@@ -74,10 +74,6 @@ func (s Step) stageProfile(
 	staged.done = append(staged.done, written)
 	staged.outputs = append(emptyCredentialOutputs(s.Environment), staged.outputs...)
 	staged.outputs = append(staged.outputs, plain("AWS_SDK_LOAD_CONFIG", "1"))
-	if !config.Profile.IsPortable() {
-		s.Log.Warnf("The profile's name contains more than ASCII letters, digits, and _.-/%%@:+. The AWS CLI, boto3, and the SDK " +
-			"for Go find it. Others, such as the SDKs for Java and Rust, do not.")
-	}
 	s.warnOfLimits(config)
 	return nil
 }
