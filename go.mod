@@ -12,7 +12,6 @@ require (
 	github.com/bitrise-io/envman/v2 v2.6.2
 	github.com/bitrise-io/go-steputils/v2 v2.0.0-alpha.50
 	github.com/bitrise-io/go-utils/v2 v2.0.0-alpha.36
-	github.com/docker/cli v29.9.3+incompatible
 	github.com/gofrs/flock v0.12.1
 	golang.org/x/net v0.43.0
 	gopkg.in/yaml.v2 v2.4.0
@@ -30,13 +29,11 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/sso v1.39.2 // indirect
 	github.com/aws/aws-sdk-go-v2/service/ssooidc v1.44.2 // indirect
 	github.com/bitrise-io/go-utils v1.0.13 // indirect
-	github.com/docker/docker-credential-helpers v0.9.12 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
 	github.com/hashicorp/go-retryablehttp v0.7.7 // indirect
 	github.com/kr/text v0.2.0 // indirect
 	github.com/rogpeppe/go-internal v1.16.0 // indirect
-	github.com/sirupsen/logrus v1.10.2 // indirect
+	github.com/stretchr/testify v1.12.1 // indirect
 	golang.org/x/sys v0.35.0 // indirect
 	golang.org/x/text v0.28.0 // indirect
-	gotest.tools/v3 v3.5.2 // indirect
 )

@@ -4,16 +4,19 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecrpublic"
 	smithyendpoints "github.com/aws/smithy-go/endpoints"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
@@ -26,6 +29,9 @@ import (
 // grace is how long the other calls may go on after one has failed. It is long enough for most answers, which the error
 // then lists, and too short for waiting out a service that is down.
 const grace = time.Second
+
+// ecrUsername is the username of all logins to ECR.
+const ecrUsername = "AWS"
 
 // errGaveUp replaces the error of a call that was canceled because another one had failed.
 var errGaveUp = errors.New("canceled, because another call had failed")
@@ -47,14 +53,12 @@ type LoginRequest struct {
 	Retry retry.Policy
 }
 
-// Login is what Docker needs to log in to a registry.
+// Login is what Docker needs to log in to a registry. The username is AWS for all registries of ECR.
 type Login struct {
 	// Registry has its host in any case.
 	Registry Registry
-	// Username is AWS for all registries of ECR.
-	Username string
 	Password secret.Text
-	// Expires is when the password expires: after 12 hours, or together with the credentials. It is zero if unknown.
+	// Expires is when the password expires: after 12 hours, or together with the credentials.
 	Expires time.Time
 }
 
@@ -144,11 +148,12 @@ func groupByIssuer(registries []Registry) []*group {
 // authorize gets a group's login, with retries.
 func (c *Client) authorize(ctx context.Context, g *group, request LoginRequest) error {
 	err := request.Retry.Do(ctx, func(ctx context.Context) error {
-		data, err := c.call(ctx, g.issuer, awsclient.Provider(request.Credentials))
+		data, metadata, err := c.call(ctx, g.issuer, awsclient.Provider(request.Credentials))
 		if err != nil {
 			return awserr.From(g.issuer.service(), request.Credentials, err)
 		}
-		if g.login, err = parseLogin(data); err == nil && slices.ContainsFunc(g.registries, request.isOwn) {
+		// Something between here and AWS may have sent an answer that is not valid.
+		if g.login, err = parseLogin(data, metadata); err == nil && slices.ContainsFunc(g.registries, request.isOwn) {
 			g.ownHost, err = c.ownHost(data)
 		}
 		if err != nil {
@@ -188,46 +193,55 @@ func assign(request LoginRequest, groups []*group) []Login {
 
 // call makes one call. Nothing may print its answer, which does not redact itself: it contains a password that the log does not know
 // yet.
-func (c *Client) call(ctx context.Context, from issuer, signer aws.CredentialsProvider) (types.AuthorizationData, error) {
-	var data types.AuthorizationData
+func (c *Client) call(
+	ctx context.Context, from issuer, signer aws.CredentialsProvider,
+) (data types.AuthorizationData, metadata middleware.Metadata, err error) {
 	if from.isPublic {
 		// See https://docs.aws.amazon.com/AmazonECRPublic/latest/APIReference/API_GetAuthorizationToken.html.
 		out, err := c.public.GetAuthorizationToken(ctx, nil, func(o *ecrpublic.Options) {
 			o.Region, o.Credentials = from.region.String(), signer
 		})
 		if err != nil {
-			return data, err
+			return data, metadata, err
 		}
 		if public := out.AuthorizationData; public != nil {
 			data.AuthorizationToken, data.ExpiresAt = public.AuthorizationToken, public.ExpiresAt
 		}
-		return data, nil
+		return data, out.ResultMetadata, nil
 	}
 	// See https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html.
 	out, err := c.private.GetAuthorizationToken(ctx, nil, func(o *ecr.Options) {
 		o.Region, o.Credentials = from.region.String(), signer
 	})
 	if err != nil {
-		return data, err
+		return data, metadata, err
 	}
 	if len(out.AuthorizationData) > 0 {
 		data = out.AuthorizationData[0]
 	}
-	return data, nil
+	return data, out.ResultMetadata, nil
 }
 
-// parseLogin returns the login in an authorization token, which is USERNAME:PASSWORD in base64.
-func parseLogin(data types.AuthorizationData) (Login, error) {
+// parseLogin returns the login in an authorization token, which is AWS:PASSWORD in base64.
+func parseLogin(data types.AuthorizationData, metadata middleware.Metadata) (Login, error) {
 	token := aws.ToString(data.AuthorizationToken)
 	if token == "" {
 		return Login{}, errors.New("contains no authorization token")
 	}
 	plain, err := base64.StdEncoding.DecodeString(token)
-	username, password, found := strings.Cut(string(plain), ":")
-	if err != nil || !found || username == "" || password == "" {
-		return Login{}, errors.New("contains an authorization token that is not USERNAME:PASSWORD in base64")
+	password, found := strings.CutPrefix(string(plain), ecrUsername+":")
+	if err != nil || !found || password == "" {
+		return Login{}, fmt.Errorf("contains an authorization token that is not %s:PASSWORD in base64", ecrUsername)
 	}
-	return Login{Username: username, Password: secret.New(password), Expires: aws.ToTime(data.ExpiresAt)}, nil
+	// By the service's own clock where it says the time, because this machine's may be wrong.
+	now, ok := awsmiddleware.GetServerTime(metadata)
+	if !ok {
+		now = time.Now()
+	}
+	if data.ExpiresAt == nil || !data.ExpiresAt.After(now) {
+		return Login{}, errors.New("contains an authorization token that has expired, or has no expiration")
+	}
+	return Login{Password: secret.New(password), Expires: *data.ExpiresAt}, nil
 }
 
 // ownHost returns the host of the account's own registry.

@@ -1,14 +1,9 @@
 package dockerlogin
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"path/filepath"
-
-	dockerconfig "github.com/docker/cli/cli/config"
-	"github.com/docker/cli/cli/config/types"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
@@ -17,22 +12,23 @@ import (
 // fileMode is the mode that Docker gives the file too: it contains passwords.
 const fileMode fs.FileMode = 0o600
 
-// ecrUsername is the username of all logins to ECR.
-const ecrUsername = "AWS"
-
 // File is Docker's configuration file, config.json.
 // See https://docs.docker.com/reference/cli/docker/#configuration-files.
 type File struct{ path string }
 
-// FindFile returns the file that Docker uses: in the folder DOCKER_CONFIG, or in ~/.docker. Docker's own library finds it, in
-// the process's environment. The folder must be absolute, because the next Steps may run in other working directories; the
-// file need not exist.
-func FindFile() (File, error) {
-	folder := dockerconfig.Dir()
-	if !filepath.IsAbs(folder) {
-		return File{}, fmt.Errorf("the variable %s must be an absolute path without ~, got %q", dockerconfig.EnvOverrideConfigDir, folder)
+// FindFile returns the file that Docker uses: config.json in the folder DOCKER_CONFIG, or in ~/.docker. The folder must be
+// absolute, because the next Steps may run in other working directories; the file need not exist.
+func FindFile(getenv func(key string) string) (File, error) {
+	variable := "DOCKER_CONFIG"
+	folder := getenv(variable)
+	if folder == "" {
+		variable = "HOME"
+		folder = filepath.Join(getenv(variable), ".docker")
 	}
-	return File{path: filepath.Join(folder, dockerconfig.ConfigFileName)}, nil
+	if !filepath.IsAbs(folder) {
+		return File{}, fmt.Errorf("the variable %s must be an absolute path without ~, got %q", variable, getenv(variable))
+	}
+	return File{path: filepath.Join(folder, "config.json")}, nil
 }
 
 func (f File) String() string { return f.path }
@@ -46,14 +42,14 @@ func (f File) Check() error {
 	return err
 }
 
-// PrepareLogins prepares the file with the logins added, with mode 0600. Everything else in the file is kept, including keys
-// that Docker's library does not know. If a credentials store or a credential helper would take precedence over a login, an
-// empty entry in credHelpers makes Docker read the login from the file; other registries are not affected.
+// PrepareLogins prepares the file with the logins added, with mode 0600. Everything else in the file is kept, except for the
+// order of its keys. If a credentials store or a credential helper would take precedence over a login, an empty entry in
+// credHelpers makes Docker read the login from the file; other registries are not affected.
 //
 // Logins that docker login stores before the change is committed are kept. But docker login takes no lock, and it writes
 // what it read earlier: a change that is committed while it runs can be lost.
 func (f File) PrepareLogins(logins []Login) (*sharedfile.Change, error) {
-	return f.prepare("store", func(c *config) (isChanged bool) {
+	return f.prepare("store", func(c config) (isChanged bool) {
 		for _, login := range logins {
 			c.add(login)
 		}
@@ -65,22 +61,22 @@ func (f File) PrepareLogins(logins []Login) (*sharedfile.Change, error) {
 // those whose logins are kept because they are not ECR's: another program has written them since. Hosts without a login are
 // in neither list. A file that does not exist is not created.
 func (f File) PrepareLogout(hosts []string) (change *sharedfile.Change, removed, kept []string, err error) {
-	change, err = f.prepare("remove", func(c *config) (isChanged bool) {
-		before := len(c.auths.keys) + len(c.helpers.keys)
+	change, err = f.prepare("remove", func(c config) (isChanged bool) {
+		before := len(c.auths) + len(c.helpers)
 		removed, kept = c.remove(hosts)
-		return len(c.auths.keys)+len(c.helpers.keys) != before
+		return len(c.auths)+len(c.helpers) != before
 	})
 	return change, removed, kept, err
 }
 
 // prepare prepares a change of the logins. what says what it does, for an error.
-func (f File) prepare(what string, edit func(*config) (isChanged bool)) (*sharedfile.Change, error) {
+func (f File) prepare(what string, edit func(config) (isChanged bool)) (*sharedfile.Change, error) {
 	change, err := sharedfile.File{Path: f.path, Mode: fileMode}.Prepare(func(content []byte) ([]byte, error) {
 		c, err := f.parse(content)
 		if err != nil || !edit(c) {
 			return content, err
 		}
-		return c.encode(), nil
+		return c.encode()
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s the logins: %w", what, err)
@@ -89,45 +85,11 @@ func (f File) prepare(what string, edit func(*config) (isChanged bool)) (*shared
 }
 
 // parse parses the file's content. Its errors name the file and do not quote it.
-func (f File) parse(content []byte) (*config, error) {
+func (f File) parse(content []byte) (config, error) {
 	c, err := parseConfig(content)
 	if err != nil {
-		return nil, explain.Advise(fmt.Errorf("Docker's configuration file %s %w", f.path, err), //nolint:staticcheck // Docker is a name
+		return config{}, explain.Advise(fmt.Errorf("Docker's configuration file %s %w", f.path, err), //nolint:staticcheck // Docker is a name
 			"Correct the file, or move it away.", "Or set DOCKER_CONFIG to another folder for this workflow.")
 	}
 	return c, nil
-}
-
-// add adds a login, in the form in which docker login writes it.
-func (c *config) add(login Login) {
-	host := login.Registry.String()
-	pair := login.Username + ":" + login.Password.Reveal()
-	entry, _ := json.Marshal(types.AuthConfig{Auth: base64.StdEncoding.EncodeToString([]byte(pair))}) // cannot fail for strings
-	c.auths.set(host, entry)
-	helper, found := c.docker.CredentialHelpers[host]
-	if helper != "" || (!found && c.docker.CredentialsStore != "") {
-		c.helpers.set(host, json.RawMessage(`""`))
-	}
-}
-
-// remove removes the logins to hosts of ECR.
-func (c *config) remove(hosts []string) (removed, kept []string) {
-	for _, host := range hosts {
-		auth, found := c.docker.AuthConfigs[host]
-		if found && (auth.Username != ecrUsername || auth.IdentityToken != "" || auth.RegistryToken != "") {
-			kept = append(kept, host)
-			continue
-		}
-		if found {
-			removed = append(removed, host)
-		}
-		c.auths.remove(host)
-		if helper, found := c.docker.CredentialHelpers[host]; found && helper == "" {
-			c.helpers.remove(host)
-		}
-	}
-	if len(c.helpers.keys) == 0 {
-		c.file.remove(helpersKey)
-	}
-	return removed, kept
 }

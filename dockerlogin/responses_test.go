@@ -1,11 +1,13 @@
 package dockerlogin
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/aws/smithy-go/middleware"
 )
 
 // Responses that are not logins are errors, and are never quoted (16.14).
@@ -13,10 +15,14 @@ func TestRefusals(t *testing.T) {
 	const (
 		unknown  = `{"__type":"UnrecognizedClientException","message":"invalid"}`
 		noToken  = "the answer of ECR contains no authorization token"
-		badToken = "the answer of ECR contains an authorization token that is not USERNAME:PASSWORD in base64"
+		badToken = "the answer of ECR contains an authorization token that is not AWS:PASSWORD in base64"
+		expired  = "the answer of ECR contains an authorization token that has expired, or has no expiration"
 		badURL   = "the answer of ECR contains no valid URL of the account's registry"
 	)
 	valid := encoded("AWS:canary-password")
+	expiring := func(expiry string) string {
+		return `{"authorizationData":[{"authorizationToken":"` + valid + `",` + expiry + `"proxyEndpoint":"https://x"}]}`
+	}
 	for name, row := range map[string]struct {
 		status int
 		body   string
@@ -38,7 +44,10 @@ func TestRefusals(t *testing.T) {
 		"valid, then not":   {200, answer(valid+"%canary", "https://x"), badToken, false, 3},
 		"no colon":          {200, answer(encoded("canary"), "https://x"), badToken, false, 3},
 		"no username":       {200, answer(encoded(":canary"), "https://x"), badToken, false, 3},
+		"another username":  {200, answer(encoded("aws:canary"), "https://x"), badToken, false, 3},
 		"no password":       {200, answer(encoded("canary:"), "https://x"), badToken, false, 3},
+		"expired":           {200, expiring(`"expiresAt":1700000000,`), expired, false, 3},
+		"no expiration":     {200, expiring(""), expired, false, 3},
 		"no registry":       {200, answer(valid, ""), badURL, false, 3},
 		"URL with path":     {200, answer(valid, "https://x/canary-password"), badURL, false, 3},
 		"URL with password": {200, answer(valid, "https://AWS:canary-password@x"), badURL, false, 3},
@@ -71,8 +80,12 @@ func TestRefusalsOfECRPublic(t *testing.T) {
 	for name, row := range map[string]struct{ body, want string }{
 		"no data":     {`{}`, "the answer of ECR Public contains no authorization token"},
 		"no token":    {`{"authorizationData":{}}`, "the answer of ECR Public contains no authorization token"},
-		"not a token": {`{"authorizationData":{"authorizationToken":"canary"}}`, "contains an authorization token that is not USERNAME:PASSWORD"},
-		"not JSON":    {`canary`, "the response of ECR Public could not be read"},
+		"not a token": {`{"authorizationData":{"authorizationToken":"canary"}}`, "contains an authorization token that is not AWS:PASSWORD"},
+		"expired": {
+			`{"authorizationData":{"authorizationToken":"` + encoded("AWS:canary") + `","expiresAt":1700000000}}`,
+			"contains an authorization token that has expired",
+		},
+		"not JSON": {`canary`, "the response of ECR Public could not be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := always(200, row.body)
@@ -81,6 +94,28 @@ func TestRefusalsOfECRPublic(t *testing.T) {
 				t.Errorf("got %v in %d calls, want %q in 2", err, len(fake.calls), row.want)
 			} else if strings.Contains(err.Error(), "canary") {
 				t.Errorf("the error quotes the answer: %v", err)
+			}
+		})
+	}
+}
+
+// Whether a token has expired depends on the service's clock, because this machine's may be wrong.
+func TestExpiryByTheServersClock(t *testing.T) {
+	expires := time.Unix(4000000000, 0)
+	for name, row := range map[string]struct {
+		now   time.Time
+		valid bool
+	}{
+		"before": {expires.Add(-time.Minute), true},
+		"after":  {expires.Add(time.Minute), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := &fakeECR{answers: map[string]http.HandlerFunc{"": func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Date", row.now.UTC().Format(http.TimeFormat))
+				reply(200, answer(encoded("AWS:x"), "https://"+host))(w, r)
+			}}}
+			if _, err := fake.client(t).Logins(t.Context(), newRequest(1, own(t))); (err == nil) != row.valid {
+				t.Errorf("got %v", err)
 			}
 		})
 	}
@@ -100,9 +135,10 @@ func FuzzParseToken(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		login, err := parseLogin(types.AuthorizationData{AuthorizationToken: &in})
-		if err == nil && (login.Username == "" || login.Password.IsEmpty()) {
-			t.Errorf("%q was parsed as a login without a user name or password", in)
+		expires := time.Unix(4000000000, 0)
+		login, err := parseLogin(types.AuthorizationData{AuthorizationToken: &in, ExpiresAt: &expires}, middleware.Metadata{})
+		if err == nil && login.Password.IsEmpty() {
+			t.Errorf("%q was parsed as a login without a password", in)
 		}
 		if err != nil && len(in) >= 8 && strings.Contains(err.Error(), in) {
 			t.Errorf("the error quotes the token: %v", err)

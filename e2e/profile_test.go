@@ -18,8 +18,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// oddName is a profile name with a space and with letters beyond ASCII, which the AWS CLI and SDKs accept.
-const oddName = "my döner ビルド"
+// oddName is a profile name with all the punctuation that the Step accepts.
+const oddName = "a.b_c-d/e%f@g:h+i"
 
 // plainProgram returns the path of the Step's program built without the race detector, for tests that run it many times or
 // depend on its speed. It has no build tags, like a build from source.

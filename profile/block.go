@@ -37,7 +37,7 @@ func find(content []byte, name Name) (*block, error) {
 		switch {
 		case at < 0:
 			return nil, fmt.Errorf("line %d: the profile %q exists, and %w", i+1, name, ErrForeign)
-		case found != nil && *found != blocks[at]:
+		case found != nil:
 			return nil, fmt.Errorf("line %d: the profile %q appears twice", i+1, name)
 		}
 		found = &blocks[at]

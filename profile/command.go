@@ -25,7 +25,9 @@ func newCommand(program string, key Key) (Command, error) {
 		strings.Contains(program, " #") || strings.Contains(program, " ;") {
 		return Command{}, fmt.Errorf("the path %q must not contain a single quote, a control character, or # or ; after a space", program)
 	}
-	needsQuotes := func(r rune) bool { return !isWordRune(r) && !strings.ContainsRune(safePunctuation, r) }
+	needsQuotes := func(r rune) bool {
+		return !unicode.In(r, unicode.Letter, unicode.Digit, unicode.Mark) && !strings.ContainsRune(safePunctuation, r)
+	}
 	if strings.ContainsFunc(program, needsQuotes) {
 		program = "'" + program + "'"
 	}

@@ -134,11 +134,10 @@ func (f ConfigFile) withProfile(content []byte, p Profile) ([]byte, error) {
 
 // section returns the profile's lines in the file.
 func (p Profile) section(ending string) string {
-	lines := []string{beginMark}
-	for _, header := range p.Name.headers() {
-		lines = append(lines, header, "region = "+p.Region.String(), "credential_process = "+p.Command.text)
+	lines := []string{
+		beginMark, p.Name.header(), "region = " + p.Region.String(), "credential_process = " + p.Command.text, endMark, "",
 	}
-	return strings.Join(append(lines, endMark, ""), ending)
+	return strings.Join(lines, ending)
 }
 
 // withoutProfile returns the content of the configuration file without the profile.
@@ -173,7 +172,7 @@ func (f ConfigFile) checkCredentials(name Name) error {
 	}
 	lines, err := parse(content)
 	for i, l := range lines {
-		if normalize(l.section) == normalize(name.text) {
+		if normalize(l.section) == name.text {
 			err = fmt.Errorf("line %d: there are keys for the profile %q, which AWS's tools would use instead of credentials that renew", i+1, name)
 		}
 	}

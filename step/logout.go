@@ -35,7 +35,7 @@ func (s *Step) stageDockerLogout(staged *staged) error {
 		s.Log.Printf("ECR_REGISTRIES is not set: there are no ECR logins to remove")
 		return nil
 	}
-	file, err := dockerlogin.FindFile()
+	file, err := dockerlogin.FindFile(s.Environment.Get)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ type files struct {
 // findFiles finds out, before anything is sent, whether the files can be changed.
 func (s *Step) findFiles(config Config) (found files, err error) {
 	if config.DockerLogin {
-		if found.docker, err = dockerlogin.FindFile(); err == nil {
+		if found.docker, err = dockerlogin.FindFile(s.Environment.Get); err == nil {
 			err = found.docker.Check()
 		}
 	}
@@ -66,10 +66,6 @@ func (s *Step) stageProfile(
 	staged.done = append(staged.done, written)
 	staged.outputs = append(emptyCredentialOutputs(), staged.outputs...)
 	staged.outputs = append(staged.outputs, plain("AWS_SDK_LOAD_CONFIG", "1"))
-	if !config.Profile.IsPortable() {
-		s.Log.Warnf("The profile's name contains more than ASCII letters, digits, and _.-/%%@:+. The AWS CLI, boto3, and the SDK " +
-			"for Go find it. Others, such as the SDKs for Java and Rust, do not.")
-	}
 	s.warnOfLimits(config)
 	return nil
 }

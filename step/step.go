@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
@@ -130,7 +129,7 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 	} else {
 		staged.outputs = append(credentialOutputs(session.Credentials), staged.outputs...)
 	}
-	effects := variableEffects(s.Environment, staged.facts(config, session))
+	effects := variableEffects(s.Environment, staged.facts(config))
 	staged.outputs = append(staged.outputs, effects.outputs...)
 	if config.hasProfile() {
 		staged.outputs = append(staged.outputs, plain(profileVariable, config.Profile.String()))
@@ -148,14 +147,12 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 }
 
 // facts returns what the table of variables needs to know about the run.
-func (s *staged) facts(config Config, session awsauth.Session) runFacts {
+func (s *staged) facts(config Config) runFacts {
 	run := runFacts{
 		region: config.Region.String(), profile: config.Profile.String(), registries: s.registries, dockerFile: s.files.docker.String(),
 	}
 	if config.hasProfile() {
 		run.configFile, run.credentialsFile = s.files.config.String(), s.files.config.Credentials()
-	} else {
-		run.sessionToken = session.SessionToken
 	}
 	return run
 }

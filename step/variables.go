@@ -2,22 +2,18 @@ package step
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
-// runFacts is what the table of variables needs to know about a run.
+// runFacts is what [variableEffects] needs to know about a run.
 type runFacts struct {
 	// region is the Region that is exported.
 	region string
-	// sessionToken is the value that is exported as AWS_SESSION_TOKEN; empty for long-lived keys and with a profile.
-	sessionToken secret.Text
 	// profile is the name of the profile that the run writes, or empty. configFile and credentialsFile are the absolute
 	// paths of AWS's shared files, and matter only with a profile.
 	profile, configFile, credentialsFile string
@@ -36,6 +32,14 @@ type effects struct {
 	facts []string
 }
 
+func (e *effects) warn(format string, args ...any) {
+	e.warnings = append(e.warnings, fmt.Sprintf(format, args...))
+}
+
+func (e *effects) note(format string, args ...any) {
+	e.facts = append(e.facts, fmt.Sprintf(format, args...))
+}
+
 // print writes the effects to the log.
 func (e effects) print(log *report.Log) {
 	for _, line := range e.facts {
@@ -46,224 +50,134 @@ func (e effects) print(log *report.Log) {
 	}
 }
 
-// variable is a row of the table: an environment variable that a tool prefers to what the Step exports, or that breaks a
-// tool when it is combined with it.
-type variable struct {
-	key string
-	// when are the conditions under which the row applies to a variable that is set. Its value may be empty.
-	when []condition
-	// warning and fact are for the log, and may contain the placeholders of [setting.placeholders].
-	warning, fact string
-	// replace returns what to export in place of the value; nil: nothing.
-	replace func(runFacts) output
-}
-
-// setting is a variable that is set, in an environment and for a run.
-type setting struct {
-	key, value  string
-	environment Environment
-	run         runFacts
-}
-
-// condition reports whether a row of the table applies.
-type condition func(setting) bool
-
-func withProfile(s setting) bool    { return s.run.profile != "" }
-func withoutProfile(s setting) bool { return s.run.profile == "" }
-func isEmpty(s setting) bool        { return s.value == "" }
-func hasValue(s setting) bool       { return s.value != "" }
-
-// isSet is the condition that another variable is set; it may be empty.
-func isSet(key string) condition {
-	return func(s setting) bool { _, found := s.environment[key]; return found }
-}
-
-// hasOther is the condition that another variable has a value.
-func hasOther(key string) condition {
-	return func(s setting) bool { return s.environment[key] != "" }
-}
-
-func isOtherProfile(s setting) bool { return s.value != s.run.profile }
-func isOtherRegion(s setting) bool  { return s.value != s.run.region }
-
-func isOtherDockerFile(s setting) bool {
-	return len(s.run.registries) > 0 && filepath.Clean(s.value) != s.run.dockerFile
-}
-
-func movesEndpoint(s setting) bool {
-	return s.host() != "" && !strings.EqualFold(s.environment["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"], "true")
-}
-
-func shadowsLogin(s setting) bool { return len(s.shadowedLogins()) > 0 }
-
-// The texts that several rows share. "envman unset" does not remove a variable: it makes it empty for the next Steps.
-const (
-	remove       = "; remove {key} where it is set"
-	emptyProfile = "{key} is set but empty: the AWS CLI and boto3 fail with \"The config profile () could not be found\"" + remove
-	emptyFile    = "{key} is set but empty, and some AWS tools would not find the profile {profile}: it is exported with the default path"
-	container    = "{key} is set: the AWS SDK for JavaScript v2 requests credentials there before it reads the profile {profile}" + remove
-	otherRegion  = "{key} is {value}; it is exported as {region}, the input region"
-	oldKeys      = " use these keys instead of the profile {profile}; remove or rename these variables"
-)
-
-// variableTable returns every variable that is known to defeat the outputs in the AWS CLI v1 or v2, boto3, an AWS SDK, or
-// Docker. The order of the rows is the order in the log.
+// variableEffects returns what the variables of the environment mean for the Steps that follow the run. It knows those that are
+// known to defeat the outputs: the AWS CLI v1 or v2, boto3, an AWS SDK, or Docker prefers them to what the Step exports, or fails
+// because of them.
 //
-// Other variables of AWS's tools need no row. Those that the Step exports are replaced. AWS_CREDENTIAL_FILE, BOTO_CONFIG,
-// AWS_EC2_METADATA_DISABLED and, but for JavaScript v2, AWS_CONTAINER_CREDENTIALS_* come into play only if neither exported
-// credentials nor a profile exist. AWS_ROLE_ARN does nothing without AWS_WEB_IDENTITY_TOKEN_FILE.
-func variableTable() []variable {
-	is := func(conditions ...condition) []condition { return conditions }
-	return []variable{
-		// A run with a profile replaces AWS_PROFILE.
-		{key: "AWS_PROFILE", when: is(withoutProfile, isEmpty), warning: emptyProfile},
-		{
-			key: "AWS_PROFILE", when: is(withoutProfile, hasValue),
-			warning: "{key} is set to {value}: the AWS SDKs for JavaScript v3 and .NET v3 use that profile instead of " +
-				"the exported credentials, and the AWS CLI, boto3, and the AWS SDK for Go v2 fail if it does not exist" + remove,
-		},
-		// The AWS CLI v1 and boto3 prefer AWS_DEFAULT_PROFILE to AWS_PROFILE, even if it is empty.
-		{
-			key: "AWS_DEFAULT_PROFILE", when: is(withProfile, isOtherProfile),
-			fact: "{key} is set to {value}, and the AWS CLI v1 and boto3 prefer it to AWS_PROFILE: it is exported with " +
-				"the same value",
-			replace: func(run runFacts) output { return output{value: secret.New(run.profile)} },
-		},
-		{key: "AWS_DEFAULT_PROFILE", when: is(withoutProfile, isEmpty), warning: emptyProfile},
-		{
-			key: "AWS_DEFAULT_PROFILE", when: is(withoutProfile, hasValue),
-			warning: "{key} is set to {value}: the AWS CLI and boto3 fail if that profile does not exist" + remove,
-		},
-		// An old name of AWS_SESSION_TOKEN.
-		{
-			key: "AWS_SECURITY_TOKEN", when: is(hasValue),
-			fact: "{key} is set, and the AWS CLI and boto3 prefer it to AWS_SESSION_TOKEN: it is exported with the same " +
-				"value",
-		},
-		// Without a profile, the exported keys come first everywhere except in the AWS SDK for .NET v3.
-		{
-			key: "AWS_WEB_IDENTITY_TOKEN_FILE", when: is(withoutProfile, hasValue, isSet("AWS_ROLE_ARN")),
-			warning: "{key} and AWS_ROLE_ARN are set: the AWS SDK for .NET v3 assumes that role instead of using the " +
-				"exported credentials" + remove,
-		},
-		{
-			key: "AWS_WEB_IDENTITY_TOKEN_FILE", when: is(withProfile, hasValue),
-			warning: "{key} is set to {value}: the AWS CLI, boto3, and most AWS SDKs use that token instead of the " +
-				"profile {profile}" + remove,
-		},
-		{
-			key: "AWS_WEB_IDENTITY_TOKEN_FILE", when: is(withProfile, isEmpty, isSet("AWS_ROLE_ARN")),
-			warning: "{key} is set but empty, and AWS_ROLE_ARN is set: the AWS SDK for Ruby fails before it reads the " +
-				"profile {profile}" + remove,
-		},
-		// Old names of the two keys. The tools that know them use them if AWS_ACCESS_KEY_ID is unset or empty, as it is with a profile.
-		{
-			key: "AWS_ACCESS_KEY", when: is(withProfile, hasValue, hasOther("AWS_SECRET_KEY")),
-			warning: "{key} and AWS_SECRET_KEY are set: the AWS SDKs for Go, Java v1, and Ruby" + oldKeys,
-		},
-		{
-			key: "AMAZON_ACCESS_KEY_ID", when: is(withProfile, hasValue, hasOther("AMAZON_SECRET_ACCESS_KEY")),
-			warning: "{key} and AMAZON_SECRET_ACCESS_KEY are set: the AWS SDKs for JavaScript v2 and Ruby" + oldKeys,
-		},
-		{key: "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", when: is(withProfile, hasValue), warning: container},
-		{key: "AWS_CONTAINER_CREDENTIALS_FULL_URI", when: is(withProfile, hasValue), warning: container},
-		// The Step and most SDKs use the default file then. The AWS CLI and boto3 read no config file, and the AWS SDK for Ruby
-		// fails, because it reads the working directory.
-		{
-			key: "AWS_CONFIG_FILE", when: is(withProfile, isEmpty),
-			fact:    emptyFile,
-			replace: func(run runFacts) output { return output{value: secret.New(run.configFile)} },
-		},
-		{
-			key: "AWS_SHARED_CREDENTIALS_FILE", when: is(withProfile, isEmpty),
-			fact:    emptyFile,
-			replace: func(run runFacts) output { return output{value: secret.New(run.credentialsFile)} },
-		},
-		// Any value opts out, even an empty one.
-		{
-			key: "AWS_SDK_CONFIG_OPT_OUT", when: is(withProfile),
-			warning: "{key} is set: the AWS SDK for Ruby does not read the profile {profile}" + remove,
-		},
-		{
-			key: "DOCKER_AUTH_CONFIG", when: is(shadowsLogin),
-			warning: "{key} has a login for {shadowed}: Docker 28.3 and later use it instead of the one that this Step " +
-				"stored; remove it from the variable",
-		},
-		{
-			key: "REGISTRY_AUTH_FILE", when: is(hasValue, isOtherDockerFile),
-			warning: "{key} is set to {value}: Podman, Buildah, and Skopeo read that file instead of {docker file}, " +
-				"which has the logins" + remove,
-		},
-		{key: "AWS_REGION", when: is(hasValue, isOtherRegion), fact: otherRegion},
-		{key: "AWS_DEFAULT_REGION", when: is(hasValue, isOtherRegion), fact: otherRegion},
-		{key: "AWS_ENDPOINT_URL", when: is(movesEndpoint), fact: "{key} is set: calls to all AWS services go to {host}"},
-		{key: "AWS_ENDPOINT_URL_STS", when: is(movesEndpoint), fact: "{key} is set: calls to STS go to {host}"},
-		{key: "AWS_ENDPOINT_URL_ECR", when: is(movesEndpoint), fact: "{key} is set: calls to ECR go to {host}"},
-		{key: "AWS_ENDPOINT_URL_ECR_PUBLIC", when: is(movesEndpoint), fact: "{key} is set: calls to ECR Public go to {host}"},
-		{
-			key: "AWS_BEARER_TOKEN_BEDROCK", when: is(hasValue),
-			fact: "{key} is set: AWS tools call Amazon Bedrock with it instead of the exported credentials",
-		},
-	}
-}
-
-// variableEffects returns what the variables of the environment mean for the Steps that follow the run.
+// Other variables of AWS's tools do not matter. Those that the Step exports are replaced. AWS_CREDENTIAL_FILE, BOTO_CONFIG, and
+// AWS_EC2_METADATA_DISABLED come into play only if neither exported credentials nor a profile exist. AWS_ROLE_ARN does nothing
+// without AWS_WEB_IDENTITY_TOKEN_FILE.
 func variableEffects(environment Environment, run runFacts) effects {
-	var all effects
-	for _, row := range variableTable() {
-		value, found := environment[row.key]
-		s := setting{key: row.key, value: value, environment: environment, run: run}
-		if !found || slices.ContainsFunc(row.when, func(holds condition) bool { return !holds(s) }) {
-			continue
-		}
-		if row.warning != "" {
-			all.warnings = append(all.warnings, s.placeholders().Replace(row.warning))
-		}
-		if row.fact != "" {
-			all.facts = append(all.facts, s.placeholders().Replace(row.fact))
-		}
-		if row.replace != nil {
-			out := row.replace(run)
-			out.key = row.key
-			all.outputs = append(all.outputs, out)
+	var e effects
+	if run.profile == "" {
+		e.besideCredentials(environment)
+	} else {
+		e.besideProfile(environment, run)
+	}
+	if environment["AWS_SECURITY_TOKEN"] != "" { // an old name of AWS_SESSION_TOKEN
+		e.note("AWS_SECURITY_TOKEN is set, and the AWS CLI and boto3 prefer it to AWS_SESSION_TOKEN: it is exported with the same value")
+	}
+	e.besideLogins(environment, run)
+	for _, key := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
+		if value := environment[key]; value != "" && value != run.region {
+			e.note("%s is %q; it is exported as %q, the input region", key, value, run.region)
 		}
 	}
-	return all
+	e.movedEndpoints(environment)
+	return e
 }
 
-// placeholders are what the texts of the table may refer to.
-func (s setting) placeholders() *strings.Replacer {
-	return strings.NewReplacer("{key}", s.key, "{value}", strconv.Quote(s.value), "{profile}", strconv.Quote(s.run.profile),
-		"{region}", strconv.Quote(s.run.region), "{host}", s.host(), "{shadowed}", strings.Join(s.shadowedLogins(), ", "),
-		"{docker file}", s.run.dockerFile)
-}
-
-// host returns the host of a URL. The rest of it may hold a password.
-func (s setting) host() string {
-	if endpoint, err := url.Parse(s.value); err == nil {
-		return endpoint.Host
+// besideCredentials is about variables that matter if credentials are exported. The advice is to remove them where they are set,
+// because "envman unset" makes a variable empty for the next Steps, and an empty name of a profile is as bad.
+func (e *effects) besideCredentials(environment Environment) {
+	for _, key := range []string{"AWS_PROFILE", "AWS_DEFAULT_PROFILE"} {
+		if value, found := environment[key]; found && value == "" {
+			e.warn(`%s is set but empty: the AWS CLI and boto3 fail with "The config profile () could not be found"; `+
+				"remove %[1]s where it is set", key)
+		}
 	}
-	return ""
+	if value := environment["AWS_PROFILE"]; value != "" {
+		e.warn("AWS_PROFILE is set to %q: the AWS SDK for JavaScript v3 uses that profile instead of the exported credentials, and the "+
+			"AWS CLI, boto3, and the AWS SDK for Go v2 fail if it does not exist; remove AWS_PROFILE where it is set", value)
+	}
+	if value := environment["AWS_DEFAULT_PROFILE"]; value != "" {
+		e.warn("AWS_DEFAULT_PROFILE is set to %q: the AWS CLI and boto3 fail if that profile does not exist; "+
+			"remove AWS_DEFAULT_PROFILE where it is set", value)
+	}
 }
 
-// shadowedLogins returns the registries that have another login in the variable: Docker 28.3 and later use it instead of the one
-// in Docker's file. They ignore a value that they cannot parse.
-func (s setting) shadowedLogins() []string {
+// besideProfile is about variables that matter if the run writes a profile.
+func (e *effects) besideProfile(environment Environment, run runFacts) {
+	if value, found := environment["AWS_DEFAULT_PROFILE"]; found && value != run.profile {
+		e.note("AWS_DEFAULT_PROFILE is set to %q, and the AWS CLI v1 and boto3 prefer it to AWS_PROFILE: it is exported with the "+
+			"same value", value)
+		e.outputs = append(e.outputs, plain("AWS_DEFAULT_PROFILE", run.profile))
+	}
+	tokenFile, hasTokenFile := environment["AWS_WEB_IDENTITY_TOKEN_FILE"]
+	_, hasRole := environment["AWS_ROLE_ARN"]
+	switch {
+	case tokenFile != "":
+		e.warn("AWS_WEB_IDENTITY_TOKEN_FILE is set to %q: the AWS CLI, boto3, and most AWS SDKs use that token instead of the profile %q; "+
+			"remove AWS_WEB_IDENTITY_TOKEN_FILE where it is set", tokenFile, run.profile)
+	case hasTokenFile && hasRole:
+		e.warn("AWS_WEB_IDENTITY_TOKEN_FILE is set but empty, and AWS_ROLE_ARN is set: the AWS SDK for Ruby fails before it reads the "+
+			"profile %q; remove AWS_WEB_IDENTITY_TOKEN_FILE where it is set", run.profile)
+	}
+	// Old names of the two keys. The tools that know them use them if AWS_ACCESS_KEY_ID is unset or empty, as it is with a profile.
+	if environment["AWS_ACCESS_KEY"] != "" && environment["AWS_SECRET_KEY"] != "" {
+		e.warn("AWS_ACCESS_KEY and AWS_SECRET_KEY are set: the AWS SDKs for Go, Java v1, and Ruby use these keys instead of the "+
+			"profile %q; remove or rename these variables", run.profile)
+	}
+	// The Step and most SDKs use the default files then. The AWS CLI and boto3 read no config file, and the AWS SDK for Ruby fails,
+	// because it reads the working directory.
+	for _, file := range []output{
+		plain("AWS_CONFIG_FILE", run.configFile), plain("AWS_SHARED_CREDENTIALS_FILE", run.credentialsFile),
+	} {
+		if value, found := environment[file.key]; found && value == "" {
+			e.note("%s is set but empty, and some AWS tools would not find the profile %q: it is exported with the default path",
+				file.key, run.profile)
+			e.outputs = append(e.outputs, file)
+		}
+	}
+}
+
+// besideLogins is about variables that matter if the run logs Docker in.
+func (e *effects) besideLogins(environment Environment, run runFacts) {
+	if shadowed := shadowedLogins(environment["DOCKER_AUTH_CONFIG"], run.registries); len(shadowed) > 0 {
+		e.warn("DOCKER_AUTH_CONFIG has a login for %s: Docker 28.3 and later use it instead of the one that this Step stored; "+
+			"remove it from the variable", strings.Join(shadowed, ", "))
+	}
+	if value := environment["REGISTRY_AUTH_FILE"]; value != "" && len(run.registries) > 0 && filepath.Clean(value) != run.dockerFile {
+		e.warn("REGISTRY_AUTH_FILE is set to %q: Podman, Buildah, and Skopeo read that file instead of %s, which has the logins; "+
+			"remove REGISTRY_AUTH_FILE where it is set", value, run.dockerFile)
+	}
+}
+
+// shadowedLogins returns the registries that have another login in DOCKER_AUTH_CONFIG. Docker ignores a value that it cannot
+// parse.
+func shadowedLogins(value string, registries []string) []string {
 	var config struct {
 		Auths map[string]struct {
 			Auth string `json:"auth"`
 		} `json:"auths"`
 	}
-	decoder := json.NewDecoder(strings.NewReader(s.value))
+	decoder := json.NewDecoder(strings.NewReader(value))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&config); err != nil {
 		return nil
 	}
 	var shadowed []string
-	for _, registry := range s.run.registries {
+	for _, registry := range registries {
 		if _, found := config.Auths[registry]; found {
 			shadowed = append(shadowed, registry)
 		}
 	}
 	return shadowed
+}
+
+// movedEndpoints names the host of each endpoint that a variable moves. The rest of the URL may contain a password.
+func (e *effects) movedEndpoints(environment Environment) {
+	if strings.EqualFold(environment["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"], "true") {
+		return
+	}
+	for _, endpoint := range []struct{ key, services string }{
+		{"AWS_ENDPOINT_URL", "all AWS services"},
+		{"AWS_ENDPOINT_URL_STS", "STS"},
+		{"AWS_ENDPOINT_URL_ECR", "ECR"},
+		{"AWS_ENDPOINT_URL_ECR_PUBLIC", "ECR Public"},
+	} {
+		if moved, err := url.Parse(environment[endpoint.key]); err == nil && moved.Host != "" {
+			e.note("%s is set: calls to %s go to %s", endpoint.key, endpoint.services, moved.Host)
+		}
+	}
 }

@@ -1,0 +1,146 @@
+package dockerlogin
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/testenv"
+)
+
+func region(t testing.TB, code string) awsid.Region {
+	t.Helper()
+	parsed, err := awsid.ParseRegion(code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed
+}
+
+func registries(t *testing.T, items ...string) []Registry {
+	t.Helper()
+	var parsed []Registry
+	for _, item := range items {
+		registry, err := ParseRegistry(item, region(t, "eu-west-1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed = append(parsed, registry)
+	}
+	return parsed
+}
+
+// fakeECR answers calls depending on the REGION/SERVICE in their signature, and records them.
+type fakeECR struct {
+	mu      sync.Mutex
+	calls   []string
+	answers map[string]http.HandlerFunc
+}
+
+func (f *fakeECR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	scope := strings.Split(r.Header.Get("Authorization"), "/")
+	if len(scope) < 4 {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	where := scope[2] + "/" + scope[3]
+	f.mu.Lock()
+	f.calls = append(f.calls, where)
+	f.mu.Unlock()
+	answer := f.answers[where]
+	if answer == nil {
+		answer = f.answers[""]
+	}
+	answer(w, r)
+}
+
+// client returns a client that calls the fake.
+func (f *fakeECR) client(t *testing.T) *Client {
+	t.Helper()
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	return newClient(t, map[string]string{"AWS_ENDPOINT_URL": server.URL}, server.Client())
+}
+
+func always(status int, body string) *fakeECR {
+	return &fakeECR{answers: map[string]http.HandlerFunc{"": reply(status, body)}}
+}
+
+func reply(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// silence never answers.
+func silence(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // otherwise, net/http does not notice that the client disconnects
+	<-r.Context().Done()
+}
+
+func TestMain(m *testing.M) {
+	testenv.RemoveAWS()
+	m.Run()
+}
+
+// environment sets AWS's variables.
+func environment(t *testing.T, variables map[string]string) {
+	t.Helper()
+	for key, value := range variables {
+		t.Setenv(key, value)
+	}
+}
+
+func newClient(t *testing.T, variables map[string]string, http *http.Client) *Client {
+	t.Helper()
+	environment(t, variables)
+	config, err := awsclient.LoadConfig(t.Context(), region(t, "eu-west-1"), http)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewClient(config)
+}
+
+// newRequest returns a request for logins that makes up to the given number of attempts per call, without waiting.
+func newRequest(attempts int, registries ...Registry) LoginRequest {
+	return LoginRequest{
+		Credentials: credentials.Credentials{
+			AccessKeyID: secret.New("AKIAEXAMPLE"), SecretAccessKey: secret.New("secret-canary"), SessionToken: secret.New("token-canary"),
+		},
+		Registries: registries,
+		Retry: retry.Policy{Wait: func(context.Context, time.Duration) error {
+			if attempts--; attempts < 1 {
+				return errors.New("enough")
+			}
+			return nil
+		}},
+	}
+}
+
+func own(t *testing.T) Registry { return OwnRegistry(region(t, "eu-west-1")) }
+
+func encoded(pair string) string { return base64.StdEncoding.EncodeToString([]byte(pair)) }
+
+func answer(token, endpoint string) string {
+	return fmt.Sprintf(`{"authorizationData":[{"authorizationToken":%q,"expiresAt":4000000000.5,"proxyEndpoint":%q}]}`, token, endpoint)
+}
+
+func denied(action, reason string) string {
+	message := "User: x is not authorized to perform: " + action + " on resource: * " + reason
+	return `{"__type":"com.amazonaws#AccessDeniedException","message":"` + message + `"}`
+}
