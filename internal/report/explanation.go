@@ -23,7 +23,7 @@ func (l *Log) Explain(x explain.Explanation) {
 			l.Printf("%s", line)
 		}
 	}
-	section(source(x)+" said", l.paragraphs(l.answer(x.Said), "", ""))
+	section(x.SaidBy+" said", l.paragraphs(l.answer(x.Said), "", ""))
 	section("What this means", l.paragraphs(x.Means, "", ""))
 	section("What to do", l.paragraphs(x.Do, "- ", "  "))
 	l.ConditionKeys(x.ConditionKeys)
@@ -37,14 +37,6 @@ func (l *Log) Explain(x explain.Explanation) {
 func (l *Log) heading(title string) {
 	l.Printf("")
 	l.Infof("%s", title)
-}
-
-// source names who answered.
-func source(x explain.Explanation) string {
-	if strings.Contains(x.Said, "the token endpoint") {
-		return "Bitrise"
-	}
-	return "AWS"
 }
 
 // ConditionKeys writes the claims of an identity token as condition keys of a trust policy.

@@ -78,8 +78,8 @@ func TestLogWithoutAReader(*testing.T) { everyLevel(report.NewLog(brokenPipe{}))
 
 func explanation() explain.Explanation {
 	return explain.Explanation{
-		Cause: "role deploy does not trust this build",
-		Said:  "STS answered AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on canary-0123456789\nsecond answer",
+		Cause:  "role deploy does not trust this build",
+		SaidBy: "AWS", Said: "STS answered AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on canary-0123456789\nsecond answer",
 		Means: []string{"One of four things: " + strings.Repeat("word ", 20) + "canary-0123456789."},
 		Do:    []string{"Check the role's name, exactly as it is written in the console, including upper and lower case.", "Check <b>it_again*."},
 		ConditionKeys: []explain.ConditionKey{
@@ -133,7 +133,7 @@ func TestExplainWithoutDetails(t *testing.T) {
 		t.Errorf("got %q", &written)
 	}
 	written.Reset()
-	report.NewPlainLog(&written).Explain(explain.Explanation{Cause: "x", Said: "the token endpoint answered 401"})
+	report.NewPlainLog(&written).Explain(explain.Explanation{Cause: "x", SaidBy: "Bitrise", Said: "AWS and the token endpoint"})
 	if !strings.HasPrefix(written.String(), "\nBitrise said\n") {
 		t.Errorf("got %q", &written)
 	}
@@ -153,7 +153,7 @@ func TestWrap(t *testing.T) {
 
 func TestLongAnswersAreTruncated(t *testing.T) {
 	var written bytes.Buffer
-	report.NewPlainLog(&written).Explain(explain.Explanation{Cause: strings.Repeat("c", 1001), Said: strings.Repeat("s", 1001)})
+	report.NewPlainLog(&written).Explain(explain.Explanation{Cause: strings.Repeat("c", 1001), SaidBy: "AWS", Said: strings.Repeat("s", 1001)})
 	want := "\nAWS said\n" + strings.Repeat("s", 1000) + "…\n(truncated)\n\n" + strings.Repeat("c", 1000) + "… (truncated)\n"
 	if written.String() != want {
 		t.Errorf("got %q", &written)
