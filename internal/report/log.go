@@ -75,17 +75,22 @@ func (l *Log) info(color colorstring.ColorFunc, format string, args ...any) {
 func (l *Log) line(color colorstring.ColorFunc, format string, args ...any) {
 	line := l.clean(fmt.Sprintf(format, args...))
 	if l.colors {
-		line = color(line)
+		line = shown(color(string(line)))
 	}
 	_, _ = fmt.Fprintln(l.w, line)
 }
 
-// clean makes a text fit to be shown. Secrets are removed after invisible characters, which could hide one, and before the text is
-// cut: a cut secret would not be recognized.
-func (l *Log) clean(s string) string {
-	const longest = 8000 // characters; the Step's longest texts are a table of claims and a policy for the build page
+// shown is a text that is fit to be shown. Only [Log.clean] makes one. What is still to be wrapped, escaped, or shortened is a shown
+// first, because a secret would not be recognized afterwards.
+type shown string
 
-	return truncate(l.secrets.Redact(text.Clean(s)), longest)
+// clean makes a text fit to be shown. Secrets are removed after escape sequences, which could hide one, and before the text is cut.
+func (l *Log) clean(s string) shown {
+	const longest = 8000 // characters; the Step's longest text is a policy
+
+	return truncate(shown(l.secrets.Redact(text.Clean(s))), longest)
 }
 
-func truncate(s string, longest int) string { return text.Cut(s, longest, "… (truncated)") }
+func truncate(s shown, longest int) shown {
+	return shown(text.Cut(string(s), longest, "… (truncated)"))
+}

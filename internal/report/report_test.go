@@ -189,12 +189,15 @@ func TestAnnotate(t *testing.T) {
 	}
 	want := ":annotations annotate --style error --context authenticate-with-aws\n" +
 		"**Authenticate with AWS: role deploy does not trust this build**\n\n" +
-		"> STS answered AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on \\[REDACTED]\n>\n> second answer\n\n" +
-		"One of four things: " + strings.Repeat("word ", 20) + "[REDACTED].\n\n" +
-		"- Check the role's name, exactly as it is written in the console, including upper and lower case.\n" +
+		"**AWS said**\n\nSTS answered AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on \\[REDACTED]\n\n" +
+		"second answer\n\n\n" +
+		"**What this means**\n\nOne of four things: " + strings.Repeat("word ", 20) + "\\[REDACTED].\n\n\n" +
+		"**What to do**\n\n- Check the role's name, exactly as it is written in the console, including upper and lower case.\n" +
 		"- Check &lt;b>it\\_again\\*.\n\n" +
-		"| condition key | value | documented by AWS |\n| --- | --- | --- |\n| issuer:aud | sts.amazonaws.com | yes |\n| issuer:app\\_slug | 0123\\|456 | no |\n\n" +
-		"A trust policy that admits builds of this app only:\n\n```json\n{\n  \"Version\": \"2012-10-17\"\n}\n```\n"
+		"**The identity token's claims, as condition keys of a trust policy**\n\n" +
+		"    * issuer:aud       sts.amazonaws.com\n      issuer:app_slug  0123|456\n" +
+		"    * AWS documents that IAM evaluates this key.\n\n" +
+		"**A trust policy that admits builds of this app only**\n\n    {\n      \"Version\": \"2012-10-17\"\n    }\n"
 	if string(got) != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
@@ -235,4 +238,31 @@ func TestAnnotationsAreBestEffort(t *testing.T) {
 	}
 	t.Setenv("PATH", t.TempDir())
 	report.NewPlainLog(&bytes.Buffer{}).Annotate(t.Context(), home, explanation())
+}
+
+// A secret with characters that Markdown escapes is redacted in every text of an explanation, in the log and on the build page.
+func TestExplanationsShowNoSecret(t *testing.T) {
+	const canary = "canary_1*2[3|4`5<6\\7"
+
+	leaky := "is " + canary + "."
+	x := explain.Explanation{
+		Cause: leaky, SaidBy: leaky, Said: leaky + "\n" + leaky, Means: []string{leaky}, Do: []string{leaky},
+		ConditionKeys: []explain.ConditionKey{{Key: leaky, Value: leaky}},
+		Policy:        leaky, PolicyAdmits: leaky,
+	}
+	home, stored := fakeBitrise(t, "cat > STORED")
+	var written bytes.Buffer
+	log := report.NewPlainLog(&written)
+	log.Protect(secret.New(canary))
+	log.Explain(x)
+	log.Annotate(t.Context(), home, x)
+	page, err := os.ReadFile(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for where, text := range map[string]string{"log": written.String(), "page": string(page)} {
+		if n := strings.Count(text, "REDACTED"); n != 10 || strings.Contains(text, "canary") {
+			t.Errorf("the %s must have 10 redacted secrets, has %d:\n%s", where, n, text)
+		}
+	}
 }
