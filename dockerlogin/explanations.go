@@ -106,7 +106,7 @@ func failures(groups []*group) error {
 	if len(failed) < 2 {
 		return err
 	}
-	x := explain.Explanation{Said: err.Error()}
+	x := explain.Explanation{Said: err.Error(), SaidBy: "AWS"}
 	var causes []string
 	for _, one := range failed {
 		explanation := explain.Of(one)

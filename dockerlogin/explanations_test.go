@@ -61,7 +61,7 @@ func TestExplanations(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := always(400, row.body).client(t).Logins(t.Context(), newRequest(1, registries(t, row.registry)...))
 			x := explain.Of(err)
-			if x.Cause != row.cause || x.Said != err.Error() {
+			if x.Cause != row.cause || x.Said != err.Error() || x.SaidBy != "AWS" {
 				t.Errorf("got %+v", x)
 			}
 			contains := func(text, part string) bool { return strings.Contains(text, part) && !strings.Contains(text, "{") }
@@ -105,8 +105,8 @@ func TestSeveralFailuresAreExplainedTogether(t *testing.T) {
 				t.Errorf("got %q, want one line per failure", lines)
 			}
 			x := explain.Of(err)
-			if x.Cause != row.cause || x.Said != err.Error() || len(x.Means) != row.means || len(x.Do) != row.do ||
-				!strings.HasPrefix(x.Means[0], row.reasons) {
+			if x.Cause != row.cause || x.Said != err.Error() || x.SaidBy != "AWS" || len(x.Means) != row.means ||
+				len(x.Do) != row.do || !strings.HasPrefix(x.Means[0], row.reasons) {
 				t.Errorf("got %+v", x)
 			}
 		})

@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html"
 	"io/fs"
 	"net/url"
 	"os"
@@ -13,45 +16,83 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// leak returns in what form a text contains one of the secrets, or "" if it contains none.
+// leak returns in what form a text contains one of the secrets, or "" if it contains none. The forms are those in which the Step
+// promises to redact secrets, and at least the first 16 bytes of one.
 func leak(text string, secrets []string) string {
-	for _, secret := range secrets {
-		if len(secret) < 8 {
-			continue // may occur by chance
-		}
-		for name, form := range map[string]string{
-			"raw":               secret,
-			"in base64":         strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(secret)), "="),
-			"in base64url":      strings.TrimRight(base64.URLEncoding.EncodeToString([]byte(secret)), "="),
-			"encoded for a URL": url.QueryEscape(secret),
-		} {
-			if strings.Contains(text, form) {
+	const minLength, minPrefix = 8, 16 // a shorter one may occur by chance
+
+	for _, secret := range withEnds(secrets) {
+		for name, form := range encodings(secret) {
+			if len(form) >= minLength && strings.Contains(text, form[:min(len(form), minPrefix)]) {
 				return name
 			}
 		}
-		// A part of a secret is a leak too. Half of a long one does not occur by chance.
-		if len(secret) >= 32 && (strings.Contains(text, secret[:len(secret)/2]) || strings.Contains(text, secret[len(secret)/2:])) {
+		// The second half of a long one does not occur by chance.
+		if len(secret) >= 2*minPrefix && strings.Contains(text, secret[len(secret)/2:]) {
 			return "in part"
 		}
 	}
 	return ""
 }
 
+// withEnds adds to the secrets the parts of tokens that serve to rebuild them because their header is public.
+func withEnds(secrets []string) []string {
+	all := slices.Clone(secrets)
+	for _, secret := range secrets {
+		if parts := strings.Split(secret, "."); len(parts) == 3 {
+			all = append(all, parts[1]+"."+parts[2], parts[2])
+		}
+	}
+	return all
+}
+
+func encodings(secret string) map[string]string {
+	encoded, _ := json.Marshal(secret) // cannot fail for a string
+	all := map[string]string{
+		"raw":                           secret,
+		"encoded for a URL":             url.QueryEscape(secret),
+		"encoded for a URL's path":      url.PathEscape(secret),
+		"as JSON":                       strings.Trim(string(encoded), `"`),
+		"as JSON, with escaped slashes": strings.ReplaceAll(strings.Trim(string(encoded), `"`), "/", `\/`),
+		"as HTML":                       html.EscapeString(secret),
+		"as HTML, with escaped signs":   strings.ReplaceAll(html.EscapeString(secret), "+", "&#43;"),
+	}
+	if len(secret) >= 16 {
+		for before := range 3 {
+			// The first four characters may encode bytes before the secret, and the last one bytes after it.
+			text := []byte(strings.Repeat("x", before) + secret)
+			std, raw := base64.StdEncoding.EncodeToString(text), base64.RawURLEncoding.EncodeToString(text)
+			all[fmt.Sprintf("in base64, after %d bytes", before)] = std[4:]
+			all[fmt.Sprintf("in base64url, after %d bytes", before)] = raw[4:]
+		}
+	}
+	return all
+}
+
 func TestLeakFindsEveryForm(t *testing.T) {
 	const secret = "a secret/with+signs&of=all kinds in it"
 	for name, text := range map[string]string{
-		"raw":               "x" + secret + "x",
-		"in base64":         base64.StdEncoding.EncodeToString([]byte(secret)),
-		"in base64url":      base64.RawURLEncoding.EncodeToString([]byte(secret)),
-		"encoded for a URL": url.QueryEscape(secret),
-		"in part":           "x" + secret[:25] + "x",
+		"raw":                 "x" + secret + "x",
+		"in base64":           base64.StdEncoding.EncodeToString([]byte(secret)),
+		"in base64url":        base64.RawURLEncoding.EncodeToString([]byte(secret)),
+		"in base64, within":   base64.StdEncoding.EncodeToString([]byte("AWS:" + secret)),
+		"encoded for a URL":   url.QueryEscape(secret),
+		"as JSON":             `a secret\/with+signs`,
+		"as HTML":             html.EscapeString(secret),
+		"in part":             "x" + secret[:16] + "x",
+		"in part, at the end": "x" + secret[15:],
 	} {
 		if got := leak(text, []string{"", secret}); got == "" {
 			t.Errorf("a secret was not found: %s", name)
 		}
 	}
-	if got := leak("nothing here", []string{"", secret}); got != "" {
-		t.Errorf("got %q for a text without secrets", got)
+	if got := leak("x signature-of-a-token x", []string{"header.payload.signature-of-a-token"}); got == "" {
+		t.Error("the signature of a token was not found")
+	}
+	for _, text := range []string{"nothing here", secret[:15]} {
+		if got := leak(text, []string{"", secret}); got != "" {
+			t.Errorf("got %q for a text without secrets", got)
+		}
 	}
 }
 

@@ -42,6 +42,9 @@ func TestRefusalsAreExplained(t *testing.T) {
 			if !strings.Contains(x.Cause, row.cause) || !strings.Contains(strings.Join(append(x.Means, x.Do...), " "), row.text) {
 				t.Errorf("got %+v", x)
 			}
+			if isExplained := row.status != 418; isExplained != (x.SaidBy == "Bitrise") {
+				t.Errorf("got an explanation of what %q said", x.SaidBy)
+			}
 			if row.body == reason && !strings.Contains(x.Said+x.Cause, "their words") {
 				t.Errorf("the endpoint's answer is missing: %+v", x)
 			}

@@ -25,7 +25,7 @@ func explainRefusal(err error, buildURL BuildURL, audience string) error {
 	if !found {
 		return explain.Advise(err, "Leave build_url at its default, $BITRISE_BUILD_URL.")
 	}
-	x.Said = refusal.Error()
+	x.Said, x.SaidBy = refusal.Error(), "Bitrise"
 	return &explain.Error{Err: err, Explanation: x}
 }
 

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
 )
 
 // environmentOf returns an environment of KEY=VALUE entries.

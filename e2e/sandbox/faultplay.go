@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -48,9 +49,6 @@ func (f Fault) play(w http.ResponseWriter, r *http.Request, s *Sandbox, call *Ca
 		_, _ = io.Copy(io.Discard, buffer) // until the client closes it
 	case "echo":
 		text := echo(r)
-		if len(f.Args) > 1 {
-			text = echoIn(r, f.Args[1])
-		}
 		if call.Service == "bitrise" {
 			jsonAnswer(http.StatusForbidden, map[string]string{"error_msg": text}).write(w, call)
 			return
@@ -121,17 +119,13 @@ func (f Fault) status(call *Call) answer {
 func echo(r *http.Request) string {
 	var all []string
 	for _, secret := range secretsOf(r) {
-		raw := []byte(secret)
-		all = append(all, secret, base64.StdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw), url.QueryEscape(secret))
-	}
-	return strings.Join(all, " and ")
-}
-
-// echoIn repeats the secrets of a call in one encoding.
-func echoIn(r *http.Request, encoding string) string {
-	var all []string
-	for _, secret := range secretsOf(r) {
-		all = append(all, Encode(encoding, secret))
+		encoded, _ := json.Marshal(secret) // cannot fail for a string
+		all = append(all, secret, url.QueryEscape(secret), url.PathEscape(secret),
+			strings.ReplaceAll(string(encoded), "/", `\/`), strings.ReplaceAll(secret, "+", "&#43;"),
+			base64.RawURLEncoding.EncodeToString([]byte(secret)), base64.StdEncoding.EncodeToString([]byte("AWS:"+secret)))
+		if _, end, isToken := strings.Cut(secret, "."); isToken {
+			all = append(all, end) // a token without its header, which is public
+		}
 	}
 	return strings.Join(all, " and ")
 }
@@ -139,33 +133,6 @@ func echoIn(r *http.Request, encoding string) string {
 func secretsOf(r *http.Request) []string {
 	all := []string{r.Header.Get("BUILD_API_TOKEN"), r.Header.Get("X-Amz-Security-Token"), formOf(r).Get("WebIdentityToken")}
 	return slices.DeleteFunc(all, func(secret string) bool { return secret == "" })
-}
-
-// Encode writes a text as a careless service may echo it: "percent" (percent-encoded in lower case), "json" (with escapes), "html"
-// (with numeric entities), "hex", or "fold" (over lines).
-func Encode(encoding, text string) string {
-	var encoded strings.Builder
-	for i, c := range []byte(text) {
-		letter := c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
-		switch {
-		case encoding == "hex":
-			_, _ = fmt.Fprintf(&encoded, "%02x", c)
-			continue
-		case encoding == "fold" && i%20 == 19:
-			encoded.WriteString("\n ")
-		case encoding == "percent" && (!letter || i%5 == 0):
-			_, _ = fmt.Fprintf(&encoded, "%%%02x", c)
-			continue
-		case encoding == "json" && (!letter || i%5 == 0):
-			_, _ = fmt.Fprintf(&encoded, "\\u%04x", c)
-			continue
-		case encoding == "html" && (!letter || i%5 == 0):
-			_, _ = fmt.Fprintf(&encoded, "&#%d;", c)
-			continue
-		}
-		encoded.WriteByte(c)
-	}
-	return encoded.String()
 }
 
 // token is a response of the token endpoint with a token that the client must reject.

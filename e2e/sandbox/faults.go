@@ -30,7 +30,7 @@ func kinds() map[string][2]int {
 	return map[string][2]int{
 		"close": {0, 0}, "reset": {0, 0}, "midway": {0, 0}, "silence": {0, 0}, "truncate": {0, 0}, "garbage": {0, 0}, "empty": {0, 0},
 		"status": {1, 2}, "page": {1, 1}, "error": {2, 2}, "redirect": {1, 1}, "huge": {1, 1}, "date": {1, 1}, "rate": {1, 1}, "gather": {1, 1},
-		"audience": {1, 1}, "expired": {0, 0}, "nojwt": {0, 0}, "echo": {1, 2}, "header": {0, 0}, "switch": {0, 0},
+		"audience": {1, 1}, "expired": {0, 0}, "nojwt": {0, 0}, "echo": {1, 1}, "header": {0, 0}, "switch": {0, 0},
 		"trailer": {0, 1},
 	}
 }
@@ -53,8 +53,7 @@ func kinds() map[string][2]int {
 //	status N [SECONDS]  an HTTP status, with Retry-After
 //	page N              an HTTP status with a web page, as load balancers send it
 //	error CODE TEXT     an AWS error
-//	echo CODE           an error that repeats every secret of the call: in plain text, in base64, and percent-encoded
-//	echo CODE ENCODING  the same, in one encoding; see [Encode]
+//	echo CODE           an error that repeats every secret of the call, in plain text and in several encodings
 //	switch              a 101 Switching Protocols; the connection stays open
 //	header              a response with a malformed header that repeats them
 //	trailer [CODE]      the real response, or an AWS error, in chunks, with a malformed trailer that repeats them

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -264,6 +265,13 @@ func random(n int) string {
 	raw := make([]byte, n)
 	_, _ = rand.Read(raw) // never fails
 	return hex.EncodeToString(raw)
+}
+
+// sessionToken returns a session token, which has the characters of base64, as AWS's have.
+func sessionToken() string {
+	raw := make([]byte, 226)
+	_, _ = rand.Read(raw)
+	return "IQoJ" + base64.StdEncoding.EncodeToString(raw)
 }
 
 // keyID returns the part of an IAM ID after its prefix: 16 characters of base32.

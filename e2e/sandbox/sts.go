@@ -113,7 +113,7 @@ func (s *Sandbox) session(
 		Arn:           "arn:" + account.partition() + ":sts::" + account.ID + ":assumed-role/" + role.Name + "/" + name,
 		AssumedRoleId: "AROA" + keyID() + ":" + name,
 	}
-	id, secret, token := "ASIA"+keyID(), random(30)[:40], "IQoJ"+random(150)
+	id, secret, token := "ASIA"+keyID(), random(30)[:40], sessionToken()
 	s.record.secret(secret)
 	s.record.secret(token)
 	s.keys[id] = credential{secret: secret, sessionToken: token, expires: expires, principal: principal{

@@ -92,7 +92,8 @@ func TestExplain(t *testing.T) {
 			err := fmt.Errorf("call: %w", row.err)
 			got := awserr.Explain(err, table, map[string]string{"role": "deploy"})
 			x := explain.Of(got)
-			if !strings.HasPrefix(x.Cause, row.cause) || !strings.Contains(strings.Join(x.Do, " "), row.do) || (x.Said == err.Error()) != row.said {
+			if !strings.HasPrefix(x.Cause, row.cause) || !strings.Contains(strings.Join(x.Do, " "), row.do) ||
+				(x.Said == err.Error() && x.SaidBy == "AWS") != row.said {
 				t.Errorf("got %+v", x)
 			}
 			if !errors.Is(got, row.err) {

@@ -23,7 +23,7 @@ func Explain(err error, table explain.Table, values map[string]string) error {
 	}
 	switch {
 	case found:
-		x.Said = err.Error()
+		x.Said, x.SaidBy = err.Error(), "AWS"
 	case refusal.StatusCode >= http.StatusInternalServerError:
 		x.Do = []string{"Run the build again later, and check https://health.aws.amazon.com."}
 	case refusal.Code == unknownCode:

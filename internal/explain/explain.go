@@ -14,8 +14,10 @@ import (
 type Explanation struct {
 	// Cause names the cause in one line. It is the last line of the log and must make sense alone: lower case, no period.
 	Cause string
-	// Said is what the other side answered, in its own words, one line per answer; empty if there was no answer.
+	// Said is what SaidBy returned, in its own words, one line per response; empty if nothing was returned.
 	Said string
+	// SaidBy is who returned Said, "AWS" or "Bitrise"; empty if Said is empty.
+	SaidBy string
 	// Means says what that means here, one paragraph each. It states only what is known, or calls it likely.
 	Means []string
 	// Do lists what to do, the most likely remedy first.
@@ -106,12 +108,12 @@ func (r Row) fill(values map[string]string) Explanation {
 	}
 	// One pass over each text: a placeholder inside a value is not replaced.
 	replacer := strings.NewReplacer(pairs...)
-	all := func(texts []string) []string {
-		var filled []string
-		for _, text := range texts {
-			filled = append(filled, replacer.Replace(text))
-		}
-		return filled
+	x := Explanation{Cause: replacer.Replace(r.Cause)}
+	for _, text := range r.Means {
+		x.Means = append(x.Means, replacer.Replace(text))
 	}
-	return Explanation{Cause: replacer.Replace(r.Cause), Means: all(r.Means), Do: all(r.Do)}
+	for _, text := range r.Do {
+		x.Do = append(x.Do, replacer.Replace(text))
+	}
+	return x
 }

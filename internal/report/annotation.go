@@ -27,9 +27,31 @@ func (l *Log) Annotate(ctx context.Context, home string, x explain.Explanation) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	err = command.Run(ctx, strings.NewReader(l.markdown(x)), nil, program,
+	err = command.Run(ctx, strings.NewReader(l.page(x)), nil, program,
 		":annotations", "annotate", "--style", "error", "--context", "authenticate-with-aws")
 	if err != nil {
 		l.Debugf("Could not annotate the build page: bitrise :annotations: %s", err)
 	}
+}
+
+// page renders an explanation in Markdown.
+func (l *Log) page(x explain.Explanation) string {
+	page := "**Authenticate with AWS: " + escape(l.clean(x.Cause)) + "**\n"
+	for _, s := range l.sections(x) {
+		page += "\n**" + escape(s.title) + "**\n\n"
+		for _, line := range s.lines {
+			if s.isBlock { // indented, because a line could end a block between fences
+				page += "    " + string(line) + "\n"
+			} else {
+				page += s.bullet + escape(line) + "\n\n"
+			}
+		}
+	}
+	return page
+}
+
+// escape keeps a text from being read as Markdown or HTML.
+func escape(s shown) string {
+	return strings.NewReplacer(
+		"\\", "\\\\", "`", "\\`", "*", "\\*", "_", "\\_", "[", "\\[", "<", "&lt;", "|", "\\|").Replace(string(s))
 }

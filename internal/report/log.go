@@ -75,17 +75,18 @@ func (l *Log) info(color colorstring.ColorFunc, format string, args ...any) {
 func (l *Log) line(color colorstring.ColorFunc, format string, args ...any) {
 	line := l.clean(fmt.Sprintf(format, args...))
 	if l.colors {
-		line = color(line)
+		line = shown(color(string(line)))
 	}
 	_, _ = fmt.Fprintln(l.w, line)
 }
 
-// clean makes a text fit to be shown. Secrets are removed after invisible characters, which could hide one, and before the text is
-// cut: a cut secret would not be recognized.
-func (l *Log) clean(s string) string {
-	const longest = 8000 // characters; the Step's longest texts are a table of claims and a policy for the build page
+// shown is a text that is fit to be shown. Only [Log.clean] makes one, and only what is shown is wrapped or escaped: afterwards, a
+// secret would not be recognized.
+type shown string
 
-	return truncate(l.secrets.Redact(text.Clean(s)), longest)
+// clean makes a text fit to be shown. Secrets are removed after escape sequences, which could hide one, and before the text is cut.
+func (l *Log) clean(s string) shown {
+	const longest = 4000 // characters; messages of AWS and inputs are shorter
+
+	return shown(text.Cut(l.secrets.Redact(text.Clean(s)), longest, "… (truncated)"))
 }
-
-func truncate(s string, longest int) string { return text.Cut(s, longest, "… (truncated)") }

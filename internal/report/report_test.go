@@ -50,13 +50,13 @@ func TestLevels(t *testing.T) {
 
 func TestLinesAreClean(t *testing.T) {
 	const canary = "canary-0123456789"
-	long := strings.Repeat("x", 7995)
+	long := strings.Repeat("x", 3995)
 	for name, row := range map[string]struct{ given, want string }{
 		"a secret":                {"the token " + canary + " leaks", "the token [REDACTED] leaks\n"},
 		"a secret, then cut":      {long + canary, long + "[REDA… (truncated)\n"},
 		"control characters":      {"a\rb\x07", "a b \n"},
 		"tabs and lines are kept": {"a\tb\nc", "a\tb\nc\n"},
-		"longest line":            {strings.Repeat("ü", 8000), strings.Repeat("ü", 8000) + "\n"},
+		"longest line":            {strings.Repeat("ü", 4000), strings.Repeat("ü", 4000) + "\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var written bytes.Buffer
@@ -78,8 +78,8 @@ func TestLogWithoutAReader(*testing.T) { everyLevel(report.NewLog(brokenPipe{}))
 
 func explanation() explain.Explanation {
 	return explain.Explanation{
-		Cause: "role deploy does not trust this build",
-		Said:  "STS answered AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on canary-0123456789\nsecond answer",
+		Cause:  "role deploy does not trust this build",
+		SaidBy: "AWS", Said: "STS answered AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on canary-0123456789\nsecond answer",
 		Means: []string{"One of four things: " + strings.Repeat("word ", 20) + "canary-0123456789."},
 		Do:    []string{"Check the role's name, exactly as it is written in the console, including upper and lower case.", "Check <b>it_again*."},
 		ConditionKeys: []explain.ConditionKey{
@@ -133,7 +133,7 @@ func TestExplainWithoutDetails(t *testing.T) {
 		t.Errorf("got %q", &written)
 	}
 	written.Reset()
-	report.NewPlainLog(&written).Explain(explain.Explanation{Cause: "x", Said: "the token endpoint answered 401"})
+	report.NewPlainLog(&written).Explain(explain.Explanation{Cause: "x", SaidBy: "Bitrise", Said: "AWS and the token endpoint"})
 	if !strings.HasPrefix(written.String(), "\nBitrise said\n") {
 		t.Errorf("got %q", &written)
 	}
@@ -153,8 +153,8 @@ func TestWrap(t *testing.T) {
 
 func TestLongAnswersAreTruncated(t *testing.T) {
 	var written bytes.Buffer
-	report.NewPlainLog(&written).Explain(explain.Explanation{Cause: strings.Repeat("c", 1001), Said: strings.Repeat("s", 1001)})
-	want := "\nAWS said\n" + strings.Repeat("s", 1000) + "…\n(truncated)\n\n" + strings.Repeat("c", 1000) + "… (truncated)\n"
+	report.NewPlainLog(&written).Explain(explain.Explanation{Cause: strings.Repeat("c", 4001), SaidBy: "AWS", Said: strings.Repeat("s", 4001)})
+	want := "\nAWS said\n" + strings.Repeat("s", 4000) + "… (truncated)\n\n" + strings.Repeat("c", 4000) + "… (truncated)\n"
 	if written.String() != want {
 		t.Errorf("got %q", &written)
 	}
@@ -189,12 +189,15 @@ func TestAnnotate(t *testing.T) {
 	}
 	want := ":annotations annotate --style error --context authenticate-with-aws\n" +
 		"**Authenticate with AWS: role deploy does not trust this build**\n\n" +
-		"> STS answered AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on \\[REDACTED]\n>\n> second answer\n\n" +
-		"One of four things: " + strings.Repeat("word ", 20) + "[REDACTED].\n\n" +
-		"- Check the role's name, exactly as it is written in the console, including upper and lower case.\n" +
-		"- Check &lt;b>it\\_again\\*.\n\n" +
-		"| condition key | value | documented by AWS |\n| --- | --- | --- |\n| issuer:aud | sts.amazonaws.com | yes |\n| issuer:app\\_slug | 0123\\|456 | no |\n\n" +
-		"A trust policy that admits builds of this app only:\n\n```json\n{\n  \"Version\": \"2012-10-17\"\n}\n```\n"
+		"**AWS said**\n\nSTS answered AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on \\[REDACTED]\n\n" +
+		"second answer\n\n\n" +
+		"**What this means**\n\nOne of four things: " + strings.Repeat("word ", 20) + "\\[REDACTED].\n\n\n" +
+		"**What to do**\n\n- Check the role's name, exactly as it is written in the console, including upper and lower case.\n\n" +
+		"- Check &lt;b>it\\_again\\*.\n\n\n" +
+		"**The identity token's claims, as condition keys of a trust policy**\n\n" +
+		"    * issuer:aud       sts.amazonaws.com\n      issuer:app_slug  0123|456\n" +
+		"    * AWS documents that IAM evaluates this key.\n\n" +
+		"**A trust policy that admits builds of this app only**\n\n    {\n      \"Version\": \"2012-10-17\"\n    }\n"
 	if string(got) != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
@@ -235,4 +238,31 @@ func TestAnnotationsAreBestEffort(t *testing.T) {
 	}
 	t.Setenv("PATH", t.TempDir())
 	report.NewPlainLog(&bytes.Buffer{}).Annotate(t.Context(), home, explanation())
+}
+
+// A secret with characters that Markdown escapes is redacted in every text of an explanation, in the log and on the build page.
+func TestExplanationsShowNoSecret(t *testing.T) {
+	const canary = "canary_1*2[3|4`5<6\\7"
+
+	leaky := "is " + canary + "."
+	x := explain.Explanation{
+		Cause: leaky, SaidBy: leaky, Said: leaky + "\n" + leaky, Means: []string{leaky}, Do: []string{leaky},
+		ConditionKeys: []explain.ConditionKey{{Key: leaky, Value: leaky}},
+		Policy:        leaky, PolicyAdmits: leaky,
+	}
+	home, stored := fakeBitrise(t, "cat > STORED")
+	var written bytes.Buffer
+	log := report.NewPlainLog(&written)
+	log.Protect(secret.New(canary))
+	log.Explain(x)
+	log.Annotate(t.Context(), home, x)
+	page, err := os.ReadFile(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for where, text := range map[string]string{"log": written.String(), "page": string(page)} {
+		if n := strings.Count(text, "REDACTED"); n != 10 || strings.Contains(text, "canary") {
+			t.Errorf("the %s must have 10 redacted secrets, has %d:\n%s", where, n, text)
+		}
+	}
 }

@@ -41,11 +41,8 @@ func Line(s string) string {
 	return strings.TrimSpace(strings.NewReplacer("\n", " ", "\t", " ").Replace(Clean(s)))
 }
 
-// OneLine returns a text as one clean line of at most longest characters. A longer one is cut and ends with "…". It is not for texts that
-// may contain a secret: a cut secret is not recognized when the log removes secrets.
-func OneLine(s string, longest int) string { return Cut(Line(s), longest, "…") }
-
-// Shorten cuts an invalid value after 100 characters, for an error that quotes it.
+// Shorten cuts an invalid value after 100 characters, for an error that quotes it. It is not for secrets: of one, too little for the
+// log to recognize it may remain.
 func Shorten(s string) string {
 	const longest = 100
 
