@@ -441,8 +441,8 @@ their trust policy is changed. AWS calls this
 and lists the providers with the required claims there.
 
 - If the statement in question is for another provider, add the condition that AWS's page requires for it.
-- If AWS lists Bitrise by now, add the condition on ` + "`token.builds.bitrise.io:sub`" + ` from
-  [Set up AWS](../README.md#set-up-aws).
+- If AWS lists Bitrise by now, add the condition that its page requires. If that is one on ` + "`sub`" + `, keep the one on ` + "`app_slug`" + `,
+  too: see [below](#what-is-known-about-sub-and-condition-keys).
 - Do not work around the refusal with a value such as ` + "`*`" + `: it would let everyone who uses the provider assume the role.
 `
 )
@@ -482,7 +482,7 @@ func TestTroubleshootingPage(t *testing.T) {
 		shown[advice] = e.title
 		page.WriteString("\n- " + advice + "\n")
 	}
-	page.WriteString(iamRefusal + troubleshootingExample)
+	page.WriteString(iamRefusal + whatIsKnown + troubleshootingExample)
 	log := regexp.MustCompile(`(?m) +$`).ReplaceAllString(readExplanation(t, failures()[0]), "")
 	fmt.Fprintf(&page, "```text\n%s```\n", log)
 	checkGolden(t, filepath.Join(root(t), "docs", "troubleshooting.md"), page.String())

@@ -24,7 +24,7 @@ func TestTerraformExample(t *testing.T) {
 	for name, asked := range exampleParameters {
 		t.Run(name, func(t *testing.T) {
 			module := loadTerraform(t, filepath.Join(root(t), "examples", "terraform"))
-			module.set(map[string]string{"app_slug": sandbox.DefaultAppSlug, "subject_pattern": asked.subject, "workflow": asked.workflow,
+			module.set(map[string]string{"app_slug": sandbox.DefaultAppSlug, "workflow": "deploy",
 				"repository_name": asked.repository, "bucket_name": asked.bucket, "next_role_arn": asked.next})
 			result := created{allows: map[string]json.RawMessage{}}
 			for _, resource := range module.blocks("resource") {
@@ -51,11 +51,11 @@ func TestTerraformExample(t *testing.T) {
 	}
 }
 
-// The app slug and the subject pattern are required and validated. Without them, the trust policy would admit other apps.
-func TestTerraformRequiresTheApp(t *testing.T) {
+// The app's slug and the workflow are required, and rejected if they are not names.
+func TestTerraformRequiresAppAndWorkflow(t *testing.T) {
 	for name, values := range map[string]map[string]bool{
-		"app_slug":        {sandbox.DefaultAppSlug: true, "": false, "*": false},
-		"subject_pattern": subjectPatterns,
+		"app_slug": appSlugs,
+		"workflow": workflowNames,
 	} {
 		t.Run(name, func(t *testing.T) {
 			module := loadTerraform(t, filepath.Join(root(t), "examples", "terraform"))

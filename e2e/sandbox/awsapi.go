@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -128,6 +129,8 @@ type principal struct {
 	chained bool
 	// sessionPolicies restrict the role's own policies.
 	sessionPolicies []*Policy
+	// origin holds the context keys that the provider's context provider has added to the session.
+	origin map[string][]string
 }
 
 // names returns the principals by which a policy can refer to p.
@@ -146,6 +149,7 @@ type credential struct {
 // allows evaluates the identity policies and the session policies of a principal. The caller must hold the lock.
 func (s *Sandbox) allows(p principal, action, resource string) bool {
 	request := Request{Action: action, Resource: resource, Context: map[string][]string{"aws:PrincipalArn": {p.source}}}
+	maps.Copy(request.Context, p.origin)
 	allowed := false
 	for _, document := range s.policiesOf(p) {
 		policy, err := ParsePolicy(document)

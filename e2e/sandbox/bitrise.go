@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -57,34 +58,53 @@ func (s *Sandbox) idToken(call *Call, r *http.Request) answer {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
 	}
+	// Bitrise's Step Get OIDC Identity Token sends an empty sub:
+	// https://github.com/bitrise-steplib/bitrise-step-get-identity-token/blob/9c671da/api/models.go.
 	var body struct {
 		Audience string `json:"aud"`
+		Subject  string `json:"sub"`
 	}
 	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<16)).Decode(&body); err != nil || body.Audience == "" {
 		return refuse(http.StatusBadRequest, "aud is missing")
 	}
-	_, _, lifetime := s.snapshot()
-	token, err := s.MintToken(body.Audience, nil)
+	config := s.snapshot()
+	claims := map[string]any{}
+	if body.Subject != "" {
+		switch config.RequestedSubject {
+		case UseSubject:
+			claims["sub"] = body.Subject
+		case ReplaceSubject:
+			claims["sub"] = random(16)
+		case RejectSubject:
+			return refuse(http.StatusBadRequest, "sub is not allowed")
+		}
+	}
+	token, err := s.MintToken(body.Audience, claims)
 	if err != nil {
 		return refuse(http.StatusInternalServerError, "Internal Server Error")
 	}
 	return jsonAnswer(http.StatusOK, map[string]any{
-		"id_token": token, "token_type": "urn:ietf:params:oauth:token-type:id_token", "expires_in": int(lifetime.Seconds()),
+		"id_token": token, "token_type": "urn:ietf:params:oauth:token-type:id_token", "expires_in": config.TokenLifetime,
 	})
 }
 
 // MintToken issues an identity token of the build for an audience. The given claims override the usual ones, or remove them
 // if the value is nil. The sub claim follows from the others unless it is overridden as well.
 func (s *Sandbox) MintToken(audience string, claims map[string]any) (string, error) {
-	all, subject, lifetime := s.snapshot()
-	now := s.clock()
+	config := s.snapshot()
+	all, now := config.Build, s.clock()
 	maps.Copy(all, map[string]any{
 		"iss": s.issuer, "aud": audience, "jti": random(16),
-		"iat": now.Unix(), "nbf": now.Add(-time.Minute).Unix(), "exp": now.Add(lifetime).Unix(),
+		"iat": now.Unix(), "nbf": now.Add(-time.Minute).Unix(), "exp": now.Unix() + int64(config.TokenLifetime),
 	})
 	maps.Copy(all, claims)
 	if _, found := claims["sub"]; !found {
-		all["sub"] = placeholder.ReplaceAllStringFunc(subject, func(name string) string { return fmt.Sprint(all[strings.Trim(name, "{}")]) })
+		all["sub"] = placeholder.ReplaceAllStringFunc(cmp.Or(config.Subject, DefaultSubject), func(name string) string {
+			if value := all[strings.Trim(name, "{}")]; value != nil {
+				return fmt.Sprint(value)
+			}
+			return ""
+		})
 	}
 	maps.DeleteFunc(all, func(_ string, value any) bool { return value == nil })
 	signer, err := jose.NewSigner(

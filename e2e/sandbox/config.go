@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,13 +16,29 @@ const IssuerHost = "${ISSUER_HOST}"
 // DefaultSubject is the default form of the sub claim. Bitrise does not document its own.
 const DefaultSubject = "app:{app_slug}:workflow:{workflow}"
 
+// RequestedSubject states what the token endpoint does with a sub that the caller sends next to aud. Bitrise's Step Get OIDC
+// Identity Token once sent one. What the endpoint does with it is unknown.
+type RequestedSubject string
+
+const (
+	// IgnoreSubject issues the same token as without the request.
+	IgnoreSubject RequestedSubject = ""
+	// UseSubject issues a token with the requested sub.
+	UseSubject RequestedSubject = "use"
+	// ReplaceSubject issues a token with a random sub.
+	ReplaceSubject RequestedSubject = "replace"
+	// RejectSubject responds with 400. For another status, inject a fault.
+	RejectSubject RequestedSubject = "reject"
+)
+
 // Config describes the cloud that a sandbox simulates. It has a JSON form.
 type Config struct {
 	// Build holds the claims of identity tokens other than the registered ones.
 	Build map[string]any `json:"build"`
 	// Subject is the form of the sub claim, in which {NAME} is replaced by the claim of that name. Empty means
 	// [DefaultSubject].
-	Subject string `json:"subject,omitempty"`
+	Subject          string           `json:"subject,omitempty"`
+	RequestedSubject RequestedSubject `json:"requested_subject,omitempty"`
 	// EveryClaim makes every claim of a token a condition key, as STS-compatible services do. By default, only the claims
 	// that AWS documents for any OIDC provider are: aud, sub, amr, email, and oaud.
 	EveryClaim bool `json:"every_claim,omitempty"`
@@ -57,6 +74,25 @@ type Provider struct {
 	URL string `json:"url"`
 	// ClientIDs are the audiences.
 	ClientIDs []string `json:"client_ids"`
+	// ContextProvider turns claims into context keys of the sessions. Nil means none.
+	ContextProvider *ContextProvider `json:"context_provider,omitempty"`
+}
+
+// ContextProvider is a provider's trusted identity propagation. Its JSON form is that of the IAM API.
+// See https://docs.aws.amazon.com/IAM/latest/APIReference/API_ContextProvider.html.
+type ContextProvider struct {
+	// SubjectSourceKey is the claim that becomes aws:OriginIdentity/Subject.
+	SubjectSourceKey string
+	// SubjectTypeValue becomes aws:OriginIdentity/SubjectType.
+	SubjectTypeValue string `json:",omitempty"`
+	// KeyDefinitionList has the claims that become aws:TransactionContext/IdentityProvider/TARGETKEY, at most 10.
+	KeyDefinitionList []KeyDefinition `json:",omitempty"`
+}
+
+// KeyDefinition maps a claim to a context key. An empty TargetKey means the claim's name.
+type KeyDefinition struct {
+	SourceKey string
+	TargetKey string `json:",omitempty"`
 }
 
 // Role is an IAM role. See https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html.
@@ -159,8 +195,11 @@ func path(p string) string {
 	return p
 }
 
-// resolve replaces [IssuerHost] everywhere and parses all policies, so that a malformed one is reported at once.
+// resolve replaces [IssuerHost] everywhere and checks the configuration, so that a mistake in it is reported at once.
 func (c *Config) resolve(issuer string) error {
+	if !slices.Contains([]RequestedSubject{IgnoreSubject, UseSubject, ReplaceSubject, RejectSubject}, c.RequestedSubject) {
+		return fmt.Errorf("the requested subject must be %q, %q, or %q, got %q", UseSubject, ReplaceSubject, RejectSubject, c.RequestedSubject)
+	}
 	host := issuerHost(issuer)
 	policy := func(raw *json.RawMessage, of string) error {
 		*raw = bytes.ReplaceAll(*raw, []byte(IssuerHost), []byte(host))
@@ -196,11 +235,11 @@ func (c *Config) resolve(issuer string) error {
 	return nil
 }
 
-// issuerHost returns an issuer as IAM names it: without the scheme and a trailing slash.
+// issuerHost returns an issuer as IAM names it: without the scheme. IAM keeps a trailing slash, as this policy shows:
+// https://gist.github.com/gene1wood/54611c45a3298504f8e33d95e317ae5c.
 func issuerHost(issuer string) string {
-	_, host, found := strings.Cut(issuer, "://")
-	if !found {
-		host = issuer
+	if _, host, found := strings.Cut(issuer, "://"); found {
+		return host
 	}
-	return strings.TrimSuffix(host, "/")
+	return issuer
 }

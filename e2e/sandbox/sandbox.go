@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -227,12 +226,13 @@ func (s *Sandbox) account(id string) *Account {
 	return nil
 }
 
-// snapshot returns the claims of the build, the form of the subject, and the lifetime of tokens.
-func (s *Sandbox) snapshot() (claims map[string]any, subject string, lifetime time.Duration) {
+// snapshot returns the configuration of the token endpoint, with its own copy of the build's claims.
+func (s *Sandbox) snapshot() Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	subject = cmp.Or(s.config.Subject, DefaultSubject)
-	return maps.Clone(s.config.Build), subject, time.Duration(s.config.TokenLifetime) * time.Second
+	config := s.config
+	config.Build = maps.Clone(config.Build)
+	return config
 }
 
 // server is a listener and its HTTP server.

@@ -102,7 +102,7 @@ func (s *Sandbox) role(arn string) (*Account, *Role) {
 
 // session creates the credentials of an assumed role. The caller must hold the lock.
 func (s *Sandbox) session(
-	account *Account, role *Role, name string, lifetime time.Duration, policies []*Policy,
+	account *Account, role *Role, name string, lifetime time.Duration, policies []*Policy, origin map[string][]string,
 ) (stsCredentials, assumedRole) {
 	if s.config.SessionLifetime > 0 {
 		lifetime = time.Duration(s.config.SessionLifetime) * time.Second
@@ -118,6 +118,7 @@ func (s *Sandbox) session(
 	s.record.secret(token)
 	s.keys[id] = credential{secret: secret, sessionToken: token, expires: expires, principal: principal{
 		account: account.ID, arn: user.Arn, source: role.arn(account), id: user.AssumedRoleId, chained: true, sessionPolicies: policies,
+		origin: origin,
 	}}
 	return stsCredentials{AccessKeyId: id, SecretAccessKey: secret, SessionToken: token, Expiration: expires.UTC().Format(time.RFC3339)}, user
 }

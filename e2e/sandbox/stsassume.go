@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -35,20 +36,20 @@ func (s *Sandbox) assumeRoleWithWebIdentity(form url.Values, region string) (any
 		return nil, refuse(http.StatusForbidden, "RegionDisabledException", "STS is not activated in this region for account:%s. "+
 			"Your account administrator can activate STS in this region using the IAM Console.", account.ID)
 	}
-	claims, refused := s.verifyToken(form.Get("WebIdentityToken"), account)
+	claims, provider, refused := s.verifyToken(form.Get("WebIdentityToken"), account)
 	if refused != nil {
 		return nil, refused
 	}
 	_, role := s.role(form.Get("RoleArn"))
-	host := issuerHost(s.issuer)
+	providerARN := "arn:" + account.partition() + ":iam::" + account.ID + ":oidc-provider/" + provider.URL
 	request := Request{
 		Action:     "sts:AssumeRoleWithWebIdentity",
-		Principals: map[string][]string{"Federated": {"arn:" + account.partition() + ":iam::" + account.ID + ":oidc-provider/" + host}},
+		Principals: map[string][]string{"Federated": {providerARN}},
 		Context:    map[string][]string{"sts:RoleSessionName": {form.Get("RoleSessionName")}},
 	}
 	for claim, value := range claims {
 		if s.config.EveryClaim || slices.Contains(documentedClaims, claim) {
-			request.Context[host+":"+claim] = claimTexts(value)
+			request.Context[provider.URL+":"+claim] = claimTexts(value)
 		}
 	}
 	if role == nil || !trusts(role, request) {
@@ -64,48 +65,72 @@ func (s *Sandbox) assumeRoleWithWebIdentity(form url.Values, region string) (any
 	}
 	result := assumeRoleResult{
 		PackedPolicySize: packed, Audience: fmt.Sprint(claims["aud"]), SubjectFromWebIdentityToken: fmt.Sprint(claims["sub"]),
-		Provider: request.Principals["Federated"][0],
+		Provider: providerARN,
 	}
-	result.Credentials, result.AssumedRoleUser = s.session(account, role, form.Get("RoleSessionName"), lifetime, policies)
+	origin := provider.origin(providerARN, claims)
+	result.Credentials, result.AssumedRoleUser = s.session(account, role, form.Get("RoleSessionName"), lifetime, policies, origin)
 	return result, nil
 }
 
-// verifyToken verifies a token against the OIDC providers of an account and returns its claims.
-func (s *Sandbox) verifyToken(text string, account *Account) (map[string]any, *refusal) {
-	invalid := func(format string, args ...any) *refusal {
-		return refuse(http.StatusBadRequest, "InvalidIdentityToken", format, args...)
+// origin returns the context keys that the context provider adds to a session. AWS documents that callers cannot change them.
+// Whether they are in the context of the role's trust policy, too, is not documented for OIDC providers; here, they are not.
+// See https://docs.aws.amazon.com/STS/latest/APIReference/API_OriginIdentity.html and API_TransactionContext.html.
+func (p Provider) origin(arn string, claims map[string]any) map[string][]string {
+	if p.ContextProvider == nil {
+		return nil
+	}
+	keys := map[string][]string{"aws:OriginIdentity/Issuer": {p.URL}, "aws:OriginIdentity/FederatedProviderArn": {arn}}
+	if kind := p.ContextProvider.SubjectTypeValue; kind != "" {
+		keys["aws:OriginIdentity/SubjectType"] = []string{kind}
+	}
+	if subject, found := claims[p.ContextProvider.SubjectSourceKey]; found {
+		keys["aws:OriginIdentity/Subject"] = claimTexts(subject)
+	}
+	for _, definition := range p.ContextProvider.KeyDefinitionList {
+		if value, found := claims[definition.SourceKey]; found {
+			name := cmp.Or(definition.TargetKey, definition.SourceKey)
+			keys["aws:TransactionContext/IdentityProvider/"+name] = claimTexts(value)
+		}
+	}
+	return keys
+}
+
+// verifyToken verifies a token against the OIDC providers of an account and returns its claims and its provider.
+func (s *Sandbox) verifyToken(text string, account *Account) (map[string]any, Provider, *refusal) {
+	invalid := func(format string, args ...any) (map[string]any, Provider, *refusal) {
+		return nil, Provider{}, refuse(http.StatusBadRequest, "InvalidIdentityToken", format, args...)
 	}
 	token, err := jwt.ParseSigned(text, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
-		return nil, invalid("The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)")
+		return invalid("The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)")
 	}
 	var unverified map[string]any
 	if err := token.UnsafeClaimsWithoutVerification(&unverified); err != nil {
-		return nil, invalid("The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)")
+		return invalid("The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)")
 	}
 	issuer, _ := unverified["iss"].(string)
 	index := slices.IndexFunc(account.Providers, func(p Provider) bool { return p.URL == issuerHost(issuer) })
 	if index < 0 {
-		return nil, invalid("No OpenIDConnect provider found in your account for %s", issuer)
+		return invalid("No OpenIDConnect provider found in your account for %s", issuer)
 	}
 	if s.config.UnreachableIssuer || issuer != s.issuer || len(token.Headers) != 1 || token.Headers[0].KeyID != s.keyID {
-		return nil, invalid("Couldn't retrieve verification key from your identity provider, " +
+		return invalid("Couldn't retrieve verification key from your identity provider, " +
 			" please reference AssumeRoleWithWebIdentity documentation for requirements")
 	}
 	var claims map[string]any
 	if err := token.Claims(s.key.Public(), &claims); err != nil {
-		return nil, invalid("Invalid token signature") // AWS documents the code, and no text
+		return invalid("Invalid token signature") // AWS documents the code, and no text
 	}
 	for _, name := range []string{"aud", "sub", "exp", "iat"} {
 		if _, found := claims[name]; !found {
-			return nil, invalid("Missing a required claim: %s", name)
+			return invalid("Missing a required claim: %s", name)
 		}
 	}
 	isKnown := func(audience string) bool { return slices.Contains(account.Providers[index].ClientIDs, audience) }
 	if !slices.ContainsFunc(claimTexts(claims["aud"]), isKnown) {
-		return nil, invalid("Incorrect token audience")
+		return invalid("Incorrect token audience")
 	}
-	return claims, s.checkTimes(claims)
+	return claims, account.Providers[index], s.checkTimes(claims)
 }
 
 func (s *Sandbox) checkTimes(claims map[string]any) *refusal {
@@ -145,6 +170,7 @@ func (s *Sandbox) assumeRole(r *http.Request, body []byte, form url.Values) (any
 	if len(keys) > 0 {
 		request.Context["aws:TagKeys"] = keys
 	}
+	maps.Copy(request.Context, caller.origin)
 	for key, value := range values {
 		request.Context["aws:RequestTag/"+key] = []string{value}
 	}
@@ -169,7 +195,7 @@ func (s *Sandbox) assumeRole(r *http.Request, body []byte, form url.Values) (any
 		return nil, refused
 	}
 	result := assumeRoleResult{PackedPolicySize: packed}
-	result.Credentials, result.AssumedRoleUser = s.session(account, role, form.Get("RoleSessionName"), lifetime, policies)
+	result.Credentials, result.AssumedRoleUser = s.session(account, role, form.Get("RoleSessionName"), lifetime, policies, nil)
 	return result, nil
 }
 

@@ -1,9 +1,9 @@
 # A role that the builds of one Bitrise app can assume, and its permissions.
 #
-#   terraform apply -var app_slug=0123456789abcdef -var 'subject_pattern=app:0123456789abcdef:*' -var repository_name=my-app
+#   terraform apply -var app_slug=0123456789abcdef -var workflow=deploy -var repository_name=my-app
 
 terraform {
-  required_version = ">= 1.9" # the validation of one variable refers to another
+  required_version = ">= 1.0"
 
   required_providers {
     aws = {
@@ -36,8 +36,8 @@ resource "aws_iam_role" "bitrise" {
   name       = var.role_name
   depends_on = [aws_iam_openid_connect_provider.bitrise]
 
-  # Who can assume the role. sub keeps other apps out: without it, every Bitrise user's builds could assume the role. AWS's
-  # documentation does not list app_slug and workflow as condition keys, so they only apply if AWS evaluates them.
+  # Who can assume the role: every build of the app that runs the workflow. AWS's documentation does not list app_slug and
+  # workflow as condition keys, so AWS may reject every build. See docs/trust-policies.md before you change the conditions.
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -45,12 +45,11 @@ resource "aws_iam_role" "bitrise" {
       Principal = { Federated = "arn:${local.partition}:iam::${local.account}:oidc-provider/${local.issuer}" }
       Action    = "sts:AssumeRoleWithWebIdentity"
       Condition = {
-        StringEquals = { "${local.issuer}:aud" = "sts.amazonaws.com" }
-        StringLike   = { "${local.issuer}:sub" = var.subject_pattern }
-        StringEqualsIfExists = merge(
-          { "${local.issuer}:app_slug" = var.app_slug },
-          var.workflow == "" ? {} : { "${local.issuer}:workflow" = var.workflow },
-        )
+        StringEquals = {
+          "${local.issuer}:aud"      = "sts.amazonaws.com"
+          "${local.issuer}:app_slug" = var.app_slug
+          "${local.issuer}:workflow" = var.workflow
+        }
       }
     }]
   })

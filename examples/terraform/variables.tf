@@ -1,5 +1,5 @@
 variable "app_slug" {
-  description = "The app's slug, which is part of the URL of its page on Bitrise."
+  description = "The app's slug, which is in the URL of its page on Bitrise, https://app.bitrise.io/app/SLUG."
   type        = string
 
   validation {
@@ -8,21 +8,14 @@ variable "app_slug" {
   }
 }
 
-variable "subject_pattern" {
-  description = "The sub claim of the app's builds, from the Step's verbose log, with * in place of what changes from build to build."
-  type        = string
-
-  # The whole slug before the first wildcard. This keeps patterns such as * and app:* out, which would admit other apps.
-  validation {
-    condition     = can(regex("^([^*?$]*[^0-9A-Za-z_.*?$-])?${var.app_slug}([^0-9A-Za-z_.*?$-][^$]*)?$", var.subject_pattern))
-    error_message = "Must contain the app's slug before the first wildcard, such as app:0123456789abcdef:*."
-  }
-}
-
 variable "workflow" {
-  description = "Only builds of this workflow can assume the role, if AWS evaluates the workflow claim. Empty: every workflow."
+  description = "Only builds of this workflow can assume the role."
   type        = string
-  default     = ""
+
+  validation {
+    condition     = can(regex("^[^$]+$", var.workflow)) # IAM replaces variables, such as ${aws:username}
+    error_message = "Must be the name of a workflow."
+  }
 }
 
 variable "role_name" {

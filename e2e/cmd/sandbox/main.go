@@ -37,6 +37,8 @@ func run(ctx context.Context, arguments []string, out io.WriteCloser, log io.Wri
 	config := flags.String("config", "", "JSON `file` with accounts, providers, roles, and users (default: one of each)")
 	issuer := flags.String("issuer", "", "iss claim of the identity tokens (default: the sandbox's address, where verifiers find the keys)")
 	subject := flags.String("subject", "", "`form` of the sub claim, with {NAME} for other claims (default: "+sandbox.DefaultSubject+")")
+	requestedSubject := flags.String("requested-subject", "",
+		"`what` to do with a sub that callers request: use, replace, or reject (default: ignore it)")
 	everyClaim := flags.Bool("every-claim", false, "make every claim a condition key, not only those that AWS documents")
 	faults := flags.String("faults", "", "`file` with a script of faults to inject")
 	useTLS := flags.Bool("tls", false, "use TLS, with a certificate authority created at startup")
@@ -55,6 +57,9 @@ func run(ctx context.Context, arguments []string, out io.WriteCloser, log io.Wri
 	}
 	if *subject != "" {
 		options.Config.Subject = *subject
+	}
+	if *requestedSubject != "" {
+		options.Config.RequestedSubject = sandbox.RequestedSubject(*requestedSubject)
 	}
 	if *everyClaim {
 		options.Config.EveryClaim = true
