@@ -1,7 +1,6 @@
 package step
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -190,18 +189,3 @@ func (a *authenticator) retry(what string) retry.Policy {
 }
 
 func (a *authenticator) since(start time.Time) string { return elapsed(a.now().Sub(start)) }
-
-func elapsed(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
-
-// clock formats a time as the log and the outputs show it.
-func clock(t time.Time) string {
-	if t.IsZero() {
-		return "an unknown time"
-	}
-	return t.UTC().Format(time.RFC3339)
-}
-
-// caller names whose the credentials are.
-func caller(session awsauth.Session) string { return cmp.Or(session.CallerARN, "an unknown caller") }
-
-func issuer(token idtoken.Token) string { return cmp.Or(token.Issuer, "an unknown issuer") }

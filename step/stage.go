@@ -3,20 +3,14 @@ package step
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
-
-const (
-	// profileVariable names the profile to AWS's CLI and SDKs.
-	profileVariable = "AWS_PROFILE"
-	// buildTokenVariable is where a renewal reads the build's API token, which is written to no file.
-	buildTokenVariable = "BITRISE_BUILD_API_TOKEN" //nolint:gosec // the variable's name
-)
-
-func (c Config) hasProfile() bool { return c.Profile.String() != "" }
 
 // files are the files that a run changes.
 type files struct {
@@ -41,6 +35,53 @@ func (s *Step) findFiles(config Config) (found files, err error) {
 		}
 	}
 	return found, err
+}
+
+// staged is what a run is going to change.
+type staged struct {
+	store   envstore
+	files   files
+	outputs []output
+	// registries are the hosts that Docker is going to be logged in to.
+	registries []string
+	changes    []*sharedfile.Change
+	// done are the lines for the log once the changes are in place.
+	done []string
+}
+
+// discard removes the changes that were not committed.
+func (s *staged) discard() {
+	for _, change := range s.changes {
+		change.Discard()
+	}
+}
+
+// stageLogins gets a login to every registry and stages them in Docker's file.
+func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator, session awsauth.Session) error {
+	started := s.Now()
+	logins, err := a.ecr.Logins(ctx, dockerlogin.LoginRequest{
+		Credentials: session.Credentials, AccountID: session.AccountID, Registries: a.config.Registries, Retry: a.retry("Getting an ECR login"),
+	})
+	var names []string
+	for _, login := range logins {
+		s.Log.Protect(login.Password)
+		names = append(names, login.Registry.String())
+	}
+	if err != nil {
+		return err
+	}
+	file := staged.files.docker
+	change, err := file.PrepareLogins(logins)
+	if err != nil {
+		return err
+	}
+	staged.registries = names
+	first := slices.MinFunc(logins, func(x, y dockerlogin.Login) int { return x.Expires.Compare(y.Expires) })
+	s.Log.Printf("Obtained logins for %s; they expire at %s (%s)", strings.Join(names, ", "), clock(first.Expires), a.since(started))
+	staged.changes = append(staged.changes, change)
+	staged.done = append(staged.done, fmt.Sprintf("Logged in to %s, in %s", strings.Join(names, ", "), file))
+	staged.outputs = append(staged.outputs, plain("ECR_REGISTRY", names[0]), plain("ECR_REGISTRIES", strings.Join(names, "\n")))
+	return nil
 }
 
 // stageProfile stages a profile that hands out the session's credentials and renews them. The credentials themselves are not
@@ -70,14 +111,6 @@ func (s *Step) stageProfile(
 	return nil
 }
 
-// isRenewable reports whether the credentials can be obtained again for as long as the build runs.
-func (c Config) isRenewable() bool {
-	if key := c.AccessKey; key != nil {
-		return len(c.Chain) > 0 && key.SessionToken.IsEmpty()
-	}
-	return c.WebIdentity.Token.Text.IsEmpty()
-}
-
 // warnOfLimits warns of credentials that cannot be renewed, or only with something that is kept.
 func (s *Step) warnOfLimits(config Config) {
 	switch {
@@ -94,4 +127,38 @@ func (s *Step) warnOfLimits(config Config) {
 		s.Log.Warnf("build_api_token differs from %s, which the profile reads when it renews its credentials. Set that variable for "+
 			"the next Steps.", buildTokenVariable)
 	}
+}
+
+// facts returns what the table of variables needs to know about the run.
+func (s *staged) facts(config Config) runFacts {
+	run := runFacts{
+		region: config.Region.String(), profile: config.Profile.String(), registries: s.registries, dockerFile: s.files.docker.String(),
+	}
+	if config.hasProfile() {
+		run.configFile, run.credentialsFile = s.files.config.String(), s.files.config.Credentials()
+	}
+	return run
+}
+
+// commit puts the files into place, envman's store with the outputs last. If it fails, nothing is exported.
+func (s *Step) commit(ctx context.Context, staged staged) error {
+	started := s.Now()
+	outputs := forEnvironment(staged.outputs, s.Environment)
+	exports, err := staged.store.prepare(outputs)
+	if err != nil {
+		return err
+	}
+	defer exports.Discard()
+	if err := sharedfile.Commit(ctx, append(staged.changes, exports)...); err != nil {
+		return err
+	}
+	s.isDone.Store(true)
+	for _, line := range staged.done {
+		s.Log.Printf("%s", line)
+	}
+	if len(outputs) > 0 {
+		s.Log.Donef("Exported for the next Steps (%s):", elapsed(s.Now().Sub(started)))
+		printOutputs(s.Log, outputs)
+	}
+	return nil
 }
