@@ -103,6 +103,9 @@ func echo(r *http.Request) string {
 		all = append(all, secret, url.QueryEscape(secret), url.PathEscape(secret),
 			strings.ReplaceAll(string(encoded), "/", `\/`), strings.ReplaceAll(secret, "+", "&#43;"),
 			base64.RawURLEncoding.EncodeToString([]byte(secret)), base64.StdEncoding.EncodeToString([]byte("AWS:"+secret)))
+		if _, end, isToken := strings.Cut(secret, "."); isToken {
+			all = append(all, end) // a token without its header, which is public
+		}
 	}
 	return strings.Join(all, " and ")
 }

@@ -23,18 +23,28 @@ type Redactor struct {
 	forms []string
 }
 
-// Add adds secrets to those that Redact replaces. Secrets with fewer than 8 bytes are ignored.
+// Add adds secrets to those that Redact replaces. Secrets with fewer than 8 bytes are ignored. Of a JSON Web Token, the payload with
+// the signature, and the signature, are secrets, too: the header is public, and the claims may be known.
 func (r *Redactor) Add(secrets ...Text) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range secrets {
-		if len(s.Reveal()) < minLength {
-			continue
+		plain := s.Reveal()
+		r.add(plain)
+		if parts := strings.Split(plain, "."); len(parts) == 3 {
+			r.add(parts[1] + "." + parts[2])
+			r.add(parts[2])
 		}
-		for _, form := range forms(s.Reveal()) {
-			if !slices.Contains(r.forms, form) {
-				r.forms = append(r.forms, form)
-			}
+	}
+}
+
+func (r *Redactor) add(plain string) {
+	if len(plain) < minLength {
+		return
+	}
+	for _, form := range forms(plain) {
+		if !slices.Contains(r.forms, form) {
+			r.forms = append(r.forms, form)
 		}
 	}
 }

@@ -160,6 +160,25 @@ func TestRedactCutSecrets(t *testing.T) {
 	}
 }
 
+// The header of a JSON Web Token is public, so the rest of the token is as good as all of it (issue 24, item 2).
+func TestRedactTheEndOfAToken(t *testing.T) {
+	const header, payload, signature = "eyJhbGciOiJSUzI1NiJ9", "eyJpc3MiOiJodHRwczovL3Rva2VuIn0", "c2lnbmF0dXJl-_canary"
+
+	for text, want := range map[string]string{
+		"got " + header + "." + payload + "." + signature + ", no":                            "got [REDACTED], no",
+		"got " + payload + "." + signature + ", no":                                           "got [REDACTED], no",
+		"got " + signature + ", no":                                                           "got [REDACTED], no",
+		"got …" + payload[20:] + "." + signature + ", no":                                     "got …" + payload[20:] + ".[REDACTED], no",
+		"got " + base64.RawURLEncoding.EncodeToString([]byte(payload+"."+signature)) + ", no": "got [REDACTED], no",
+	} {
+		t.Run(text, func(t *testing.T) {
+			if got := redact(text, header+"."+payload+"."+signature); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
+	}
+}
+
 func TestRedactChangesNothingElse(t *testing.T) {
 	for name, text := range map[string]string{
 		"no secret":        "100% of \\n &amp; \\u00zz %zz & %2 \\ &unknown; \\u12 \\q; the end %4",
