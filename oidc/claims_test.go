@@ -34,27 +34,26 @@ func TestClaimsForTrustPolicies(t *testing.T) {
 
 func TestClaimValues(t *testing.T) {
 	for value, want := range map[string]idtoken.Claim{
-		`"plain"`:                            {Value: "plain"},
-		`""`:                                 {},
-		`null`:                               {},
-		`["a","b"]`:                          {Value: "a,b", IsList: true},
-		`["a",1,true]`:                       {Value: "a,1,true", IsList: true},
-		`[]`:                                 {IsList: true},
-		`true`:                               {Value: "true"},
-		`4711`:                               {Value: "4711"},
-		`{"a":[1]}`:                          {Value: `{"a":[1]}`},
-		`"a\nb"`:                             {Value: "a b", IsAltered: true},
-		`"\u001b[31mx"`:                      {Value: "x", IsAltered: true},
-		`" space "`:                          {Value: "space", IsAltered: true},
-		`"` + strings.Repeat("x", 200) + `"`: {Value: strings.Repeat("x", 200)},
-		`"` + strings.Repeat("ü", 201) + `"`: {Value: strings.Repeat("ü", 200) + "…", IsAltered: true},
+		`"plain"`:                             {Value: "plain"},
+		`""`:                                  {},
+		`null`:                                {},
+		`["a","b"]`:                           {Value: "a,b", IsList: true},
+		`["a",1,true]`:                        {Value: "a,1,true", IsList: true},
+		`[]`:                                  {IsList: true},
+		`true`:                                {Value: "true"},
+		`4711`:                                {Value: "4711"},
+		`{"a":[1]}`:                           {Value: `{"a":[1]}`},
+		`"a\nb"`:                              {Value: "a b", IsAltered: true},
+		`"\u001b[31mx"`:                       {Value: "x", IsAltered: true},
+		`" space "`:                           {Value: "space", IsAltered: true},
+		`"` + strings.Repeat("ü", 5000) + `"`: {Value: strings.Repeat("ü", 5000)},
 	} {
 		want.Name = "claim"
 		if got := parsed(t, `{"claim":`+value+`}`).Claims; len(got) != 1 || got[0] != want {
 			t.Errorf("%s: got %+v, want %+v", value, got, want)
 		}
 	}
-	if got := parsed(t, `{"a\nb`+strings.Repeat("x", 300)+`":"v"}`).Claims[0].Name; strings.Contains(got, "\n") || len([]rune(got)) > 201 {
+	if got := parsed(t, `{"a\nb":"v"}`).Claims[0].Name; got != "a b" {
 		t.Errorf("got the name %q", got)
 	}
 }

@@ -64,10 +64,8 @@ func decodeObject(part string) (map[string]any, error) {
 }
 
 func issuer(claims map[string]any) string {
-	const longest = 300 // IAM accepts provider URLs of up to 255 characters
-
 	iss, _ := claims["iss"].(string)
-	return text.OneLine(iss, longest)
+	return text.Line(iss)
 }
 
 func audience(claims map[string]any) []string {
@@ -113,11 +111,9 @@ func policyClaims(claims map[string]any) []idtoken.Claim {
 	return all
 }
 
-// claim makes a claim fit for a log: on one line, and short.
+// claim makes a claim fit for a log. It is not cut: the log does that, after it has removed secrets.
 func claim(name string, value any) idtoken.Claim {
-	const longest = 200
-
-	c := idtoken.Claim{Name: text.OneLine(name, longest)}
+	c := idtoken.Claim{Name: text.Line(name)}
 	var full string
 	switch v := value.(type) {
 	case string:
@@ -134,7 +130,7 @@ func claim(name string, value any) idtoken.Claim {
 		encoded, _ := json.Marshal(v) // what was decoded from JSON can be encoded
 		full = string(encoded)
 	}
-	c.Value = text.OneLine(full, longest)
+	c.Value = text.Line(full)
 	c.IsAltered = c.Value != full
 	return c
 }

@@ -41,10 +41,6 @@ func Line(s string) string {
 	return strings.TrimSpace(strings.NewReplacer("\n", " ", "\t", " ").Replace(Clean(s)))
 }
 
-// OneLine returns a text as one clean line of at most longest characters. A longer one is cut and ends with "…". It is not for texts that
-// may contain a secret: a cut secret is not recognized when the log removes secrets.
-func OneLine(s string, longest int) string { return Cut(Line(s), longest, "…") }
-
 // Shorten cuts an invalid value after 100 characters, for an error that quotes it.
 func Shorten(s string) string {
 	const longest = 100
