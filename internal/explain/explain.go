@@ -108,12 +108,12 @@ func (r Row) fill(values map[string]string) Explanation {
 	}
 	// One pass over each text: a placeholder inside a value is not replaced.
 	replacer := strings.NewReplacer(pairs...)
-	all := func(texts []string) []string {
-		var filled []string
-		for _, text := range texts {
-			filled = append(filled, replacer.Replace(text))
-		}
-		return filled
+	x := Explanation{Cause: replacer.Replace(r.Cause)}
+	for _, text := range r.Means {
+		x.Means = append(x.Means, replacer.Replace(text))
 	}
-	return Explanation{Cause: replacer.Replace(r.Cause), Means: all(r.Means), Do: all(r.Do)}
+	for _, text := range r.Do {
+		x.Do = append(x.Do, replacer.Replace(text))
+	}
+	return x
 }

@@ -7,7 +7,6 @@
 package secret
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 )
@@ -47,18 +46,11 @@ func (Text) Format(state fmt.State, _ rune) {
 	_, _ = io.WriteString(state, Redacted)
 }
 
-// MarshalText returns [Redacted]. It is used by text encodings, for example for the keys of maps in JSON and by slog.TextHandler.
+// MarshalText returns [Redacted]. It is used for JSON, and by slog.
 func (Text) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
-// MarshalJSON returns [Redacted] as a JSON string. slog.JSONHandler uses it, too.
-func (Text) MarshalJSON() ([]byte, error) { return json.Marshal(Redacted) }
-
-// UnmarshalJSON reads a JSON string. Its error does not contain the data.
-func (t *Text) UnmarshalJSON(data []byte) error {
-	var text *string
-	if err := json.Unmarshal(data, &text); err != nil {
-		return fmt.Errorf("must be a JSON string, got %d bytes of something else", len(data))
-	}
-	t.text = text
+// UnmarshalText makes data the secret. It is used for JSON, where anything but a string is an error that does not contain the data.
+func (t *Text) UnmarshalText(data []byte) error {
+	*t = New(string(data))
 	return nil
 }
