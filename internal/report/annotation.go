@@ -36,17 +36,14 @@ func (l *Log) Annotate(ctx context.Context, home string, x explain.Explanation) 
 
 // page renders an explanation in Markdown.
 func (l *Log) page(x explain.Explanation) string {
-	page := "**Authenticate with AWS: " + escape(shorten(l.clean(x.Cause))) + "**\n"
+	page := "**Authenticate with AWS: " + escape(l.clean(x.Cause)) + "**\n"
 	for _, s := range l.sections(x) {
 		page += "\n**" + escape(s.title) + "**\n\n"
 		for _, line := range s.lines {
-			switch s.layout {
-			case paragraphs:
-				page += escape(line) + "\n\n"
-			case list:
-				page += "- " + escape(line) + "\n"
-			case block: // indented, because a line could end a block between fences
+			if s.isBlock { // indented, because a line could end a block between fences
 				page += "    " + string(line) + "\n"
+			} else {
+				page += s.bullet + escape(line) + "\n\n"
 			}
 		}
 	}

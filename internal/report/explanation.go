@@ -11,27 +11,26 @@ import (
 
 // section is a part of an explanation. The log and the build page render the same sections.
 type section struct {
-	title  shown
-	layout layout
-	lines  []shown
+	title shown
+	lines []shown
+	// bullet is in front of each line.
+	bullet string
+	// isBlock reports whether the lines are a table or JSON, which must keep its form.
+	isBlock bool
 }
-
-type layout int
-
-const (
-	paragraphs layout = iota
-	list
-	block // a table or JSON, line by line
-)
 
 // sections returns the parts of an explanation: first what was returned and what it means, then what to do.
 func (l *Log) sections(x explain.Explanation) []section {
 	all := []section{
-		{l.clean(x.SaidBy + " said"), paragraphs, l.lines(x.Said)},
-		{"What this means", paragraphs, l.lines(x.Means...)},
-		{"What to do", list, l.lines(x.Do...)},
-		{"The identity token's claims, as condition keys of a trust policy", block, l.lines(table(x.ConditionKeys)...)},
-		{l.clean("A trust policy that admits " + x.PolicyAdmits), block, l.lines(x.Policy)},
+		{title: l.clean(x.SaidBy + " said"), lines: l.lines(x.Said)},
+		{title: "What this means", lines: l.lines(x.Means...)},
+		{title: "What to do", lines: l.lines(x.Do...), bullet: "- "},
+		{
+			title:   "The identity token's claims, as condition keys of a trust policy",
+			lines:   l.lines(table(x.ConditionKeys)...),
+			isBlock: true,
+		},
+		{title: l.clean("A trust policy that admits " + x.PolicyAdmits), lines: l.lines(x.Policy), isBlock: true},
 	}
 	return slices.DeleteFunc(all, func(s section) bool { return len(s.lines) == 0 })
 }
@@ -39,21 +38,14 @@ func (l *Log) sections(x explain.Explanation) []section {
 // lines returns the lines of texts, without empty ones.
 func (l *Log) lines(texts ...string) []shown {
 	var lines []shown
-	for _, t := range texts {
-		for line := range strings.SplitSeq(string(l.clean(t)), "\n") {
+	for _, text := range texts {
+		for line := range strings.SplitSeq(text, "\n") {
 			if line != "" {
-				lines = append(lines, shorten(shown(line)))
+				lines = append(lines, l.clean(line))
 			}
 		}
 	}
 	return lines
-}
-
-// shorten keeps one text, such as a server's response, from filling the log.
-func shorten(s shown) shown {
-	const longest = 1000
-
-	return truncate(s, longest)
 }
 
 // table returns one line for each claim.
@@ -81,7 +73,7 @@ func table(keys []explain.ConditionKey) []string {
 func (l *Log) Explain(x explain.Explanation) {
 	l.write(l.sections(x))
 	l.Printf("")
-	l.Errorf("%s", shorten(l.clean(x.Cause)))
+	l.Errorf("%s", x.Cause)
 }
 
 // ConditionKeys writes the claims of an identity token as condition keys of a trust policy.
@@ -94,13 +86,10 @@ func (l *Log) write(sections []section) {
 		l.Printf("")
 		l.Infof("%s", s.title)
 		for _, line := range s.lines {
-			switch s.layout {
-			case paragraphs:
-				l.Printf("%s", strings.Join(wrap(line, "", ""), "\n"))
-			case list:
-				l.Printf("%s", strings.Join(wrap(line, "- ", "  "), "\n"))
-			case block:
+			if s.isBlock {
 				l.Printf("%s", line)
+			} else {
+				l.Printf("%s", strings.Join(wrap(line, s.bullet), "\n"))
 			}
 		}
 	}
@@ -110,7 +99,7 @@ func (l *Log) write(sections []section) {
 func (l *Log) Problems(title string, problems []string, summary string) {
 	l.Errorf("%s", title)
 	for _, problem := range problems {
-		for _, line := range wrap(l.clean(problem), "- ", "  ") {
+		for _, line := range wrap(l.clean(problem), "- ") {
 			l.Errorf("%s", line)
 		}
 	}
@@ -118,20 +107,20 @@ func (l *Log) Problems(title string, problems []string, summary string) {
 }
 
 // wrap breaks a text at spaces into lines of at most 80 columns. A longer word stays in one piece, so that it can be copied.
-func wrap(s shown, first, rest string) []string {
+func wrap(s shown, bullet string) []string {
 	const columns = 80
 
-	var lines []string
-	line, isEmpty := first, true
-	for _, word := range strings.Fields(string(s)) {
-		if !isEmpty && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns {
-			lines = append(lines, line)
-			line, isEmpty = rest, true
+	lines := []string{bullet}
+	for i, word := range strings.Fields(string(s)) {
+		last := len(lines) - 1
+		switch {
+		case i == 0:
+			lines[0] += word
+		case utf8.RuneCountInString(lines[last]+" "+word) <= columns:
+			lines[last] += " " + word
+		default:
+			lines = append(lines, strings.Repeat(" ", len(bullet))+word)
 		}
-		if !isEmpty {
-			line += " "
-		}
-		line, isEmpty = line+word, false
 	}
-	return append(lines, line)
+	return lines
 }

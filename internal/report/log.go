@@ -80,17 +80,13 @@ func (l *Log) line(color colorstring.ColorFunc, format string, args ...any) {
 	_, _ = fmt.Fprintln(l.w, line)
 }
 
-// shown is a text that is fit to be shown. Only [Log.clean] makes one. What is still to be wrapped, escaped, or shortened is a shown
-// first, because a secret would not be recognized afterwards.
+// shown is a text that is fit to be shown. Only [Log.clean] makes one, and only what is shown is wrapped or escaped: afterwards, a
+// secret would not be recognized.
 type shown string
 
 // clean makes a text fit to be shown. Secrets are removed after escape sequences, which could hide one, and before the text is cut.
 func (l *Log) clean(s string) shown {
-	const longest = 8000 // characters; the Step's longest text is a policy
+	const longest = 4000 // characters; messages of AWS and inputs are shorter
 
-	return truncate(shown(l.secrets.Redact(text.Clean(s))), longest)
-}
-
-func truncate(s shown, longest int) shown {
-	return shown(text.Cut(string(s), longest, "… (truncated)"))
+	return shown(text.Cut(l.secrets.Redact(text.Clean(s)), longest, "… (truncated)"))
 }

@@ -41,7 +41,8 @@ func Line(s string) string {
 	return strings.TrimSpace(strings.NewReplacer("\n", " ", "\t", " ").Replace(Clean(s)))
 }
 
-// Shorten cuts an invalid value after 100 characters, for an error that quotes it.
+// Shorten cuts an invalid value after 100 characters, for an error that quotes it. It is not for secrets: of one, too little for the
+// log to recognize it may remain.
 func Shorten(s string) string {
 	const longest = 100
 
