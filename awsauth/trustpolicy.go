@@ -44,7 +44,7 @@ func explainDenial(x *explain.Explanation, role RoleARN, token idtoken.Token, su
 	}
 	suggested := suggest(token, subject, perBuild)
 	if x.Policy = suggested.policy(role, token); x.Policy != "" {
-		x.PolicyAdmits = suggested.letsIn
+		x.PolicyLetsIn = suggested.letsIn
 		x.Do = append(x.Do, "Or use the trust policy below, which lets in "+suggested.letsIn+".")
 	}
 	x.Do = append(x.Do, suggested.advice...)

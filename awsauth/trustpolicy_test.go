@@ -123,8 +123,8 @@ func TestSuggestedPolicy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			x := denied(t, deployRole, bitrise, row.subject, claims(row.changes...)...)
 			advice := strings.Join(x.Do, " ")
-			if x.PolicyAdmits != row.letsIn || strings.Contains(advice, "policy below, which lets in "+row.letsIn) != (row.letsIn != "") {
-				t.Errorf("got a policy that lets in %q, want %q; the advice: %s", x.PolicyAdmits, row.letsIn, advice)
+			if x.PolicyLetsIn != row.letsIn || strings.Contains(advice, "policy below, which lets in "+row.letsIn) != (row.letsIn != "") {
+				t.Errorf("got a policy that lets in %q, want %q; the advice: %s", x.PolicyLetsIn, row.letsIn, advice)
 			}
 			var got []string
 			if x.Policy != "" {
@@ -162,8 +162,8 @@ func TestSuggestedPolicyForOtherIssuers(t *testing.T) {
 			t.Errorf("the policy does not have %s: %s", want, x.Policy)
 		}
 	}
-	if text := strings.Join(x.Do, " "); strings.Contains(text, "Bitrise") || x.PolicyAdmits != "this subject only" {
-		t.Errorf("got a policy that lets in %q, and the advice %s", x.PolicyAdmits, text)
+	if text := strings.Join(x.Do, " "); strings.Contains(text, "Bitrise") || x.PolicyLetsIn != "this subject only" {
+		t.Errorf("got a policy that lets in %q, and the advice %s", x.PolicyLetsIn, text)
 	}
 }
 
