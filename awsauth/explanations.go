@@ -26,7 +26,7 @@ func webIdentityTable() explain.Table {
 			Codes: []string{"AccessDenied"},
 			Cause: "role {role} does not trust this build, or does not exist",
 			Means: []string{
-				"AWS returns the same error if role {role} does not exist in {owner}, if its trust policy names a different provider, and " +
+				"AWS returns the same error if role {role} does not exist in {owner}, if its trust policy names a different provider, or " +
 					"if this build does not meet one of its conditions. AWS did not call the token invalid, so the provider and the audience " +
 					"are probably set up correctly.",
 				"AWS documents the condition keys marked * below for every OIDC provider. A condition on any other claim may never be met, " +

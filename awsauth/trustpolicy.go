@@ -31,7 +31,7 @@ func explainDenial(x *explain.Explanation, role RoleARN, token idtoken.Token, su
 			audience, usual, providerHost(token.Issuer)))
 	}
 	x.Do = append(x.Do,
-		"Check that "+role.owner()+" has a role with exactly this ARN, including its path. ARNs are case-sensitive.",
+		"Check that "+role.owner()+" has a role with exactly the ARN "+role.text+". Its path and name are case-sensitive.",
 		"Check that the role's trust policy has the principal "+role.provider(token)+" and the action sts:AssumeRoleWithWebIdentity.",
 		"Compare every condition of the trust policy with the claims below. Values must match exactly, and a condition on a claim "+
 			"that the token does not have is not met.")
@@ -102,14 +102,14 @@ func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion
 		"AWS's documentation does not list app_slug and workflow as condition keys for Bitrise. If AWS rejects the build although the " +
 			"conditions on them are met, use the strict setup: https://github.com/bitrise-steplib/" +
 			"bitrise-step-authenticate-with-aws/blob/main/docs/trust-policies.md#strict-setup",
-		"Never use a trust policy without a condition that names the app. Every Bitrise user's builds could assume the role.",
+		"Never use a trust policy without a condition that names the app. Otherwise, every Bitrise user's builds could assume the role.",
 	}
 	switch {
 	case subject != SubjectFixed:
 		advice = append(advice, neverRely)
 	case appAt >= 0 && !contains(sub[:appAt], others): // else, another app's build may have this app's slug there
-		advice = append(advice, "If AWS rejects the build even with this policy, you can also use a condition StringLike on sub, with * in "+
-			"place of the parts that change with every build. Keep the app's slug in front of the first *.")
+		advice = append(advice, "Bitrise decides what sub says. So if AWS rejects the build even with this policy, you can also use a "+
+			"condition StringLike on sub, with * in place of the parts that change with every build. Keep the app's slug in front of the first *.")
 	}
 	return suggestion{claims: map[string][]string{"StringEquals": append(claims, "aud")}, letsIn: letsIn, advice: advice}
 }
