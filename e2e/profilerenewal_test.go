@@ -107,7 +107,7 @@ func TestRenewalErrorsAreExplained(t *testing.T) {
 		}, 2},
 		"changed trust policy": {nil, nil, func(c *sandbox.Config) {
 			c.Accounts[0].Roles[0].TrustPolicy = json.RawMessage(strings.ReplaceAll(string(c.Accounts[0].Roles[0].TrustPolicy), sandbox.DefaultAppSlug, "another"))
-		}, []string{"AWS said", "AccessDenied", "The identity token's claims, as condition keys of a trust policy", "A trust policy that admits"}, 2},
+		}, []string{"AWS said", "AccessDenied", "The identity token's claims, as condition keys of a trust policy", "A trust policy that lets in"}, 2},
 		"deleted role of the chain": {map[string]string{"role_chain": targetRole}, nil, func(c *sandbox.Config) { c.Accounts[1].Roles = nil }, []string{
 			"hop 1 of role_chain: the caller is not allowed to assume role deploy-target",
 		}, 2},

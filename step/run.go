@@ -91,6 +91,7 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 		return err
 	}
 	defer authenticator.http.CloseIdleConnections()
+	authenticator.asksForSubject = true
 	session, err := authenticator.session(ctx)
 	if err != nil {
 		return err
