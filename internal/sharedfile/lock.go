@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -68,9 +69,18 @@ func lockFolder(ctx context.Context, folder string) (unlock func(), err error) {
 func acquire(ctx context.Context, lock *flock.Flock) (unlock func(), err error) {
 	const poll = 10 * time.Millisecond
 
-	if _, err := lock.TryLockContext(ctx, poll); err != nil {
-		if ctx.Err() == nil {
-			return nil, advise(fmt.Errorf("lock %s: %w", lock.Path(), err))
+	for {
+		isLocked, err := lock.TryLock()
+		switch {
+		case isLocked:
+			return func() { _ = lock.Unlock() }, nil
+		case err != nil && !errors.Is(err, syscall.EINTR):
+			return nil, advise(&fs.PathError{Op: "lock", Path: lock.Path(), Err: err})
+		}
+		select {
+		case <-time.After(poll):
+			continue
+		case <-ctx.Done():
 		}
 		err = fmt.Errorf("wait for the lock on %s: %w", lock.Path(), context.Cause(ctx))
 		if errors.Is(err, ErrLocked) {
@@ -80,5 +90,4 @@ func acquire(ctx context.Context, lock *flock.Flock) (unlock func(), err error) 
 		}
 		return nil, err
 	}
-	return func() { _ = lock.Unlock() }, nil
 }
