@@ -124,20 +124,21 @@ func (c config) add(login Login) Entry {
 	return entry
 }
 
-// remove removes a login, if it is still there as it was written, and puts back what it replaced. It reports whether it is gone.
-func (c config) remove(e Entry) bool {
-	if login, found := c.auths[e.Host]; found && digest(login) != e.Digest {
-		return false
+// remove removes a login, if it is still as it was written, and puts back what it replaced. It reports whether it has removed the
+// login, and whether it has kept a different one.
+func (c config) remove(e Entry) (isRemoved, isKept bool) {
+	login, found := c.auths[e.Host]
+	if found && digest(login) != e.Digest {
+		return false, true
 	}
 	delete(c.auths, e.Host)
 	if helper, found := c.helpers[e.Host]; e.Helper != nil && found && helper == "" {
+		c.helpers[e.Host] = *e.Helper
 		if *e.Helper == "" {
 			delete(c.helpers, e.Host)
-		} else {
-			c.helpers[e.Host] = *e.Helper
 		}
 	}
-	return true
+	return found, false
 }
 
 // digest identifies a login in a file without revealing it.

@@ -73,15 +73,17 @@ func (f File) PrepareLogins(logins []Login) (change *sharedfile.Change, entries 
 	return change, entries, err
 }
 
-// PrepareRemoval prepares the file without some logins, and returns the hosts whose logins are gone then, and those whose logins are
-// kept, because they are not those of the entries. A file that does not exist is not created.
+// PrepareRemoval prepares the file without some logins, and returns the hosts of those that it removes, and the hosts that have a
+// different login now, which is kept. Missing logins are fine. A file that does not exist is not created.
 func (f File) PrepareRemoval(entries []Entry) (change *sharedfile.Change, removed, kept []string, err error) {
 	change, err = f.prepare("remove", func(c config) {
 		removed, kept = nil, nil
 		for _, entry := range entries {
-			if c.remove(entry) {
+			isRemoved, isKept := c.remove(entry)
+			if isRemoved {
 				removed = append(removed, entry.Host)
-			} else {
+			}
+			if isKept {
 				kept = append(kept, entry.Host)
 			}
 		}

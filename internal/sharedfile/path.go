@@ -61,14 +61,15 @@ func (f File) read(path string) ([]byte, error) {
 }
 
 func notRegular(path string, mode fs.FileMode) error {
-	kind := "must be a regular file, got a device, a pipe, or a socket"
 	switch {
 	case mode.IsDir():
-		kind = "must be a file, got a folder"
+		return explain.Advise(fmt.Errorf("%s is a folder and must be a file", path),
+			"Remove the folder. Docker creates one if a file that is to be mounted doesn't exist.", elsewhere)
 	case mode&fs.ModeSymlink != 0:
-		kind = "must be a file, got a link"
+		return explain.Advise(fmt.Errorf("%s is a link and must be a file", path), "Remove the link.")
+	default:
+		return explain.Advise(fmt.Errorf("%s is not a regular file", path), "Choose the path of a file.", elsewhere)
 	}
-	return explain.Advise(fmt.Errorf("%s %s", path, kind), "Remove it, or choose the path of a file.", elsewhere)
 }
 
 // makeFolders creates a folder and those above it, and returns the ones that it created, the innermost first.
