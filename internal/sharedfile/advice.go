@@ -31,6 +31,8 @@ func advice(err error) []string {
 	}
 	writable := "Check that this user can write to " + folder
 	switch {
+	case errors.Is(err, errBusy):
+		return []string{"Find the program that writes the file again and again, and end it.", elsewhere}
 	case errors.Is(err, syscall.EBUSY):
 		return []string{
 			"The file is a mount point, so it cannot be replaced. Mount the folder that contains it instead of the file.", elsewhere,

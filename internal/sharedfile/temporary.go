@@ -37,7 +37,7 @@ func (f File) writeTemporary(target string, content []byte) (*temporary, error) 
 // createTemporary creates a file and locks it. The lock is on a file descriptor of its own, because a program that is open for
 // writing can't be run.
 func createTemporary(folder, pattern string) (*os.File, *temporary, error) {
-	const mostAttempts = 10 // a run that sweeps may remove a file before it is locked
+	const mostAttempts = 100 // a run that sweeps may remove a file before it is locked
 
 	for attempt := 1; ; attempt++ {
 		file, err := os.CreateTemp(folder, pattern+"*")
@@ -46,8 +46,8 @@ func createTemporary(folder, pattern string) (*os.File, *temporary, error) {
 		}
 		lock, err := os.Open(file.Name())
 		if err == nil {
-			// Without locks, the file system has no run that sweeps either.
-			_ = syscall.Flock(int(lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+			// Without locks, the file system has no run that sweeps either. One that sweeps holds its lock for the time of a removal.
+			_ = syscall.Flock(int(lock.Fd()), syscall.LOCK_SH)
 			_, err = os.Lstat(file.Name())
 		}
 		t := &temporary{path: file.Name(), lock: lock}
