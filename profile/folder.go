@@ -78,8 +78,8 @@ func FolderIn(home string) (Folder, error) {
 	return Folder{root: filepath.Join(home, ".authenticate-with-aws")}, nil
 }
 
-const setHome = "Set HOME, for this Step and for everything that uses the profile, to a folder that this user can write to and run " +
-	"programs from: its file system must not be mounted read-only or noexec."
+const setHome = "Set HOME, for this Step and for everything that uses its logins and profiles, to a folder that this user can write to " +
+	"and run programs from: its file system must not be mounted read-only or noexec."
 
 // Find returns the folder and the session of a program that [Folder.Stage] has put there, called with a session's key.
 func Find(program, key string) (Folder, Session, error) {
@@ -116,11 +116,18 @@ func (f Folder) Stage(
 	for _, change := range changes {
 		change.Discard()
 	}
-	err = fmt.Errorf("keep the program that renews the profile's credentials in %s: %w", f, err)
-	if !errors.As(err, new(*explain.Error)) {
-		err = explain.Advise(err, setHome, "Or leave aws_profile empty: the Step then exports credentials, which are not renewed.")
-	}
+	err = f.Explain(fmt.Errorf("keep the program that renews the profile's credentials in %s: %w", f, err))
 	return Session{}, Command{}, nil, err
+}
+
+// Explain says what to do about an error of a file in the folder.
+func (f Folder) Explain(err error) error {
+	for _, known := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE} {
+		if errors.Is(err, known) {
+			return err // has its own advice
+		}
+	}
+	return explain.Advise(err, setHome)
 }
 
 func (f Folder) stage(
@@ -137,7 +144,7 @@ func (f Folder) stage(
 	if command, err = newCommand(installed, session.key); err != nil {
 		return session, command, nil, err
 	}
-	if err := f.secure(f.root, f.Path(session.version), f.Path(session.version, session.key)); err != nil {
+	if err := f.Secure(session.version, session.key); err != nil {
 		return session, command, nil, err
 	}
 	for _, file := range []struct {
@@ -165,9 +172,11 @@ func (f Folder) stage(
 	return session, command, append(changes, change), checkRuns(ctx, change.Staged())
 }
 
-// secure closes folders to other users. It rejects a link and a folder that belongs to another user, who could replace the program.
-func (f Folder) secure(folders ...string) error {
-	for _, folder := range folders {
+// Secure closes the folder and those below it, each in the one before, to other users. It rejects a link and a folder that belongs to
+// another user, who could replace the program.
+func (f Folder) Secure(below ...string) error {
+	for i := range len(below) + 1 {
+		folder := f.Path(below[:i]...)
 		info, err := os.Lstat(folder)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil

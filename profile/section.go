@@ -73,17 +73,12 @@ func lineNumber(content []byte, offset int) int {
 // others returns the settings of a section that are not the Step's, and the comments between them, which it keeps.
 func (s section) others() []string {
 	var kept []string
-	isOurs := true
+	isOurs := false
 	for _, l := range s.lines[1:] {
-		switch {
-		case l.text == note:
-			continue
-		case l.setting != "":
+		if l.setting != "" {
 			isOurs = slices.Contains([]string{processSetting, regionSetting}, l.setting)
-		case l.isComment():
-			isOurs = false
 		}
-		if !isOurs {
+		if l.isComment() && l.text != note || !l.isComment() && !isOurs {
 			kept = append(kept, l.raw)
 		}
 	}
@@ -97,15 +92,17 @@ func withProfile(content []byte, p Profile) ([]byte, error) {
 		return nil, err
 	}
 	text, ending := string(content), lineEnding(content)
-	lines := []string{p.Name.header(), note, regionSetting + " = " + p.Region.String(), processSetting + " = " + p.Command.text}
+	before, after := text, ""
+	lines := []string{p.Name.header(), note}
 	if place != nil {
+		before, after = text[:place.begin], text[place.end:]
 		lines = append(lines, place.others()...)
-		return []byte(text[:place.begin] + strings.Join(append(lines, ""), ending) + text[place.end:]), nil
+	} else if text != "" { // an empty line in between, or the end of the last line
+		before += ending
 	}
-	if text != "" { // an empty line in between, or the end of the last line
-		text += ending
-	}
-	return []byte(text + strings.Join(append(lines, ""), ending)), nil
+	// Last, because an indented setting below would be read as a part of the one above.
+	lines = append(lines, regionSetting+" = "+p.Region.String(), processSetting+" = "+p.Command.text, "")
+	return []byte(before + strings.Join(lines, ending) + after), nil
 }
 
 // withoutSessions returns the content of one of AWS's files without the profiles of some sessions, and their names.
@@ -119,7 +116,7 @@ func withoutSessions(content []byte, sessions []Session) (rest []byte, removed [
 		if s.session == nil || !slices.Contains(sessions, *s.session) {
 			continue
 		}
-		before, after := text[:s.begin], text[s.end:]
+		before, after := text[:s.begin], text[min(s.end, len(text)):] // shorter if the section below is gone already
 		// What was added in front of the section: an empty line, or the end of a last line that had none.
 		if trimmed := strings.TrimSuffix(before, ending); strings.HasSuffix(trimmed, "\n") || after == "" {
 			before = trimmed

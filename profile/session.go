@@ -42,12 +42,12 @@ func (e entry) window() time.Duration { return min(longestWindow, e.Expires.Sub(
 
 func (e entry) isEmpty() bool { return e.AccessKeyID.IsEmpty() }
 
-// needsRenewal reports whether there are no credentials, or the window has begun.
+// needsRenewal reports whether there are no valid credentials, or the window has begun.
 func (e entry) needsRenewal(now time.Time) bool {
 	if e.isUsable(now) && now.Sub(e.Failed).Abs() < pause {
 		return false
 	}
-	return e.isEmpty() || !e.Expires.IsZero() && !now.Before(e.Expires.Add(-e.window()))
+	return !e.isUsable(now) || !e.Expires.IsZero() && !now.Before(e.Expires.Add(-e.window()))
 }
 
 // isUsable reports whether AWS still accepts the credentials.
@@ -55,13 +55,13 @@ func (e entry) isUsable(now time.Time) bool {
 	return !e.isEmpty() && (e.Expires.IsZero() || now.Before(e.Expires))
 }
 
-// Expiration is the expiry to report to SDKs, which then ask again. It is not before the window begins, or they would get
-// credentials that they take for expired.
-func (e entry) expiration() time.Time {
-	if e.Expires.IsZero() {
-		return time.Time{}
+// expiration is the expiry to report to SDKs, which then ask again: a moment before the real one, but never in the past, which botocore
+// takes for an error.
+func (e entry) expiration(now time.Time) time.Time {
+	if reported := e.Expires.Add(-min(safetyMargin, e.window()/2)); !e.Expires.IsZero() && now.Before(reported) {
+		return reported
 	}
-	return e.Expires.Add(-min(safetyMargin, e.window()/2))
+	return e.Expires
 }
 
 // Renewal obtains new credentials for a session.
@@ -78,7 +78,7 @@ func (f Folder) Get(
 	if cached.needsRenewal(now()) {
 		cached, err = f.renew(ctx, s, now, cached, renew)
 	}
-	return cached.Credentials, cached.expiration(), err
+	return cached.Credentials, cached.expiration(now()), err
 }
 
 func (f Folder) renew(ctx context.Context, s Session, now func() time.Time, cached entry, renew Renewal) (entry, error) {
@@ -88,13 +88,16 @@ func (f Folder) renew(ctx context.Context, s Session, now func() time.Time, cach
 		defer cancel()
 	}
 	unlock, err := sharedfile.LockFile(ctx, f.file(s, lockName))
+	if err == nil {
+		defer unlock()
+		_, err = os.Lstat(f.file(s, settingsName)) // a logout may have removed the session meanwhile
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = explain.Advise(fmt.Errorf("the session %s does not exist", f.Path(s.version, s.key)), "Run the Step again.")
 	}
 	if err != nil {
 		return cached.orError(now(), err)
 	}
-	defer unlock()
 	if cached = f.readCache(s); !cached.needsRenewal(now()) {
 		return cached, nil
 	}

@@ -70,10 +70,11 @@ func (f Folder) Has(s Session) bool {
 	return err == nil
 }
 
-// RemoveIfEmpty removes the folder if nothing is kept in it anymore.
-func (f Folder) RemoveIfEmpty() {
-	_ = os.Remove(f.Path("builds")) // each fails, as it should, if something is left
-	_ = os.Remove(f.root)
+// RemoveIfEmpty removes the folder, and those in it that are given, if nothing is in them anymore.
+func (f Folder) RemoveIfEmpty(names ...string) {
+	for _, name := range append(names, "") {
+		_ = os.Remove(f.Path(name)) // fails, as it should, if something is left
+	}
 }
 
 // lockSession calls a function while no process renews a session; not at all if the session doesn't exist.

@@ -168,7 +168,7 @@ func forget(ctx context.Context, folder profile.Folder, path string, gone record
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("remove what was kept in %s: %w", folder, err)
 	}
-	change, err := prepareRecord(path, func(r *record) {
+	change, err := prepareRecord(folder, path, func(r *record) {
 		r.Profiles = slices.DeleteFunc(r.Profiles, func(p writtenProfile) bool {
 			return slices.ContainsFunc(gone.Profiles, func(g writtenProfile) bool { return g.Session == p.Session })
 		})
@@ -183,6 +183,6 @@ func forget(ctx context.Context, folder profile.Folder, path string, gone record
 	if err := sharedfile.Commit(ctx, change); err != nil {
 		return err
 	}
-	folder.RemoveIfEmpty()
+	folder.RemoveIfEmpty(recordFolder)
 	return nil
 }

@@ -58,27 +58,34 @@ type writtenLogin struct {
 	dockerlogin.Entry
 }
 
+// recordFolder has the builds' records, in the Step's folder.
+const recordFolder = "builds"
+
 // recordPath returns the path of a build's record in the Step's folder.
 func recordPath(folder profile.Folder, b build) string {
 	digest := sha256.Sum256([]byte(cmp.Or(b.Slug, b.URL)))
-	return folder.Path("builds", hex.EncodeToString(digest[:8])+".json")
+	return folder.Path(recordFolder, hex.EncodeToString(digest[:8])+".json")
 }
 
 // prepareRecord prepares a change of a build's record. A record without entries is removed.
-func prepareRecord(path string, edit func(*record)) (*sharedfile.Change, error) {
-	change, err := sharedfile.File{Path: path, Mode: 0o600, IsOwn: true}.Prepare(func(content []byte) ([]byte, error) {
-		r, err := parseRecord(path, content)
-		if err != nil {
-			return nil, err
-		}
-		edit(&r)
-		if len(r.Profiles)+len(r.Logins) == 0 {
-			return nil, nil
-		}
-		return json.MarshalIndent(r, "", "  ")
-	})
+func prepareRecord(folder profile.Folder, path string, edit func(*record)) (*sharedfile.Change, error) {
+	var change *sharedfile.Change
+	err := folder.Secure(recordFolder)
+	if err == nil {
+		change, err = sharedfile.File{Path: path, Mode: 0o600, IsOwn: true}.Prepare(func(content []byte) ([]byte, error) {
+			r, err := parseRecord(path, content)
+			if err != nil {
+				return nil, err
+			}
+			edit(&r)
+			if len(r.Profiles)+len(r.Logins) == 0 {
+				return nil, nil
+			}
+			return json.MarshalIndent(r, "", "  ")
+		})
+	}
 	if err != nil {
-		return nil, fmt.Errorf("keep a record of what the build writes: %w", err)
+		return nil, folder.Explain(fmt.Errorf("keep a record of what this build writes: %w", err))
 	}
 	return change, nil
 }
@@ -101,14 +108,14 @@ func readRecord(path string) (record, error) {
 
 // readRecords returns the records of all builds by their paths, and what could not be read.
 func readRecords(folder profile.Folder) (map[string]record, error) {
-	entries, err := os.ReadDir(folder.Path("builds"))
+	entries, err := os.ReadDir(folder.Path(recordFolder))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	problems := []error{err}
 	records := map[string]record{}
 	for _, entry := range entries {
-		if path := folder.Path("builds", entry.Name()); filepath.Ext(path) == ".json" {
+		if path := folder.Path(recordFolder, entry.Name()); filepath.Ext(path) == ".json" {
 			r, err := readRecord(path)
 			problems = append(problems, err)
 			if err == nil {

@@ -200,7 +200,7 @@ func (s *Step) stageRecord(staged *staged) error {
 	if len(staged.profiles)+len(staged.logins) == 0 {
 		return nil
 	}
-	change, err := prepareRecord(staged.files.record, func(r *record) {
+	change, err := prepareRecord(staged.files.folder, staged.files.record, func(r *record) {
 		r.add(buildOf(s.Environment), staged.profiles, staged.logins)
 	})
 	if err == nil {
