@@ -102,7 +102,9 @@ func withProfile(content []byte, p Profile) ([]byte, error) {
 	}
 	// Last, because an indented setting below would be read as a part of the one above.
 	lines = append(lines, regionSetting+" = "+p.Region.String(), processSetting+" = "+p.Command.text, "")
-	return []byte(before + strings.Join(lines, ending) + after), nil
+	content = []byte(before + strings.Join(lines, ending) + after)
+	_, err = parse(content) // an indented section below may turn out to be a part of this one
+	return content, err
 }
 
 // withoutSessions returns the content of one of AWS's files without the profiles of some sessions, and their names.

@@ -78,7 +78,8 @@ func makeFolders(folder string) (created []string, err error) {
 		info, err := os.Lstat(path)
 		if err == nil && info.Mode()&fs.ModeSymlink != 0 {
 			if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-				return nil, explain.Advise(fmt.Errorf("%s is a link to a folder that doesn't exist", path), "Create the folder, or remove the link.", elsewhere)
+				return nil, explain.Advise(fmt.Errorf("%s is a link to a folder that doesn't exist", path),
+					"Create the folder, or remove the link.", elsewhere)
 			}
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
