@@ -64,10 +64,10 @@ func (f Folder) RemoveUnused(ctx context.Context, now time.Time, age time.Durati
 	return removed, errors.Join(problems...)
 }
 
-// Has reports whether a session exists.
+// Has reports whether a session exists, or may exist because it can't be seen.
 func (f Folder) Has(s Session) bool {
 	_, err := os.Lstat(f.Path(s.version, s.key))
-	return err == nil
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // RemoveIfEmpty removes the folder, and those in it that are given, if nothing is in them anymore.

@@ -76,3 +76,18 @@ func TestUnreadableFolder(t *testing.T) {
 		})
 	}
 }
+
+// A session that can't be seen is not taken for one that is gone.
+func TestHasInAnUnreadableFolder(t *testing.T) {
+	m := newMachine(t)
+	s := m.login("bitrise", "1")
+	if err := os.Chmod(m.folder.root, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(m.folder.root, 0o700) })
+	asNobody(t, func() {
+		if !m.folder.Has(s) {
+			t.Error("the session is taken for one that is gone")
+		}
+	})
+}
