@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
@@ -145,34 +146,36 @@ func numbered(t *testing.T, name string, number int) (Profile, Session) {
 	return p, s
 }
 
-// Concurrent runs do not lose each other's changes.
+// Concurrent runs do not lose each other's changes. In the bubble, they have all the time that they need.
 func TestManyRunsAtOnce(t *testing.T) {
-	file := testFile(t, "[default]\n")
-	for i := range 10 {
-		p, _ := numbered(t, "old", i)
-		file.add(t, p)
-	}
-	var group sync.WaitGroup
-	for i := range 10 {
-		group.Go(func() {
-			p, _ := numbered(t, "new", 100+i)
+	synctest.Test(t, func(t *testing.T) {
+		file := testFile(t, "[default]\n")
+		for i := range 10 {
+			p, _ := numbered(t, "old", i)
 			file.add(t, p)
-		})
-		group.Go(func() {
-			_, s := numbered(t, "old", i)
-			change, _, err := file.PrepareRemoval([]Session{s})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			commit(t, change)
-		})
-	}
-	group.Wait()
-	got := read(t, file.Path)
-	if strings.Count(got, "[profile new") != 10 || strings.Contains(got, "[profile old") || !strings.HasPrefix(got, "[default]\n\n") {
-		t.Errorf("got:\n%s", got)
-	}
+		}
+		var group sync.WaitGroup
+		for i := range 10 {
+			group.Go(func() {
+				p, _ := numbered(t, "new", 100+i)
+				file.add(t, p)
+			})
+			group.Go(func() {
+				_, s := numbered(t, "old", i)
+				change, _, err := file.PrepareRemoval([]Session{s})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				commit(t, change)
+			})
+		}
+		group.Wait()
+		got := read(t, file.Path)
+		if strings.Count(got, "[profile new") != 10 || strings.Contains(got, "[profile old") || !strings.HasPrefix(got, "[default]\n\n") {
+			t.Errorf("got:\n%s", got)
+		}
+	})
 }
 
 // The paths are absolute, because tools in other folders would read other files.

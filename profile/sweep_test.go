@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
@@ -220,25 +221,28 @@ func TestLogoutWhileAnotherRunIsStaged(t *testing.T) {
 	}
 }
 
+// In the bubble, the runs have all the time that they need.
 func TestLogoutAndLoginAtOnce(t *testing.T) {
-	m := newMachine(t)
-	old, sessions := make([]Session, 4), make([]Session, 8)
-	for i := range old {
-		old[i] = m.login(fmt.Sprint("old", i), fmt.Sprint("old", i))
-	}
-	var group sync.WaitGroup
-	for i := range sessions {
-		group.Go(func() { m.logout(old[i%len(old)]) })
-		group.Go(func() { sessions[i] = m.login(fmt.Sprint("new", i), fmt.Sprint(i%6)) })
-	}
-	group.Wait()
-	for i, s := range sessions {
-		m.folder.mustHave(t, s, fmt.Sprint(i%6), "x")
-	}
-	m.logout(sessions...)
-	if m.mustBeGone(); strings.TrimSpace(read(t, m.file.Path)) != "" {
-		t.Errorf("left behind: %q", read(t, m.file.Path))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		old, sessions := make([]Session, 4), make([]Session, 8)
+		for i := range old {
+			old[i] = m.login(fmt.Sprint("old", i), fmt.Sprint("old", i))
+		}
+		var group sync.WaitGroup
+		for i := range sessions {
+			group.Go(func() { m.logout(old[i%len(old)]) })
+			group.Go(func() { sessions[i] = m.login(fmt.Sprint("new", i), fmt.Sprint(i%6)) })
+		}
+		group.Wait()
+		for i, s := range sessions {
+			m.folder.mustHave(t, s, fmt.Sprint(i%6), "x")
+		}
+		m.logout(sessions...)
+		if m.mustBeGone(); strings.TrimSpace(read(t, m.file.Path)) != "" {
+			t.Errorf("left behind: %q", read(t, m.file.Path))
+		}
+	})
 }
 
 // A logout waits for a renewal that is in progress, which would write the credentials again.

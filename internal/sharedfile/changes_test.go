@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 )
 
 // Commit edits again only what has changed meanwhile, and changes every file.
@@ -92,37 +93,40 @@ func TestCommitComparesRightBeforeTheRename(t *testing.T) {
 	}
 }
 
-// Twenty concurrent writers do not lose each other's changes. A link to a file uses the file's lock.
+// Twenty concurrent writers do not lose each other's changes. A link to a file uses the file's lock. In the bubble, they have all the
+// time that they need.
 func TestCommitsDoNotLoseEachOther(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "new", "counter")
-	link := filepath.Join(t.TempDir(), "link")
-	if err := os.Symlink(path, link); err != nil {
-		t.Fatal(err)
-	}
-	count := func(content []byte) ([]byte, error) {
-		n, _ := strconv.Atoi(string(content))
-		return []byte(strconv.Itoa(n + 1)), nil
-	}
-	var group sync.WaitGroup
-	for i := range 20 {
-		group.Add(1)
-		go func() {
-			defer group.Done()
-			change, err := File{Path: []string{path, link}[i%2], Mode: 0o600}.Prepare(count)
-			if err == nil {
-				defer change.Discard()
-				err = Commit(t.Context(), change)
-			}
-			if err != nil {
-				t.Error(err)
-			}
-		}()
-	}
-	group.Wait()
-	if got := read(t, path); got != "20" {
-		t.Errorf("got %s after 20 increments", got)
-	}
-	wantEntries(t, filepath.Dir(path), "counter")
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "new", "counter")
+		link := filepath.Join(t.TempDir(), "link")
+		if err := os.Symlink(path, link); err != nil {
+			t.Fatal(err)
+		}
+		count := func(content []byte) ([]byte, error) {
+			n, _ := strconv.Atoi(string(content))
+			return []byte(strconv.Itoa(n + 1)), nil
+		}
+		var group sync.WaitGroup
+		for i := range 20 {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				change, err := File{Path: []string{path, link}[i%2], Mode: 0o600}.Prepare(count)
+				if err == nil {
+					defer change.Discard()
+					err = Commit(t.Context(), change)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		group.Wait()
+		if got := read(t, path); got != "20" {
+			t.Errorf("got %s after 20 increments", got)
+		}
+		wantEntries(t, filepath.Dir(path), "counter")
+	})
 }
 
 // fickle changes a file in each of its first edits, as a program without the lock may do. It returns how often it edits.
