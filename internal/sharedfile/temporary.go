@@ -34,7 +34,7 @@ func (f File) writeTemporary(target string, content []byte) (*temporary, error) 
 	return t, nil
 }
 
-// createTemporary creates a file and locks it. The lock is on a file descriptor of its own, because a program that is open for
+// createTemporary creates a file and locks it. The lock is on a second file descriptor, because a program that is open for
 // writing can't be run.
 func createTemporary(folder, pattern string) (*os.File, *temporary, error) {
 	const mostAttempts = 100 // a run that sweeps may remove a file before it is locked
