@@ -28,6 +28,8 @@ func forbiddenFiles() map[string]struct{ profile, content, want, advice string }
 		"another process":                 {"bitrise", "[profile bitrise]\ncredential_process = /p/other credential-process " + testKey + "\n", exists, rename},
 		"the Step's process in a comment": {"bitrise", "[profile bitrise]\n# credential_process = " + testCommand + "\n", exists, rename},
 		"nested":                          {"bitrise", "[profile bitrise]\ns3 =\n  credential_process = " + testCommand + "\n", exists, rename},
+		"an indented section":             {"bitrise", bitriseSection + "  [a]\noutput = json\n", exists, rename},
+		"in another setting":              {"bitrise", "[a]\nb = c\n  " + bitriseSection, strings.Replace(exists, "1", "3", 1), rename},
 		"default":                         {"default", "[default]\n", `the profile "default" exists`, rename},
 		"profile default":                 {"default", "[profile default]\n", `the profile "default" exists`, rename},
 		"foreign above":                   {"bitrise", "[profile  bitrise]\n" + bitriseSection, exists, rename},

@@ -17,6 +17,8 @@ type line struct {
 	// section is the text in brackets at the beginning of the line, whatever its indentation: some readers take it for a section
 	// where others see a part of the setting above. It ends at the first closing bracket, where most readers end it.
 	section string
+	// isContinuation reports whether the line is a part of the setting above for the AWS CLI.
+	isContinuation bool
 	// setting and value are the name of the setting that begins on the line, in lower case, and its value.
 	setting, value string
 }
@@ -75,6 +77,7 @@ func (p *parser) parseLine(raw string, number int) (line, error) {
 		if p.isNested && !strings.Contains(l.text, "=") {
 			return l, errors.New("a nested setting must be NAME = VALUE")
 		}
+		l.isContinuation = true
 		return l, nil
 	}
 	p.indent = indent

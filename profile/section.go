@@ -18,7 +18,8 @@ type section struct {
 	// begin and end are where the section is in the file, in bytes.
 	begin, end int
 	lines      []line
-	// session is what the profile's credential process returns; nil if the process isn't the Step's.
+	// session is what the profile's credential process returns; nil if the process isn't the Step's, or if readers don't agree on where
+	// the section begins and ends.
 	session *Session
 }
 
@@ -30,13 +31,21 @@ func findSections(lines []line, isAccepted func(section string) bool) []section 
 			continue
 		}
 		s := section{begin: lines[i].begin, end: lines[i].end, lines: lines[i : i+1]}
-		for j := i + 1; j < len(lines) && lines[j].section == ""; j++ {
+		isClear := !lines[i].isContinuation
+		for j := i + 1; j < len(lines); j++ {
+			if lines[j].section != "" {
+				isClear = isClear && !lines[j].isContinuation
+				break
+			}
 			if !lines[j].isComment() {
 				s.end, s.lines = lines[j].end, lines[i:j+1]
 			}
 			if lines[j].setting == processSetting {
 				s.session = parseCommand(lines[j].value)
 			}
+		}
+		if !isClear {
+			s.session = nil
 		}
 		found = append(found, s)
 	}
@@ -102,9 +111,7 @@ func withProfile(content []byte, p Profile) ([]byte, error) {
 	}
 	// Last, because an indented setting below would be read as a part of the one above.
 	lines = append(lines, regionSetting+" = "+p.Region.String(), processSetting+" = "+p.Command.text, "")
-	content = []byte(before + strings.Join(lines, ending) + after)
-	_, err = parse(content) // an indented section below may turn out to be a part of this one
-	return content, err
+	return []byte(before + strings.Join(lines, ending) + after), nil
 }
 
 // withoutSessions returns the content of one of AWS's files without the profiles of some sessions, and their names.

@@ -89,6 +89,8 @@ func TestPrepareRemoval(t *testing.T) {
 	copied := strings.Replace(bitriseSection, "profile bitrise", "profile copied", 1)
 	def := strings.Replace(bitriseSection, "profile bitrise", "default", 1)
 	foreign := "[profile foreign]\ncredential_process = /p credential-process " + testKey + "\n"
+	// For the AWS CLI, the section a has everything; for others, there is b, too.
+	indented := "[a]\ncredential_process = " + testCommand + "\n  [b]\noutput = json\n"
 	for name, test := range map[string]struct{ before, after, removed string }{
 		"alone":                  {bitriseSection, "", "bitrise"},
 		"CRLF alone":             {crlf(bitriseSection), "", "bitrise"},
@@ -111,6 +113,7 @@ func TestPrepareRemoval(t *testing.T) {
 		"several, adjacent":      {bitriseSection + copied, "", "copied bitrise"},
 		"adjacent below another": {"[a]\n" + bitriseSection + copied, "[a]", "copied bitrise"},
 		"foreign":                {foreign, foreign, ""},
+		"an indented section":    {indented, indented, ""},
 		"no file":                {"", "", ""},
 		"another session":        {otherSection, otherSection, ""},
 	} {
@@ -176,6 +179,7 @@ func FuzzWithProfile(f *testing.F) {
 		bitriseSection + strings.Replace(bitriseSection, "bitrise", "a", 1), bitriseSection + "  [x]\nregion = y\n",
 		"[profile bitrise]\ncredential_process = " + testCommand + "\n  [x]\nregion = y\n",
 		"[a]\nb = c\n[profile bitrise]\ncredential_process = " + testCommand + "\n  [x]\noutput = y\n",
+		"[e]\ncredential_process=" + testCommand + "\n [x]\n =",
 	} {
 		f.Add(seed)
 	}
