@@ -169,10 +169,14 @@ func TestRemoveKeepsASessionThatIsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.login("bitrise", "1")
+	before := tree(t, m.folder.root)
 	if err := m.folder.Remove(t.Context(), s); err != nil {
 		t.Error(err)
 	}
 	m.folder.mustHave(t, s, "1", "x")
+	if after := tree(t, m.folder.root); !slices.Equal(before, after) {
+		t.Errorf("got %q, want %q", after, before)
+	}
 }
 
 func TestLogoutKeepsWhatOthersUse(t *testing.T) {
