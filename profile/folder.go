@@ -120,12 +120,15 @@ func (f Folder) Stage(
 	return Session{}, Command{}, nil, err
 }
 
-// Explain says what to do about an error of a file in the folder.
+// Explain says what to do about an error of a file in the folder, unless the error says more than that the file system rejects it.
 func (f Folder) Explain(err error) error {
-	for _, known := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE} {
+	for _, known := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOLCK, syscall.EOPNOTSUPP} {
 		if errors.Is(err, known) {
-			return err // has its own advice
+			return err
 		}
+	}
+	if errors.As(err, new(*explain.Error)) && !errors.As(err, new(*fs.PathError)) {
+		return err
 	}
 	return explain.Advise(err, setHome)
 }

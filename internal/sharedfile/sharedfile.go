@@ -81,8 +81,11 @@ func (c *Change) apply(content []byte) error {
 	}
 	c.removeTemporary()
 	c.before, c.after = content, after
-	if isSame(content, after) || after == nil {
+	if isSame(content, after) {
 		return nil
+	}
+	if after == nil {
+		return advise(checkReplaceable(c.target))
 	}
 	if err = c.stage(); err != nil && c.file.InPlace {
 		return nil
