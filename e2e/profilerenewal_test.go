@@ -172,8 +172,7 @@ func TestRenewalChecksTheAccount(t *testing.T) {
 	}
 }
 
-// Credentials from identity_token cannot be renewed. They are used until they expire, with a warning; after that, the process
-// fails and says why.
+// Credentials from identity_token cannot be renewed. They are used until they expire; after that, the process fails and says why.
 func TestProfileWithIdentityToken(t *testing.T) {
 	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{Config: shortSessions(6)})
@@ -193,7 +192,7 @@ func TestProfileWithIdentityToken(t *testing.T) {
 	// The reported expiration is between the start of the refresh window and the real expiration.
 	waitUntil(t, first.Expiration)
 	second, stderr := r.credentials()
-	if second.AccessKeyId != first.AccessKeyId || !second.Expiration.After(first.Expiration) || !strings.Contains(stderr, "the credentials were obtained with identity_token") {
+	if second.AccessKeyId != first.AccessKeyId || !second.Expiration.After(first.Expiration) || stderr != "" {
 		t.Errorf("got the expiration %s, then %s\n%s", first.Expiration, second.Expiration, stderr)
 	}
 	waitUntil(t, second.Expiration)
@@ -238,8 +237,8 @@ func TestProfileOfAnAccessKey(t *testing.T) {
 func TestRenewalTriesAgain(t *testing.T) {
 	t.Parallel()
 	r, cloud := prepareRenewal(t, nil, parseFaults(t, assume+` 2 error Throttling "Rate exceeded"`)...)
-	if _, stderr := r.credentials(); !strings.Contains(stderr, "failed (attempt 1)") {
-		t.Errorf("standard error does not mention the failed attempt:\n%s", stderr)
+	if _, stderr := r.credentials(); stderr != "" { // some readers take it for a part of the credentials
+		t.Errorf("standard error is not empty:\n%s", stderr)
 	}
 	if got := count(cloud, assume); got != 3 {
 		t.Errorf("got %d exchanges, want 3", got)

@@ -31,7 +31,7 @@ func TestLevels(t *testing.T) {
 		"colors": {func(w *bytes.Buffer) *report.Log { return report.NewLog(w) },
 			"\x1b[34;1minfo x\x1b[0m\nprint\n\x1b[32;1mdone\x1b[0m\n\x1b[33;1mwarn\x1b[0m\n\x1b[31;1merror\x1b[0m\n"},
 		"plain": {func(w *bytes.Buffer) *report.Log { return report.NewPlainLog(w) }, "info x\nprint\ndone\nwarn\nerror\n"},
-		"quiet": {func(w *bytes.Buffer) *report.Log { return report.NewPlainLog(w).Quiet() }, "warn\nerror\n"},
+		"quiet": {func(w *bytes.Buffer) *report.Log { return report.NewPlainLog(w).Quiet() }, ""},
 		"verbose": {func(w *bytes.Buffer) *report.Log {
 			log := report.NewPlainLog(w)
 			log.EnableDebug()
