@@ -134,7 +134,7 @@ func TestCheckReturnsTheReplacedSession(t *testing.T) {
 	}
 }
 
-// numbered returns the profile of a session of its own.
+// numbered returns a profile with a different session for each number.
 func numbered(t *testing.T, name string, number int) (Profile, Session) {
 	t.Helper()
 	p, s := testProfile(t, fmt.Sprintf("%s%d", name, number)), Session{version: testVersion, key: fmt.Sprintf("%064d", number)}

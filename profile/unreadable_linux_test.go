@@ -15,7 +15,7 @@ import (
 // asNobody calls a function with the file system's permissions of a user without privileges.
 func asNobody(t *testing.T, do func()) {
 	t.Helper()
-	const nobody = 65534
+	const other = 65534
 	if os.Geteuid() != 0 {
 		do() // has no privileges either
 		return
@@ -23,7 +23,7 @@ func asNobody(t *testing.T, do func()) {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // the thread ends with the goroutine, so that no other code runs as that user
-		err := errors.Join(syscall.Setfsgid(nobody), syscall.Setfsuid(nobody))
+		err := errors.Join(syscall.Setfsgid(other), syscall.Setfsuid(other))
 		if err == nil {
 			do()
 		}

@@ -61,7 +61,7 @@ func TestAdviceAboutTheOwner(t *testing.T) {
 		t.Skip("only root can create files of other users")
 	}
 	const user = 4321 // without a name
-	for id, want := range map[int]string{0: "", user: " belongs to 4321. Change its owner", 65534: " belongs to nobody. Change its owner"} {
+	for id, want := range map[int]string{0: "", user: " belongs to 4321. Change its owner", 1: " belongs to daemon. Change its owner"} {
 		path := filepath.Join(t.TempDir(), "config.json")
 		write(t, path, "")
 		if err := os.Chown(path, id, id); err != nil {
