@@ -27,7 +27,7 @@ func TestAccessKeyIsVerified(t *testing.T) {
 		"nothing":         {200, identity("", ""), "", "did not say whose", 2},
 		"11 digits":       {200, identity("", "12345678901"), "", "not the account", 2},
 		"another account": {200, identity("arn:aws:iam::012345678901:user/ci", "123456789012"), "", "not the account", 2},
-		"unknown":         {403, refused("InvalidClientTokenId", "The security token is invalid."), "", "STS answered InvalidClientTokenId", 1},
+		"unknown":         {403, refused("InvalidClientTokenId", "The security token is invalid."), "", "STS returned InvalidClientTokenId", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, calls := stsServer(t, answering(row.status, row.body))

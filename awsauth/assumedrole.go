@@ -1,6 +1,7 @@
 package awsauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,15 +57,38 @@ func (r AssumedRole) Session(ctx context.Context, c *Client, policy retry.Policy
 
 // explain explains why the role could not be assumed.
 func (r AssumedRole) explain(err error) error {
-	deed := fmt.Sprintf("%s assumes %s", r.Caller.CallerARN, r.Role)
-	err = fmt.Errorf("role_chain, hop %d of %d, %s: %w", r.Hop, r.Hops, deed, err)
-	values := placeholders(r.Role, r.Settings)
-	values["hop"] = fmt.Sprint(r.Hop)
+	place := fmt.Sprintf("role %d of %d in role_chain", r.Hop, r.Hops)
+	err = fmt.Errorf("%s, %s assumes %s: %w", place, r.Caller.CallerARN, r.Role, err)
+	denial, values := awserr.DenialOf(err), placeholders(r.Role, r.Settings)
+	values["action"], values["resource"] = "sts:AssumeRole", r.Role.text
+	values["caller arn"], values["caller"] = cmp.Or(r.Caller.CallerARN, "the caller"), nameOf(r.Caller.CallerARN)
+	values["denied"] = values["caller"] + " may not assume " + r.Role.name
+	why := companion(denial.Action)
+	if why != "" && denial.Policy == "" {
+		values["denied"] += ": " + denial.Action + " is not allowed"
+	}
 	err = awserr.Explain(err, r.table(), values)
 	var explained *explain.Error
-	if errors.As(err, &explained) && explained.Said != "" {
-		which := fmt.Sprintf("Hop %d of %d of role_chain: %s.", r.Hop, r.Hops, deed)
-		explained.Means = append([]string{which}, explained.Means...)
+	if errors.As(err, &explained) && explained.Cause != "" {
+		explained.Cause = place + ": " + explained.Cause
+		switch {
+		case why != "":
+			explained.Means = append(explained.Means, why)
+		case explained.Section == nextRole && !denial.IsExplicit && denial.IsOfRole():
+			explained.Do = append(explained.Do, r.conditions()...)
+		}
 	}
 	return err
+}
+
+// conditions returns what to check about conditions of the role's trust policy.
+func (r AssumedRole) conditions() []string {
+	advice := []string{"If the trust policy has a condition on sts:ExternalId, set external_id to its value."}
+	if r.ExternalID.text != "" {
+		advice[0] = "external_id is sent: a condition on sts:ExternalId must name exactly this value."
+	}
+	if len(r.Tags) > 0 {
+		advice = append(advice, "session_tags are sent: both sides must also allow sts:TagSession, and conditions on aws:RequestTag must be met.")
+	}
+	return advice
 }

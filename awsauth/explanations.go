@@ -10,32 +10,45 @@ import (
 // The tables say what STS's refusals mean here. AWS lists the codes at
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html#API_AssumeRoleWithWebIdentity_Errors.
 
-// explicitDeny is a part of AWS's message if a statement with the effect Deny applies.
-const explicitDeny = "explicit deny"
+const (
+	// exchange is the action of a call with an identity token.
+	exchange = "sts:AssumeRoleWithWebIdentity"
+	// nextRole is the section about roles of a chain that the role before may not assume.
+	nextRole = "role-may-not-assume-the-next-role"
+)
+
+// companion says why a call that assumes a role requires more than its own action; empty if that is not known.
+func companion(action string) string {
+	switch action {
+	case "sts:TagSession":
+		return "The session has tags: from the identity token, from session_tags, or from an earlier session that passes its tags on."
+	case "sts:SetSourceIdentity":
+		return "The session has a source identity: from the identity token, or from an earlier session, which passes it on."
+	default:
+		return ""
+	}
+}
 
 // webIdentityTable explains refusals of AssumeRoleWithWebIdentity.
 func webIdentityTable() explain.Table {
+	distrusts := explain.Row{
+		Section: "role-does-not-trust-the-build", Codes: []string{"AccessDenied"}, Message: strings.ToLower(exchange),
+		Cause: "role {role} does not trust this build, or does not exist",
+		Means: []string{"A condition of the trust policy is not met, the policy names a different provider, or the role does not exist: AWS " +
+			"returns the same error for all three. It did not call the token invalid."},
+	}
+	unsaid := distrusts
+	unsaid.Message = ""
 	return append(explain.Table{
+		distrusts,
 		{
-			Codes: []string{"AccessDenied"}, Message: explicitDeny,
-			Cause: "a policy explicitly denies role {role} to this build",
-			Means: []string{"AWS names the kind of policy above. A Deny overrides everything that the role's trust policy allows."},
-			Do:    []string{"Compare the conditions of the statement with the effect Deny with the claims below."},
+			Section: "role-does-not-trust-the-build", Codes: []string{"AccessDenied"}, Message: "to perform",
+			Cause: "the trust policy of role {role} does not allow {action}",
+			Do:    []string{"Add {action} to the actions of the trust policy's statement for the provider {provider}."},
 		},
+		unsaid,
 		{
-			Codes: []string{"AccessDenied"},
-			Cause: "role {role} does not trust this build, or does not exist",
-			Means: []string{
-				"AWS returns the same error if role {role} does not exist in {owner}, if its trust policy names a different provider, or " +
-					"if this build does not meet one of its conditions. AWS did not call the token invalid, so the provider and the audience " +
-					"are probably set up correctly.",
-				"AWS documents the condition keys marked * below for every OIDC provider. A condition on any other claim may never be met, " +
-					"even if its value is correct. (AWS documents more keys for GitHub, Google, CircleCI, and Oracle only. STS-compatible " +
-					"services such as MinIO evaluate every claim.)",
-			},
-		},
-		{
-			Codes: []string{"InvalidIdentityToken"}, Message: "no openidconnect provider",
+			Section: "no-provider-in-the-account", Codes: []string{"InvalidIdentityToken"}, Message: "no openidconnect provider",
 			Cause: "{owner} has no OIDC provider for {issuer}",
 			Means: []string{"AWS did not check the token any further: the account of role_arn does not know its issuer."},
 			Do: []string{
@@ -45,7 +58,7 @@ func webIdentityTable() explain.Table {
 			},
 		},
 		{
-			Codes: []string{"InvalidIdentityToken"}, Message: "audience",
+			Section: "audience-unknown-to-the-provider", Codes: []string{"InvalidIdentityToken"}, Message: "audience",
 			Cause: "the OIDC provider in {owner} does not list the audience {audience}",
 			Means: []string{"The provider exists, but the token's audience is not one of its audiences."},
 			Do: []string{
@@ -54,7 +67,14 @@ func webIdentityTable() explain.Table {
 			},
 		},
 		{
-			Codes: []string{"InvalidIdentityToken"}, Message: "retrieve verification key",
+			Section: "thumbprint-of-the-provider", Codes: []string{"InvalidIdentityToken"}, Message: "thumbprint",
+			Cause: "the certificate of {provider} does not match the thumbprints of the provider in IAM",
+			Means: []string{"A thumbprint is the fingerprint of a certificate that the provider in IAM accepts for its URL. It is out of date " +
+				"if the issuer has a new certificate authority."},
+			Do: []string{"Update the provider in {owner}: IAM console, Identity providers, {provider}, Thumbprints."},
+		},
+		{
+			Section: "providers-keys-cannot-be-fetched", Codes: []string{"InvalidIdentityToken"}, Message: "retrieve verification key",
 			Cause: "AWS could not fetch the keys of the provider {provider}",
 			Means: []string{"AWS could not fetch the issuer's public keys, which it needs to verify the token's signature. This is " +
 				"usually temporary. The Step retried until its timeout."},
@@ -65,7 +85,7 @@ func webIdentityTable() explain.Table {
 			},
 		},
 		{
-			Codes: []string{"InvalidIdentityToken"}, Message: "valid jwt",
+			Section: "token-that-is-not-an-identity-token", Codes: []string{"InvalidIdentityToken"}, Message: "valid jwt",
 			Cause: "AWS does not accept the token as an identity token",
 			Means: []string{"The token has the form of a JSON Web Token, or the Step would not have sent it. Most likely it is an " +
 				"access token, or it is signed with an algorithm that AWS does not support."},
@@ -73,7 +93,7 @@ func webIdentityTable() explain.Table {
 				"another asymmetric algorithm."},
 		},
 		{
-			Codes: []string{"InvalidIdentityToken"}, Message: "signature",
+			Section: "signature-that-does-not-match", Codes: []string{"InvalidIdentityToken"}, Message: "signature",
 			Cause: "the token's signature does not match the keys of {provider}",
 			Means: []string{"AWS verified the token with the keys that the issuer publishes. The token was most likely altered, or " +
 				"was not issued by {provider}."},
@@ -83,13 +103,13 @@ func webIdentityTable() explain.Table {
 			},
 		},
 		{
-			Codes: []string{"InvalidIdentityToken"},
+			Section: "identity-token-not-accepted", Codes: []string{"InvalidIdentityToken"},
 			Cause: "AWS does not accept the identity token",
 			Means: []string{"The provider in {owner} and the token do not match in some way that AWS names above."},
 			Do:    []string{"Compare the provider's URL and audiences in the IAM console with the token: issuer {issuer}, audience {audience}."},
 		},
 		{
-			Codes: []string{"ExpiredTokenException"},
+			Section: "token-expired-before-it-was-exchanged", Codes: []string{"ExpiredTokenException"},
 			Cause: "the identity token had expired when AWS received it",
 			Means: []string{"The Step checks a token before it sends it. So most likely this machine's clock is wrong, or the clock " +
 				"of the machine that issued the token."},
@@ -100,9 +120,9 @@ func webIdentityTable() explain.Table {
 			},
 		},
 		{
-			Codes: []string{"IDPRejectedClaim"},
+			Section: "claim-rejected-by-the-provider", Codes: []string{"IDPRejectedClaim"},
 			Cause: "the identity provider rejected the token, or AWS rejected its claims",
-			Means: []string{"AWS answers this if the provider reports the claim as invalid: the token may have been revoked, or may " +
+			Means: []string{"AWS returns this if the provider reports the claim as invalid: the token may have been revoked, or may " +
 				"be of another kind than AWS expects."},
 			Do: []string{
 				"Run the build again: it gets a new token.",
@@ -110,9 +130,9 @@ func webIdentityTable() explain.Table {
 			},
 		},
 		{
-			Codes: []string{"IDPCommunicationError"},
+			Section: "provider-does-not-respond", Codes: []string{"IDPCommunicationError"},
 			Cause: "AWS could not reach the identity provider {provider}",
-			Means: []string{"AWS asked the token's issuer for its public keys and got no answer. The Step retried until its timeout."},
+			Means: []string{"AWS asked the token's issuer for its public keys and got no response. The Step retried until its timeout."},
 			Do: []string{
 				"Run the build again later, and check https://status.bitrise.io.",
 				"If it happens only occasionally, raise timeout.",
@@ -123,47 +143,36 @@ func webIdentityTable() explain.Table {
 
 // table explains refusals of AssumeRole.
 func (r AssumedRole) table() explain.Table {
-	const bothSides = "Both sides must allow it: the caller's policies and the role's trust policy."
-	const said = "AWS names the kind of policy above. " + bothSides + " Nothing may deny it."
-	const unsaid = bothSides + " Within one account the trust policy can be enough. AWS does not say which of them is missing, " +
-		"nor whether the role exists."
-	advice := []string{
-		"Check that the trust policy of {arn} has a statement with the action sts:AssumeRole whose principal is the caller's role " +
-			"or user, or its account.",
-		"Check that the caller's policies allow sts:AssumeRole on {arn}.",
-	}
-	if len(r.Tags) > 0 {
-		advice = append(advice,
-			"session_tags are sent: both sides must also allow sts:TagSession, and conditions on aws:RequestTag must hold.")
-	}
-	if r.ExternalID.text != "" {
-		advice = append(advice, "external_id is sent: a condition on sts:ExternalId must name exactly this value.")
-	} else {
-		advice = append(advice, "If the trust policy has a condition on sts:ExternalId, set external_id to its value.")
-	}
-	denied := func(message, means string) explain.Row {
-		return explain.Row{
-			Codes: []string{"AccessDenied"}, Message: message,
-			Cause: "hop {hop} of role_chain: the caller is not allowed to assume role {role}",
-			Means: []string{means}, Do: advice,
-		}
-	}
+	const byRole = "Allow {action} for {caller arn} in the trust policy of {arn}."
+	codes := []string{"AccessDenied"}
 	return append(explain.Table{
-		denied("sts:tagsession", said),
-		denied(explicitDeny, said),
-		denied("because no ", said),
-		denied("", unsaid),
 		{
-			Codes: []string{"InvalidClientTokenId", "UnrecognizedClientException"},
-			Cause: "STS does not recognize the credentials of the previous hop",
+			Section: "role-requires-mfa", Codes: codes, Message: "multifactorauthentication",
+			Cause: "role {role} requires multi-factor authentication (MFA), which is not possible in a build",
+			Do: []string{
+				"Remove the condition on MFA from the trust policy of {arn}, at least for {caller arn}.",
+				"Or let the role trust the build's identity token instead, and set role_arn to it. That requires no access key.",
+			},
+		},
+		{Section: nextRole, Codes: codes, Message: "no role trust policy", Cause: "{denied}", Means: []string{"{reason}"}, Do: []string{byRole}},
+		{Section: nextRole, Codes: codes, Message: "no resource-based policy", Cause: "{denied}", Means: []string{"{reason}"}, Do: []string{byRole}},
+		{
+			Section: nextRole, Codes: codes, Cause: "{denied}",
+			Means: []string{"Both sides must allow {action}, except that the trust policy can be enough within one account. AWS does not say " +
+				"which side is missing, nor whether the role exists."},
+			Do: []string{byRole, "Allow {action} on {arn} in the policies of {caller}."},
+		},
+		{
+			Section: "credentials-not-recognized", Codes: []string{"InvalidClientTokenId", "UnrecognizedClientException"},
+			Cause: "STS does not recognize the credentials of the role before",
 			Means: []string{"It issued them a moment ago. New credentials can take seconds to be known everywhere; the Step waited for that."},
-			Do: []string{"Run the build again. If it fails again, check that the role of the previous hop still exists and that " +
+			Do: []string{"Run the build again. If it fails again, check that the role before still exists and that " +
 				"its sessions were not revoked."},
 		},
 		{
-			Codes: []string{"ExpiredToken", "ExpiredTokenException"},
-			Cause: "the credentials of the previous hop have expired",
-			Do:    []string{"Use fewer hops in role_chain, or a longer duration for the session before."},
+			Section: "credentials-have-expired", Codes: []string{"ExpiredToken", "ExpiredTokenException"},
+			Cause: "the credentials of the role before have expired",
+			Do:    []string{"Use fewer roles in role_chain, or a longer duration for the session before."},
 		},
 	}, roleRows()...)
 }
@@ -172,7 +181,7 @@ func (r AssumedRole) table() explain.Table {
 func accessKeyTable() explain.Table {
 	return explain.Table{
 		{
-			Codes: []string{"InvalidClientTokenId", "InvalidAccessKeyId"},
+			Section: "unknown-access-key", Codes: []string{"InvalidClientTokenId", "InvalidAccessKeyId"},
 			Cause: "AWS does not recognize the access key",
 			Means: []string{"The key was deleted or deactivated, belongs to another AWS partition, or is temporary (its ID starts " +
 				"with ASIA) and its session_token is missing or belongs to another key."},
@@ -183,7 +192,7 @@ func accessKeyTable() explain.Table {
 			},
 		},
 		{
-			Codes: []string{"SignatureDoesNotMatch"},
+			Section: "secret-of-another-access-key", Codes: []string{"SignatureDoesNotMatch"},
 			Cause: "secret_access_key does not belong to access_key_id, or the clock is wrong",
 			Means: []string{"AWS recognizes the access key ID, but the request was not signed with its secret. If the clock is the " +
 				"reason, AWS says above that the signature expired."},
@@ -193,33 +202,33 @@ func accessKeyTable() explain.Table {
 			},
 		},
 		{
-			Codes: []string{"ExpiredToken", "ExpiredTokenException"},
+			Section: "credentials-have-expired", Codes: []string{"ExpiredToken", "ExpiredTokenException"},
 			Cause: "the temporary access key has expired",
 			Do:    []string{"Use a new one, or use role_arn, which gets every build its own."},
 		},
 	}
 }
 
-// roleRows explain what both calls that assume a role can answer.
+// roleRows explain what both calls that assume a role can return.
 func roleRows() explain.Table {
 	return explain.Table{
 		{
-			Codes: []string{"ValidationError"}, Message: "maxsessionduration",
+			Section: "session-longer-than-the-role-allows", Codes: []string{"ValidationError"}, Message: "maxsessionduration",
 			Cause: "the session would be longer than role {role} allows",
 			Means: []string{"The Step requested {requested} (session_duration). Every role has a maximum session duration, which " +
-				"AWS's answer does not include. By default it is 3600 seconds."},
+				"AWS's message does not include. By default it is 3600 seconds."},
 			Do: []string{
 				"Lower session_duration, or leave it empty.",
 				"Or raise the role's maximum: IAM console, Roles, {role}, Edit, Maximum session duration.",
 			},
 		},
 		{
-			Codes: []string{"ValidationError"},
+			Section: "parameter-rejected", Codes: []string{"ValidationError"},
 			Cause: "AWS rejected a parameter of the call",
-			Do:    []string{"AWS's answer above names the parameter and its constraint."},
+			Do:    []string{"The message above names the parameter and its limits."},
 		},
 		{
-			Codes: []string{"RegionDisabledException"},
+			Section: "sts-not-active-in-the-region", Codes: []string{"RegionDisabledException"},
 			Cause: "STS is not activated in this Region for the role's account",
 			Means: []string{"An account must activate STS in a Region before it can be called there."},
 			Do: []string{
@@ -228,15 +237,15 @@ func roleRows() explain.Table {
 			},
 		},
 		{
-			Codes: []string{"MalformedPolicyDocument"},
+			Section: "session-policy-malformed", Codes: []string{"MalformedPolicyDocument"},
 			Cause: "AWS cannot parse the session policy",
-			Do:    []string{"Check the policy in the IAM console: Policies, Create policy, JSON. AWS's answer above may say where the error is."},
+			Do:    []string{"Check the policy in the IAM console: Policies, Create policy, JSON."},
 		},
 		{
-			Codes: []string{"PackedPolicyTooLarge"},
-			Cause: "the session policies and session tags together are too large",
-			Means: []string{"AWS packs session policies and session tags into the session, where space is limited; its answer above " +
-				"says how much of it they take. A policy within the character limit can still be too large."},
+			Section: "session-policy-too-large", Codes: []string{"PackedPolicyTooLarge"},
+			Cause: "the session policies and session tags are too large for a session token",
+			Means: []string{"A session token has at most 4,096 bytes, and contains the session policies and the session tags, including tags " +
+				"that an earlier session passes on. A policy within its own limit can still be too large."},
 			Do: []string{
 				"Shorten the session policy, or move a part of it into the role's policies.",
 				"Use fewer or shorter session tags.",

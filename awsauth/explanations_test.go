@@ -20,7 +20,7 @@ func TestExplanations(t *testing.T) {
 	}
 	for code, messages := range map[string][]string{
 		"AccessDenied":            {"Not authorized to perform sts:AssumeRoleWithWebIdentity", "with an explicit deny in a resource control policy"},
-		"InvalidIdentityToken":    {"No OpenIDConnect provider found in your account", "Incorrect token audience", "Couldn't retrieve verification key", "The ID Token provided is not a valid JWT", "the signature is invalid", "Something new"},
+		"InvalidIdentityToken":    {"No OpenIDConnect provider found in your account", "Incorrect token audience", "OpenIDConnect provider's HTTPS certificate doesn't match configured thumbprint", "Couldn't retrieve verification key", "The ID Token provided is not a valid JWT", "the signature is invalid", "Something new"},
 		"ExpiredTokenException":   {"Token expired"},
 		"IDPRejectedClaim":        {"The token was revoked"},
 		"IDPCommunicationError":   {"timed out"},
@@ -42,7 +42,7 @@ func TestExplanations(t *testing.T) {
 				if (len(x.ConditionKeys) == 1) != showsClaims[code] {
 					t.Errorf("got the claims %v, want one claim: %v", x.ConditionKeys, showsClaims[code])
 				}
-				if x.Said == "" || strings.Contains(x.Cause, "STS answered") || len(x.Do) == 0 || strings.ContainsAny(all, "{}") || seen[x.Cause] {
+				if x.Said == "" || strings.Contains(x.Cause, "STS returned") || len(x.Do) == 0 || strings.ContainsAny(all, "{}") || seen[x.Cause] {
 					t.Errorf("got %+v", x)
 				}
 				seen[x.Cause] = true
@@ -57,7 +57,7 @@ func TestUnknownRefusals(t *testing.T) {
 		code   string
 		want   string
 	}{
-		"no code":        {404, "", "the answer does not look like one of AWS's"},
+		"no code":        {404, "", "the response does not look like one of AWS's"},
 		"a new code":     {400, "SomethingNew", "Look up the code in AWS's documentation of STS"},
 		"a server error": {500, "InternalFailure", "Run the build again later"},
 	} {

@@ -3,6 +3,7 @@ package awsauth
 import (
 	"cmp"
 	"regexp"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsarn "github.com/aws/aws-sdk-go-v2/aws/arn"
@@ -35,12 +36,12 @@ func (c *Client) newSession(issued *types.Credentials, user *types.AssumedRoleUs
 		text *string
 	}{{"access key ID", issued.AccessKeyId}, {"secret access key", issued.SecretAccessKey}, {"session token", issued.SessionToken}} {
 		if value := aws.ToString(part.text); value == "" || !text.IsGraphicASCII(value) {
-			return Session{}, transport.Garbled("STS answered without a valid %s", part.name)
+			return Session{}, transport.Garbled("STS returned no valid %s", part.name)
 		}
 	}
 	expires, isValid := awsclient.Expiry(issued.Expiration, metadata, c.now())
 	if !isValid {
-		return Session{}, transport.Garbled("STS answered with credentials that have expired, or without an expiration")
+		return Session{}, transport.Garbled("STS returned credentials that have expired, or without an expiration")
 	}
 	session := Session{Credentials: credentials.Credentials{
 		AccessKeyID:     secret.New(*issued.AccessKeyId),
@@ -60,16 +61,28 @@ func (s *Session) identify(arn, account string) error {
 	const longest = 2048
 
 	if arn != "" && (len(arn) > longest || !arnPattern.MatchString(arn)) {
-		return transport.Garbled("STS answered with a caller ARN that is not an ARN")
+		return transport.Garbled("STS returned a caller ARN that is not an ARN")
 	}
 	owner := accountOf(arn)
 	if account == "" {
 		account = owner
 	} else if _, err := awsid.ParseAccountID(account); err != nil || (owner != "" && owner != account) {
-		return transport.Garbled("STS answered with an account that is not the account of the caller ARN")
+		return transport.Garbled("STS returned an account that is not the account of the caller ARN")
 	}
 	s.CallerARN, s.AccountID = arn, account
 	return nil
+}
+
+// nameOf returns the name of a caller, such as a role's.
+func nameOf(arn string) string {
+	name, session, _ := strings.Cut(arn[strings.LastIndex(arn, ":")+1:], "/")
+	switch {
+	case name == "assumed-role":
+		name, _, _ = strings.Cut(session, "/")
+	case session != "":
+		name = session[strings.LastIndex(session, "/")+1:]
+	}
+	return cmp.Or(name, "the caller")
 }
 
 // accountOf returns the account in an ARN, arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE; empty if it has none of AWS's form.

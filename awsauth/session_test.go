@@ -8,7 +8,7 @@ import (
 
 // Answers that STS would not give are rejected (issue 16, item 15).
 func TestAnswersAreChecked(t *testing.T) {
-	const invalid = "STS answered without a valid "
+	const invalid = "STS returned no valid "
 	good := keysXML("ASIAEXAMPLE", "secret-canary", "session-canary")
 	for name, row := range map[string]struct{ arn, keys, expiration, want string }{
 		"no expiration":                    {sessionARN, good, "", "have expired, or without an expiration"},

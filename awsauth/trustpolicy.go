@@ -27,21 +27,20 @@ const (
 func explainDenial(x *explain.Explanation, role RoleARN, token idtoken.Token, subject Subject, perBuild []string) {
 	if audience, usual := token.Claim("aud").Value, role.usualAudience(); audience != usual {
 		x.Do = append(x.Do, fmt.Sprintf(
-			"Likely cause: the audience is %s instead of the usual %s. Name it in the condition on %s:aud, or change audience.",
+			"Likely cause: the audience is %s instead of the usual %s. Use it in the condition on %s:aud, or change audience.",
 			audience, usual, providerHost(token.Issuer)))
 	}
-	x.Do = append(x.Do,
-		"Check that "+role.owner()+" has a role with exactly the ARN "+role.text+". Its path and name are case-sensitive.",
-		"Check that the role's trust policy has the principal "+role.provider(token)+" and the action sts:AssumeRoleWithWebIdentity.",
-		"Compare every condition of the trust policy with the claims below. Values must match exactly, and a condition on a claim "+
-			"that the token does not have is not met.")
 	narrow := slices.DeleteFunc([]string{"branch", "git_branch", "workflow", "pipeline", "ref"}, func(name string) bool {
 		return token.Claim(name).Value == ""
 	})
+	compare := "Compare the conditions of the trust policy with the claims below. Values must match exactly, and a condition on a claim that " +
+		"the token does not have is not met."
 	if len(narrow) > 0 {
-		x.Do = append(x.Do, "If other builds of this app can assume the role, check the conditions on "+strings.Join(narrow, " and ")+
-			" first. These claims differ between builds.")
+		compare += " If other builds can assume the role, check the conditions on " + strings.Join(narrow, " and ") + " first."
 	}
+	x.Do = append(x.Do, compare,
+		"Check the principal of the trust policy: "+role.provider(token)+".",
+		"Check that "+role.owner()+" has a role with exactly this ARN: "+role.text+".")
 	suggested := suggest(token, subject, perBuild)
 	if x.Policy = suggested.policy(role, token); x.Policy != "" {
 		x.PolicyLetsIn = suggested.letsIn
@@ -99,14 +98,14 @@ func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion
 		return suggestion{claims: bySub, letsIn: "builds of this app with this sub only"}
 	}
 	advice := []string{
-		"AWS's documentation does not list app_slug and workflow as condition keys for Bitrise. If AWS rejects the build although the " +
-			"conditions on them are met, use the strict setup: https://github.com/bitrise-steplib/" +
+		"Never use a trust policy without a condition that names the app: it would let in every Bitrise user's builds.",
+		"AWS's documentation does not list app_slug and workflow as condition keys for Bitrise. If AWS rejects the build even with this " +
+			"policy, use the strict setup: https://github.com/bitrise-steplib/" +
 			"bitrise-step-authenticate-with-aws/blob/main/docs/trust-policies.md#strict-setup",
-		"Never use a trust policy without a condition that names the app. Otherwise, every Bitrise user's builds could assume the role.",
 	}
 	switch {
 	case subject != SubjectFixed:
-		advice = append(advice, neverRely)
+		advice[0] += " " + neverRely
 	case appAt >= 0 && !contains(sub[:appAt], others): // else, another app's build may have this app's slug there
 		advice = append(advice, "Bitrise decides what sub says. So if AWS rejects the build even with this policy, you can also use a "+
 			"condition StringLike on sub, with * in place of the parts that change with every build. Keep the app's slug in front of the first *.")
@@ -145,19 +144,15 @@ func (s suggestion) policy(role RoleARN, token idtoken.Token) string {
 	}
 	// Texts can always be written as JSON.
 	principal, _ := json.Marshal(provider)
-	condition, _ := json.MarshalIndent(conditions, "      ", "  ")
+	condition, _ := json.MarshalIndent(conditions, "    ", "  ")
 	return fmt.Sprintf(`{
   "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {
-        "Federated": %s
-      },
-      "Action": "sts:AssumeRoleWithWebIdentity",
-      "Condition": %s
-    }
-  ]
+  "Statement": [{
+    "Effect": "Allow",
+    "Principal": {"Federated": %s},
+    "Action": "sts:AssumeRoleWithWebIdentity",
+    "Condition": %s
+  }]
 }`, principal, condition)
 }
 

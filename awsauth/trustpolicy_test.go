@@ -217,15 +217,37 @@ func TestDocumentedConditionKeysComeFirst(t *testing.T) {
 	}
 }
 
-// Another trust policy does not help against a policy that denies the request.
-func TestExplicitDeny(t *testing.T) {
-	client, _ := stsServer(t, answering(403, refused("AccessDenied", "Not authorized, with an explicit deny in a resource control policy")))
-	w := webIdentity(t)
-	w.Token.Issuer, w.Token.Claims = bitrise, claims()
-	_, err := w.Session(t.Context(), client, noWait())
-	x := explain.Of(w.Explain(err, awsauth.SubjectUnknown, nil))
-	if awsauth.IsDenied(err) || x.Policy != "" || len(x.ConditionKeys) == 0 || !strings.Contains(x.Cause, "explicitly denies") {
-		t.Errorf("got %v, %+v", err, x)
+// A trust policy is suggested only if it can help: neither against a statement that denies the call, nor for another action.
+func TestNoPolicyAgainstOtherDenials(t *testing.T) {
+	const perform = "User: x is not authorized to perform: "
+	for message, want := range map[string]struct{ cause, advice string }{
+		"Not authorized to perform sts:AssumeRoleWithWebIdentity with an explicit deny in a resource control policy": {
+			"a resource control policy denies sts:AssumeRoleWithWebIdentity", "Ask an administrator of the AWS organization to change the statement",
+		},
+		perform + "sts:AssumeRoleWithWebIdentity with an explicit deny in the role trust policy": {
+			"the role's trust policy denies sts:AssumeRoleWithWebIdentity", "in the role's trust policy",
+		},
+		perform + "sts:AssumeRoleWithWebIdentity because no VPC endpoint policy allows the sts:AssumeRoleWithWebIdentity action": {
+			"no VPC endpoint policy allows sts:AssumeRoleWithWebIdentity", "Ask an administrator of this machine's network",
+		},
+		perform + "sts:TagSession on resource: " + deployRole: {
+			"the trust policy of role deploy does not allow sts:TagSession", "Add sts:TagSession to the actions",
+		},
+		perform + "sts:TagSession because no resource-based policy allows the sts:TagSession action": {
+			"the trust policy of role deploy does not allow sts:TagSession", "Add sts:TagSession to the actions",
+		},
+	} {
+		t.Run(message, func(t *testing.T) {
+			client, _ := stsServer(t, answering(403, refused("AccessDenied", message)))
+			w := webIdentity(t)
+			w.Token.Issuer, w.Token.Claims = bitrise, claims()
+			_, err := w.Session(t.Context(), client, noWait())
+			x := explain.Of(w.Explain(err, awsauth.SubjectUnknown, nil))
+			if awsauth.IsDenied(err) || x.Policy != "" || len(x.ConditionKeys) == 0 || x.Cause != want.cause || len(x.Do) != 1 ||
+				!strings.Contains(x.Do[0], want.advice) {
+				t.Errorf("got %v, %+v", err, x)
+			}
+		})
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -61,10 +60,14 @@ func (w WebIdentity) Session(ctx context.Context, c *Client, policy retry.Policy
 }
 
 // IsDenied reports whether an error of [WebIdentity.Session] means that the role's trust policy does not let in the token. Another
-// policy would, unless AWS reports an explicit deny.
+// policy would, unless a statement denies the call, or AWS says that something else is missing.
 func IsDenied(err error) bool {
 	var refusal *awserr.Refusal
-	return errors.As(err, &refusal) && refusal.Code == "AccessDenied" && !strings.Contains(strings.ToLower(refusal.Message), explicitDeny)
+	if !errors.As(err, &refusal) || refusal.Code != "AccessDenied" {
+		return false
+	}
+	d := awserr.DenialOf(err)
+	return !d.IsExplicit && d.IsOfRole() && (d.Action == "" || d.Action == exchange)
 }
 
 // Explain explains an error of [WebIdentity.Session], given who decides what the token's sub says, and values that change with every
@@ -73,11 +76,15 @@ func (w WebIdentity) Explain(err error, subject Subject, perBuild []string) erro
 	values := placeholders(w.Role, w.Settings)
 	values["issuer"], values["provider"] = w.Token.Issuer, providerHost(w.Token.Issuer)
 	values["audience"] = w.Token.Claim("aud").Value
+	values["action"], values["resource"], values["caller"] = exchange, w.Role.text, "the build's identity token"
 	err = awserr.Explain(err, webIdentityTable(), values)
 	var refusal *awserr.Refusal
 	var explained *explain.Error
 	if !errors.As(err, &refusal) || !errors.As(err, &explained) {
 		return err
+	}
+	if why := companion(awserr.DenialOf(err).Action); why != "" {
+		explained.Means = append(explained.Means, why)
 	}
 	switch refusal.Code {
 	case "AccessDenied", "InvalidIdentityToken", "ExpiredTokenException", "IDPRejectedClaim", "IDPCommunicationError":

@@ -110,14 +110,14 @@ func TestRefusals(t *testing.T) {
 		attempts int
 	}{
 		"denied": {403, refused("AccessDenied", "Not authorized"),
-			"assume role arn:aws:iam::123456789012:role/deploy: STS answered AccessDenied: Not authorized (request ID 0a1b2c)", 1},
+			"assume role arn:aws:iam::123456789012:role/deploy: STS returned AccessDenied: Not authorized (request ID 0a1b2c)", 1},
 		"wrong audience":      {400, refused("InvalidIdentityToken", "Incorrect token audience"), "Incorrect token audience", 1},
 		"key not retrieved":   {400, refused("InvalidIdentityToken", "Couldn't retrieve verification key from your identity provider"), "retrieve verification key", retried},
-		"throttled":           {400, refused("Throttling", "Rate exceeded"), "STS answered Throttling: Rate exceeded", retried},
+		"throttled":           {400, refused("Throttling", "Rate exceeded"), "STS returned Throttling: Rate exceeded", retried},
 		"provider":            {400, refused("IDPCommunicationError", "timed out"), "IDPCommunicationError", retried},
-		"no credentials":      {200, "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>", "STS answered without a valid access key ID", retried},
+		"no credentials":      {200, "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>", "STS returned no valid access key ID", retried},
 		"cut short":           {200, goodAnswer()[:300], "the response of STS could not be read", retried},
-		"a page, unavailable": {503, "<html>", "STS answered 503 Service Unavailable", retried},
+		"a page, unavailable": {503, "<html>", "STS returned 503 Service Unavailable", retried},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, calls := stsServer(t, answering(row.status, row.body))

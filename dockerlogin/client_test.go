@@ -90,10 +90,10 @@ func TestEveryFailureIsListed(t *testing.T) {
 		t.Fatalf("got %v, %v, calls %v", logins, err, fake.calls)
 	}
 	lines := strings.Split(err.Error(), "\n")
-	const public = "get a login to ECR Public in us-east-1 for public.ecr.aws: ECR Public answered AccessDeniedException: User: x is not"
+	const public = "get a login to ECR Public in us-east-1 for public.ecr.aws: ECR Public returned AccessDeniedException: User: x is not"
 	const private = "get a login to ECR in us-east-1 for 000000000001.dkr.ecr.us-east-1.amazonaws.com, " +
-		"210987654321.dkr.ecr.us-east-1.amazonaws.com: ECR answered 503"
-	if len(lines) != 2 || !strings.HasPrefix(lines[0], public) || !strings.HasPrefix(lines[1], private) {
+		"210987654321.dkr.ecr.us-east-1.amazonaws.com: ECR returned 503"
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], private) || !strings.HasPrefix(lines[1], public) {
 		t.Errorf("got %q", lines)
 	}
 }

@@ -1,6 +1,7 @@
 package dockerlogin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,44 +11,22 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-// refusals explains what ECR and ECR Public answer, apart from what means the same for all services. {permission} is what
-// the message names, {remedies} what to do about it.
+// notAllowed is the section about logins that a policy does not allow.
+const notAllowed = "not-allowed-to-log-in-to-ecr"
+
+// refusals explains what ECR and ECR Public return, apart from what means the same for all services.
 // See https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonErrors.html.
-func (i issuer) refusals() explain.Table {
-	denied := []string{"AccessDeniedException", "AccessDenied"}
-	means := []string{
-		"The credentials are valid, but they do not allow getting a registry password. The reason can also be an organization's " +
-			"policy or a permissions boundary. If AWS says which kind of policy it was, its answer is above.",
-	}
-	allow := []string{
-		"Allow ecr:GetAuthorizationToken on the resource * for the role or user: the action does not support narrower resources. " +
-			"Pushing and pulling also need permissions for the repository.",
-		"Or set docker_login to false.",
-	}
-	if i.isPublic {
-		allow = []string{
-			"Allow ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken on the resource * for the role or user: ECR Public " +
-				"requires both.",
-			"Or remove {registries} from ecr_registries: pulling public images does not require a login.",
-		}
-	}
+func refusals() explain.Table {
 	return explain.Table{
 		{
-			Codes: denied, Message: "explicit deny",
-			Cause: "a policy denies {permission}, which docker_login requires",
-			Means: means,
-			Do:    allow,
+			Section: notAllowed, Codes: []string{"AccessDeniedException", "AccessDenied"},
+			Cause: "{action} is not allowed",
+			Do:    []string{"Allow {action} on {resource} in the policies of {caller}."},
 		},
 		{
-			Codes: denied,
-			Cause: "the permission {permission} is missing, which docker_login requires",
-			Means: means,
-			Do:    allow,
-		},
-		{
-			Codes: []string{"UnrecognizedClientException", "InvalidClientTokenId"},
+			Section: "ecr-does-not-recognize-the-credentials", Codes: []string{"UnrecognizedClientException", "InvalidClientTokenId"},
 			Cause: "{service} does not recognize the credentials in {region}",
-			Means: []string{"STS accepted them a moment ago. Regions that are not enabled for the account answer like this."},
+			Means: []string{"STS accepted them a moment ago. Regions that are not enabled for the account return the same error."},
 			Do: []string{
 				"Check that the Region {region} is enabled for the account: AWS console, Account, AWS Regions.",
 				"Run the build again: new credentials can take a moment to be known everywhere.",
@@ -56,25 +35,13 @@ func (i issuer) refusals() explain.Table {
 	}
 }
 
-// permission returns which permission a refusal says is missing; empty if it says something else.
-func (i issuer) permission(err error) string {
+// isDenied reports whether an error means that the call is not allowed.
+func isDenied(err error) bool {
 	var refusal *awserr.Refusal
-	if !errors.As(err, &refusal) || !strings.HasPrefix(refusal.Code, "AccessDenied") {
-		return ""
-	}
-	permissions := []string{"ecr:GetAuthorizationToken"}
-	if i.isPublic {
-		permissions = []string{"ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken"}
-	}
-	for _, permission := range permissions {
-		if strings.Contains(refusal.Message, permission) {
-			return permission
-		}
-	}
-	return strings.Join(permissions, " or ")
+	return errors.As(err, &refusal) && strings.HasPrefix(refusal.Code, "AccessDenied")
 }
 
-// explained adds what was being done to the group's error, and an explanation of what the service answered.
+// explained adds what was being done to the group's error, and an explanation of what the service returned.
 func (g *group) explained() error {
 	var hosts []string
 	for _, registry := range g.registries {
@@ -82,45 +49,63 @@ func (g *group) explained() error {
 			hosts = append(hosts, registry.host)
 		}
 	}
-	where := g.issuer.service() + " in " + g.issuer.region.String()
-	registries := strings.Join(hosts, ", ")
+	where, registries := g.issuer.service()+" in "+g.issuer.region.String(), strings.Join(hosts, ", ")
 	if registries != "" {
 		where += " for " + registries
 	}
-	return awserr.Explain(fmt.Errorf("get a login to %s: %w", where, g.err), g.issuer.refusals(), map[string]string{
-		"region": g.issuer.region.String(), "registries": registries, "permission": g.issuer.permission(g.err),
+	action := "ecr:GetAuthorizationToken"
+	if g.issuer.isPublic {
+		action = "ecr-public:GetAuthorizationToken"
+	}
+	err := awserr.Explain(fmt.Errorf("get a login to %s: %w", where, g.err), refusals(), map[string]string{
+		"region": g.issuer.region.String(), "action": action, "resource": "the resource *", "caller": "the role or user",
 	})
+	var refusal *awserr.Refusal
+	var x *explain.Error
+	if errors.As(err, &refusal) && errors.As(err, &x) && x.Said != "" {
+		x.Said = refusal.Said(where)
+		if isDenied(err) {
+			x.Section = notAllowed
+		}
+		if isDenied(err) && g.issuer.isPublic {
+			x.Do = append(x.Do, "ECR Public requires both ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken.",
+				"Or remove "+registries+" from ecr_registries: pulling public images does not require a login.")
+		}
+	}
+	return err
 }
 
-// failures returns the errors of the groups as one error, which has the explanations of all; nil if no group failed.
+// failures returns the errors of the groups as one error, with the explanations of all, those of ECR first; nil if no group failed.
 func failures(groups []*group) error {
 	var failed []error
-	var permissions []string
-	for _, g := range groups {
-		if g.err != nil {
-			failed = append(failed, g.explained())
-			permissions = appendNew(permissions, g.issuer.permission(g.err))
+	var said, causes []string
+	var x explain.Explanation
+	for _, isPublic := range []bool{false, true} {
+		for _, g := range groups {
+			if g.err == nil || g.issuer.isPublic != isPublic {
+				continue
+			}
+			err := g.explained()
+			failed = append(failed, err)
+			if errors.Is(err, errGaveUp) {
+				continue
+			}
+			one := explain.Of(err)
+			causes = appendNew(causes, one.Cause)
+			if one.Said != "" {
+				said = append(said, one.Said)
+			}
+			x.Section, x.SaidBy = cmp.Or(x.Section, one.Section), cmp.Or(x.SaidBy, one.SaidBy)
+			x.Means, x.Do = appendNew(x.Means, one.Means...), appendNew(x.Do, one.Do...)
 		}
+	}
+	if len(failed) == 0 {
+		return nil
 	}
 	err := errors.Join(failed...)
-	if len(failed) < 2 {
-		return err
-	}
-	x := explain.Explanation{Said: err.Error(), SaidBy: "AWS"}
-	var causes []string
-	for _, one := range failed {
-		explanation := explain.Of(one)
-		causes = appendNew(causes, explanation.Cause)
-		x.Means = appendNew(x.Means, explanation.Means...)
-		x.Do = appendNew(x.Do, explanation.Do...)
-	}
-	x.Cause = causes[0]
-	if len(causes) > 1 {
-		x.Cause = "missing permissions: " + strings.Join(permissions, ", ")
-		if slices.Contains(permissions, "") {
-			x.Cause = "logging in to several registries failed for different reasons"
-		}
-		x.Means = append([]string{"The reasons: " + strings.Join(causes, "; ") + "."}, x.Means...)
+	x.Cause, x.Said = strings.Join(causes, "; "), strings.Join(said, "\n")
+	if slices.ContainsFunc(failed, isDenied) {
+		x.Do = append(x.Do, "Or set docker_login to false.")
 	}
 	return &explain.Error{Err: err, Explanation: x}
 }

@@ -30,13 +30,13 @@ func TestRefusals(t *testing.T) {
 		isNew  bool // the credentials
 		calls  int  // of at most three attempts
 	}{
-		"denied":            {400, denied("ecr:GetAuthorizationToken", ""), "ECR answered AccessDeniedException: User: x is not", true, 1},
+		"denied":            {400, denied("ecr:GetAuthorizationToken", ""), "ECR returned AccessDeniedException: User: x is not", true, 1},
 		"throttled":         {400, `{"__type":"ThrottlingException","message":"Rate exceeded"}`, "ThrottlingException", false, 3},
 		"new credentials":   {400, unknown, "UnrecognizedClientException", true, 3},
 		"old credentials":   {400, unknown, "UnrecognizedClientException", false, 1},
 		"not JSON":          {200, `<html>canary`, "the response of ECR could not be read", false, 3},
-		"not JSON, 400":     {400, `<html>canary`, "ECR answered 400 Bad Request", false, 1},
-		"no code, 500":      {500, `{}`, "ECR answered 500 Internal Server Error", false, 3},
+		"not JSON, 400":     {400, `<html>canary`, "ECR returned 400 Bad Request", false, 1},
+		"no code, 500":      {500, `{}`, "ECR returned 500 Internal Server Error", false, 3},
 		"data is a text":    {200, `{"authorizationData":"canary"}`, "the response of ECR could not be read", false, 3},
 		"no data":           {200, `{"authorizationData":[]}`, noToken, false, 3},
 		"no token":          {200, `{"authorizationData":[{"proxyEndpoint":"https://x"}]}`, noToken, false, 3},

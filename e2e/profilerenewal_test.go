@@ -103,13 +103,13 @@ func TestRenewalErrorsAreExplained(t *testing.T) {
 			"the variable BITRISE_BUILD_API_TOKEN is not set, so the credentials cannot be renewed",
 		}, 1},
 		"another build token": {nil, []string{"BITRISE_BUILD_API_TOKEN=another"}, nil, []string{
-			"Bitrise said", "the token endpoint answered 401",
+			"Bitrise said", "the token endpoint returned 401",
 		}, 2},
 		"changed trust policy": {nil, nil, func(c *sandbox.Config) {
 			c.Accounts[0].Roles[0].TrustPolicy = json.RawMessage(strings.ReplaceAll(string(c.Accounts[0].Roles[0].TrustPolicy), sandbox.DefaultAppSlug, "another"))
 		}, []string{"AWS said", "AccessDenied", "The identity token's claims, as condition keys of a trust policy", "A trust policy that lets in"}, 2},
 		"deleted role of the chain": {map[string]string{"role_chain": targetRole}, nil, func(c *sandbox.Config) { c.Accounts[1].Roles = nil }, []string{
-			"hop 1 of role_chain: the caller is not allowed to assume role deploy-target",
+			"role 1 of 1 in role_chain: bitrise-deploy may not assume deploy-target",
 		}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -50,7 +50,7 @@ func TestTimeout(t *testing.T) {
 	if err == nil || !strings.Contains(lastLine(output), "the Step took longer than the 10 seconds of its input timeout") {
 		t.Errorf("%v\n%s", err, output)
 	}
-	if want := "At that moment: assume role " + role + ": no answer from STS"; !strings.Contains(flat(output), want) {
+	if want := "At that moment: assume role " + role + ": no response from STS"; !strings.Contains(flat(output), want) {
 		t.Errorf("the log does not say %q:\n%s", want, output)
 	}
 	if got := count(cloud, assume); got != 1 {

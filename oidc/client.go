@@ -47,11 +47,11 @@ type Refusal struct {
 func (r *Refusal) Status() (int, time.Duration) { return r.StatusCode, r.RetryAfter }
 
 func (r *Refusal) Error() string {
-	answer := strings.TrimSpace(fmt.Sprintf("the token endpoint answered %d %s", r.StatusCode, http.StatusText(r.StatusCode)))
+	text := strings.TrimSpace(fmt.Sprintf("the token endpoint returned %d %s", r.StatusCode, http.StatusText(r.StatusCode)))
 	if r.Message != "" {
-		answer += ": " + r.Message
+		text += ": " + r.Message
 	}
-	return answer
+	return text
 }
 
 // Token fetches an identity token for an audience. As far as that is possible without the issuer's keys, it checks the token: it

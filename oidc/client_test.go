@@ -115,8 +115,8 @@ func TestClientErrors(t *testing.T) {
 		answer http.HandlerFunc
 		want   string
 	}{
-		"refusal":                {text(401, `{"error_msg":"no such token"}`), "the token endpoint answered 401 Unauthorized: no such token"},
-		"refusal without reason": {text(403, "<html>"), "the token endpoint answered 403 Forbidden"},
+		"refusal":                {text(401, `{"error_msg":"no such token"}`), "the token endpoint returned 401 Unauthorized: no such token"},
+		"refusal without reason": {text(403, "<html>"), "the token endpoint returned 403 Forbidden"},
 		"refusal with colors":    {text(400, `{"error_msg":"a\u001b[31mb\nc"}`), "400 Bad Request: ab c"},
 		"not JSON":               {text(200, "<html>"), "(6 bytes) is not the expected JSON object"},
 		"no token":               {text(200, `{"other":"x"}`), "the answer has no id_token"},

@@ -57,7 +57,7 @@ func TestRefusalsAreExplained(t *testing.T) {
 }
 
 func TestRefusalWithoutAKnownStatus(t *testing.T) {
-	if got := fmt.Sprint(&oidc.Refusal{StatusCode: 599}); got != "the token endpoint answered 599" {
+	if got := fmt.Sprint(&oidc.Refusal{StatusCode: 599}); got != "the token endpoint returned 599" {
 		t.Errorf("got %q", got)
 	}
 }

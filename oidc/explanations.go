@@ -38,38 +38,38 @@ func endpointTable() explain.Table {
 	either := func(code string) []string { return []string{code, code + " without a reason"} }
 	return explain.Table{
 		{
-			Codes: []string{"401", "403"},
+			Section: "build-api-token-rejected", Codes: []string{"401", "403"},
 			Cause: "Bitrise does not accept the build's API token (build_api_token)",
 			Means: []string{"The address is right, but the API token is not valid for it: it belongs to another build, or this build " +
 				"has ended. A build's token is valid while the build runs."},
 			Do: []string{same, local},
 		},
 		{
-			Codes: []string{"401 without a reason", "403 without a reason"},
+			Section: "build-api-token-rejected", Codes: []string{"401 without a reason", "403 without a reason"},
 			Cause: "the token request was refused, most likely because of build_api_token",
 			Means: []string{"Bitrise gives a reason when it refuses, and there is none here, so a proxy or a firewall may have " +
 				"refused the request. Otherwise the token belongs to another build, or this build has ended."},
 			Do: []string{same, local, "If there is a proxy (HTTPS_PROXY), check that it allows {build_url}."},
 		},
 		{
-			Codes: append(either("404"), either("405")...),
+			Section: "no-token-endpoint-at-that-address", Codes: append(either("404"), either("405")...),
 			Cause: "there is no token endpoint at the address in build_url",
 			Means: []string{"The server at {build_url} does not know this build, or is not Bitrise."},
 			Do:    []string{"Leave build_url at its default, $BITRISE_BUILD_URL.", local},
 		},
 		{
-			Codes: append(either("400"), either("422")...),
+			Section: "token-endpoint-rejects-the-audience", Codes: append(either("400"), either("422")...),
 			Cause: "the token endpoint rejected the request, most likely because of its audience",
 			Means: []string{"The audience {audience} is the only part of the request that an input sets."},
 			Do:    []string{"Set audience to an audience of your OIDC provider in AWS, usually sts.amazonaws.com."},
 		},
 		{
-			Codes: either("429"),
+			Section: "token-endpoint-unavailable", Codes: either("429"),
 			Cause: "the token endpoint was still throttling requests when the Step's timeout expired",
 			Do:    []string{"Raise timeout.", "Start fewer builds at the same time."},
 		},
 		{
-			Codes: either("5xx"),
+			Section: "token-endpoint-unavailable", Codes: either("5xx"),
 			Cause: "the token endpoint was still failing when the Step's timeout expired",
 			Do:    []string{"Run the build again later, and check https://status.bitrise.io."},
 		},

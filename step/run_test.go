@@ -213,7 +213,7 @@ func runWithRole(t *testing.T, inputs step.Environment) (log string, actions []s
 
 func TestRunWithARole(t *testing.T) {
 	const first = "token, AssumeRoleWithWebIdentity"
-	const claims, hop = "condition keys of a trust policy", "Hop 1 of 1: assumed arn:aws:sts::123456789012:assumed-role/AssumeRole/x"
+	const claims, hop = "condition keys of a trust policy", "Role 1 of 1 in role_chain: assumed arn:aws:sts::123456789012:assumed-role/AssumeRole/x"
 	for name, row := range map[string]struct {
 		inputs   step.Environment
 		calls    string
@@ -227,7 +227,7 @@ func TestRunWithARole(t *testing.T) {
 		},
 		"a chain of two": {
 			step.Environment{"role_chain": "arn:aws:iam::123456789012:role/next\narn:aws:iam::123456789012:role/last", "session_duration": "1800"},
-			first + ", AssumeRole, AssumeRole 1800", "Hop 2 of 2: assumed", claims,
+			first + ", AssumeRole, AssumeRole 1800", "Role 2 of 2 in role_chain: assumed", claims,
 		},
 		"verbose":                 {step.Environment{"verbose": "true"}, first, claims, hop},
 		"other accounts":          {step.Environment{"allowed_account_ids": "210987654321"}, first, "which is not allowed", "Exported"},

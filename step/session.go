@@ -48,7 +48,7 @@ func newAuthenticator(
 		return nil, err
 	}
 	client, err := transport.New(transport.Options{
-		CABundle: environment.Get("AWS_CA_BUNDLE"), Getenv: environment.Get, Debugf: log.Debugf,
+		CABundle: environment.Get("AWS_CA_BUNDLE"), Getenv: environment.Get, Debugf: log.Debugf, Action: awsclient.Action,
 	})
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func (a *authenticator) session(ctx context.Context) (awsauth.Session, error) {
 	}
 	for _, role := range a.config.Chain {
 		role.Caller = session
-		done := fmt.Sprintf("Hop %d of %d: assumed", role.Hop, role.Hops)
+		done := fmt.Sprintf("Role %d of %d in role_chain: assumed", role.Hop, role.Hops)
 		session, err = a.obtain(ctx, role, "Assuming a role of role_chain", done)
 		if err != nil {
 			return awsauth.Session{}, err

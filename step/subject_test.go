@@ -53,7 +53,7 @@ func TestWhoDecidesWhatSubSays(t *testing.T) {
 		"rejected":       {func(string) (int, string) { return 400, "" }, nil, denied, notKnown, 2},
 		"unavailable":    {func(string) (int, string) { return 503, "" }, nil, denied, notKnown, 2},
 		"given token":    {same, step.Environment{"identity_token": encode(sub, "given")}, denied, notKnown, 0},
-		"explicit deny":  {same, nil, "<Code>AccessDenied</Code><Message>with an explicit deny</Message>", "explicitly denies", 1},
+		"explicit deny":  {same, nil, "<Code>AccessDenied</Code><Message>with an explicit deny</Message>", "a policy denies sts:AssumeRoleWithWebIdentity", 1},
 		"another reason": {same, nil, "<Code>InvalidIdentityToken</Code><Message>no</Message>", rejected, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -45,6 +45,11 @@ func LoadConfig(ctx context.Context, region awsid.Region, client *http.Client) (
 	)
 }
 
+// Action returns the action of a call from the context of its request, such as "STS AssumeRole".
+func Action(ctx context.Context) string {
+	return strings.TrimSpace(awsmiddleware.GetServiceID(ctx) + " " + awsmiddleware.GetOperationName(ctx))
+}
+
 // Provider gives credentials to the SDK's clients.
 func Provider(c credentials.Credentials) aws.CredentialsProvider {
 	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {

@@ -28,7 +28,7 @@ type Refusal struct {
 	Code string
 	// Message is AWS's message, on one line.
 	Message string
-	// RequestID identifies the call to AWS Support and in CloudTrail; empty if the answer had none.
+	// RequestID identifies the call to AWS Support and in CloudTrail; empty if the response had none.
 	RequestID string
 	// StatusCode is the HTTP status; 0 if unknown.
 	StatusCode int
@@ -43,14 +43,14 @@ type Refusal struct {
 // Status returns the HTTP status, and how long the service asked the client to wait.
 func (r *Refusal) Status() (int, time.Duration) { return r.StatusCode, r.RetryAfter }
 
-// unknownCode is the SDK's name for an answer that is not an error of AWS's, such as a proxy's page. The status says more.
+// unknownCode is the SDK's name for a response that is not an error of AWS's, such as a proxy's page. The status says more.
 const unknownCode = "UnknownError"
 
 func (r *Refusal) Error() string {
 	if r.Code == unknownCode && r.StatusCode != 0 {
-		return fmt.Sprintf("%s answered %d %s", r.Service, r.StatusCode, http.StatusText(r.StatusCode))
+		return fmt.Sprintf("%s returned %d %s", r.Service, r.StatusCode, http.StatusText(r.StatusCode))
 	}
-	said := r.Service + " answered " + r.Code
+	said := r.Service + " returned " + r.Code
 	if r.Message != "" {
 		said += ": " + r.Message
 	}
@@ -58,6 +58,14 @@ func (r *Refusal) Error() string {
 		said += " (request ID " + r.RequestID + ")"
 	}
 	return said
+}
+
+// Said returns the code, with the service's name and the request ID, on the first line, and AWS's message on the second.
+func (r *Refusal) Said(service string) string {
+	if r.RequestID != "" {
+		service += ", request ID " + r.RequestID
+	}
+	return r.Code + " (" + service + ")\n" + r.Message
 }
 
 // From returns the core of an error of the SDK for a call of a service: a [*Refusal] if the service returned an error, else the
@@ -93,11 +101,11 @@ func From(service string, signer credentials.Credentials, err error) error {
 		if u, parseErr := url.Parse(failed.URL); parseErr == nil && u.Host != "" {
 			host = u.Host
 		}
-		return fmt.Errorf("no answer from %s at %s: %w", service, host, transport.Failed(err))
+		return fmt.Errorf("no response from %s at %s: %w", service, host, transport.Failed(err))
 	}
 	for _, ended := range []error{context.DeadlineExceeded, context.Canceled} {
 		if errors.Is(err, ended) {
-			return fmt.Errorf("no answer from %s: %w", service, ended)
+			return fmt.Errorf("no response from %s: %w", service, ended)
 		}
 	}
 	if strings.Contains(err.Error(), "endpoint rule error") {

@@ -4,31 +4,31 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-// Explain explains a refusal: by the table, else by what its code means for every service. {service} stands for the service in
-// both; values has the table's other placeholders. Errors that are not refusals are returned as they are.
+// Explain explains a refusal: by what AWS says about policies, else by the table, else by what its code means for every service.
+// {service} stands for the service in all of them; values has the other placeholders, of the table and of [denials]. Errors that are
+// not refusals are returned as they are.
 func Explain(err error, table explain.Table, values map[string]string) error {
 	var refusal *Refusal
 	if !errors.As(err, &refusal) {
 		return err
 	}
-	filled := map[string]string{"service": refusal.Service, "message": refusal.Message}
+	filled := map[string]string{"service": refusal.Service, "reason": "", "effect": ""}
 	maps.Copy(filled, values)
-	x, found := table.Find(refusal.Code, refusal.Message, filled)
-	if !found {
-		x, found = common().Find(refusal.Code, refusal.Message, filled)
-	}
+	DenialOf(err).fill(filled)
+	x, found := slices.Concat(denials(), table, common()).Find(refusal.Code, refusal.Message, filled)
 	switch {
 	case found:
-		x.Said, x.SaidBy = err.Error(), "AWS"
+		x.Said, x.SaidBy = refusal.Said(refusal.Service), "AWS"
 	case refusal.StatusCode >= http.StatusInternalServerError:
 		x.Do = []string{"Run the build again later, and check https://health.aws.amazon.com."}
 	case refusal.Code == unknownCode:
 		x.Do = []string{
-			"Check AWS_ENDPOINT_URL and similar variables, and HTTPS_PROXY, if they are set: the answer does not look like one of AWS's.",
+			"Check AWS_ENDPOINT_URL and similar variables, and HTTPS_PROXY, if they are set: the response does not look like one of AWS's.",
 		}
 	default:
 		x.Do = []string{"Look up the code in AWS's documentation of " + refusal.Service + ". AWS Support can find the call by its request ID."}
@@ -41,7 +41,7 @@ func Explain(err error, table explain.Table, values map[string]string) error {
 func common() explain.Table {
 	return explain.Table{
 		{
-			Codes: []string{"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"},
+			Section: "throttled-until-the-timeout", Codes: []string{"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"},
 			Cause: "{service} was still throttling requests when the Step's timeout expired",
 			Means: []string{"AWS limits how often an account can call {service}. Other builds and programs in the account count too."},
 			Do: []string{
@@ -50,18 +50,18 @@ func common() explain.Table {
 			},
 		},
 		{
-			Codes: []string{"ExpiredToken", "ExpiredTokenException"},
+			Section: "credentials-have-expired", Codes: []string{"ExpiredToken", "ExpiredTokenException"},
 			Cause: "the credentials had expired when {service} received them",
 			Do:    []string{"Use a longer session_duration, or newer temporary access keys.", "Check this machine's clock."},
 		},
 		{
-			Codes: []string{"InvalidSignatureException", "SignatureDoesNotMatch"},
+			Section: "signature-of-a-call-rejected", Codes: []string{"InvalidSignatureException", "SignatureDoesNotMatch"},
 			Cause: "{service} rejected the request's signature, most likely because this machine's clock is wrong",
 			Means: []string{"AWS accepts a signature for five minutes."},
 			Do:    []string{"Check this machine's clock."},
 		},
 		{
-			Codes: []string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"},
+			Section: "credentials-not-recognized", Codes: []string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"},
 			Cause: "{service} does not recognize the credentials",
 			Means: []string{"AWS issued them a moment ago. New credentials can take seconds to be known everywhere; the Step waited for that."},
 			Do:    []string{"Run the build again. If it fails again, check that the role still exists and that its sessions were not revoked."},

@@ -1,6 +1,6 @@
 // Package explain holds what a person reads about a failure: what the other side said, what it means here, and what to do.
 //
-// An error that a user can act on is, or wraps, an [Error]. The texts are data: a [Table] maps what a service answered to an
+// An error that a user can act on is, or wraps, an [Error]. The texts are data: a [Table] maps what a service returned to an
 // [Explanation]. How an Explanation looks in the log and on the build page is up to internal/report.
 package explain
 
@@ -12,7 +12,9 @@ import (
 
 // Explanation explains a failure to a person. It holds no secret.
 type Explanation struct {
-	// Cause names the cause in one line. It is the last line of the log and must make sense alone: lower case, no period.
+	// Section is the anchor of the failure's section in docs/troubleshooting.md; empty if it has none.
+	Section string
+	// Cause names the cause in one line. It is the first and the last line, and must make sense alone: lower case, no period.
 	Cause string
 	// Said is what SaidBy returned, in its own words, one line per response; empty if nothing was returned.
 	Said string
@@ -74,21 +76,21 @@ func Of(err error) Explanation {
 // OneLine returns an error's text on one line.
 func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
-// Row explains one kind of answer. Texts may contain {placeholders}.
+// Row explains one kind of response. Texts may contain {placeholders}.
 type Row struct {
 	// Codes are the error codes that the row explains; none: any code.
 	Codes []string
 	// Message is a part of the message, in lower case; empty: any message.
 	Message string
-	// Cause, Means, and Do are those of the [Explanation].
-	Cause     string
-	Means, Do []string
+	// Section, Cause, Means, and Do are those of the [Explanation].
+	Section, Cause string
+	Means, Do      []string
 }
 
 // Table is a list of rows, of which the first match counts.
 type Table []Row
 
-// Find returns the explanation of an answer with a code and a message, the placeholders {key} replaced by values[key]. It
+// Find returns the explanation of a response with a code and a message, the placeholders {key} replaced by values[key]. It
 // reports whether a row matched.
 func (t Table) Find(code, message string, values map[string]string) (Explanation, bool) {
 	message = strings.ToLower(message)
@@ -108,9 +110,11 @@ func (r Row) fill(values map[string]string) Explanation {
 	}
 	// One pass over each text: a placeholder inside a value is not replaced.
 	replacer := strings.NewReplacer(pairs...)
-	x := Explanation{Cause: replacer.Replace(r.Cause)}
+	x := Explanation{Section: r.Section, Cause: replacer.Replace(r.Cause)}
 	for _, text := range r.Means {
-		x.Means = append(x.Means, replacer.Replace(text))
+		if text = replacer.Replace(text); text != "" {
+			x.Means = append(x.Means, text)
+		}
 	}
 	for _, text := range r.Do {
 		x.Do = append(x.Do, replacer.Replace(text))

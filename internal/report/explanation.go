@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,14 +26,16 @@ func (l *Log) sections(x explain.Explanation) []section {
 		{title: l.clean(x.SaidBy + " said"), lines: l.lines(x.Said)},
 		{title: "What this means", lines: l.lines(x.Means...)},
 		{title: "What to do", lines: l.lines(x.Do...), bullet: "- "},
-		{
-			title:   "The identity token's claims, as condition keys of a trust policy",
-			lines:   l.lines(table(x.ConditionKeys)...),
-			isBlock: true,
-		},
+		l.claims(x.ConditionKeys),
 		{title: l.clean("A trust policy that lets in " + x.PolicyLetsIn), lines: l.lines(x.Policy), isBlock: true},
+		{title: "More about this error", lines: l.lines(moreAbout(x.Section))},
 	}
 	return slices.DeleteFunc(all, func(s section) bool { return len(s.lines) == 0 })
+}
+
+func (l *Log) claims(keys []explain.ConditionKey) section {
+	const title = "The identity token's claims, as condition keys of a trust policy"
+	return section{title: title, lines: l.lines(table(keys)...), isBlock: true}
 }
 
 // lines returns the lines of texts, without empty ones.
@@ -65,12 +68,14 @@ func table(keys []explain.ConditionKey) []string {
 		}
 		rows = append(rows, strings.TrimRight(fmt.Sprintf("%s %-*s  %s", mark, width, key.Key, key.Value), " "))
 	}
-	return append(rows, "* AWS documents that IAM evaluates this key.")
+	return append(rows, "* AWS documents that IAM evaluates this key; it may not evaluate the others.")
 }
 
-// Explain writes an explanation, and last the line with the cause, because the build page shows the last line. Lines have at most
-// 80 columns, which Bitrise's log shows without scrolling, except for tables, JSON, and values to copy.
+// Explain writes an explanation between two lines with the cause: a reader starts at the first, and the build page shows the last one.
+// Lines have at most 80 columns, which Bitrise's log shows without scrolling, except for tables, JSON, and values to copy.
 func (l *Log) Explain(x explain.Explanation) {
+	l.Printf("")
+	l.Errorf("%s", x.Cause)
 	l.write(l.sections(x))
 	l.Printf("")
 	l.Errorf("%s", x.Cause)
@@ -78,7 +83,7 @@ func (l *Log) Explain(x explain.Explanation) {
 
 // ConditionKeys writes the claims of an identity token as condition keys of a trust policy.
 func (l *Log) ConditionKeys(keys []explain.ConditionKey) {
-	l.write(l.sections(explain.Explanation{ConditionKeys: keys}))
+	l.write([]section{l.claims(keys)})
 }
 
 func (l *Log) write(sections []section) {
@@ -95,7 +100,7 @@ func (l *Log) write(sections []section) {
 	}
 }
 
-// Problems writes a title and a list of problems, and last a line that sums them up.
+// Problems writes a title and a list of problems, and last where to read more and a line that sums them up.
 func (l *Log) Problems(title string, problems []string, summary string) {
 	l.Errorf("%s", title)
 	for _, problem := range problems {
@@ -103,7 +108,17 @@ func (l *Log) Problems(title string, problems []string, summary string) {
 			l.Errorf("%s", line)
 		}
 	}
+	l.Printf("%s", moreAbout("invalid-inputs"))
 	l.Errorf("%s", summary)
+}
+
+// version is the Step's version, a tag of its repository. A release sets it with the linker; other programs are of the latest version.
+var version = "main" //nolint:gochecknoglobals // set with -ldflags
+
+// moreAbout returns the URL of a section of the troubleshooting page; without a section, that of errors that have none.
+func moreAbout(section string) string {
+	return fmt.Sprintf("https://github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/blob/%s/docs/troubleshooting.md#%s",
+		version, cmp.Or(section, "other-errors"))
 }
 
 // wrap breaks a text at spaces into lines of at most 80 columns. A longer word stays in one piece, so that it can be copied.

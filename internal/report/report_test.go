@@ -78,8 +78,8 @@ func TestLogWithoutAReader(*testing.T) { everyLevel(report.NewLog(brokenPipe{}))
 
 func explanation() explain.Explanation {
 	return explain.Explanation{
-		Cause:  "role deploy does not trust this build",
-		SaidBy: "AWS", Said: "STS answered AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on canary-0123456789\nsecond answer",
+		Section: "role-does-not-trust-the-build", Cause: "role deploy does not trust this build",
+		SaidBy: "AWS", Said: "STS returned AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on canary-0123456789\nsecond answer",
 		Means: []string{"One of four things: " + strings.Repeat("word ", 20) + "canary-0123456789."},
 		Do:    []string{"Check the role's name, exactly as it is written in the console, including upper and lower case.", "Check <b>it_again*."},
 		ConditionKeys: []explain.ConditionKey{
@@ -89,14 +89,19 @@ func explanation() explain.Explanation {
 	}
 }
 
+// page is the URL of the troubleshooting page.
+const page = "https://github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/blob/main/docs/troubleshooting.md"
+
 func TestExplain(t *testing.T) {
 	var written bytes.Buffer
 	log := report.NewPlainLog(&written)
 	log.Protect(secret.New("canary-0123456789"))
 	log.Explain(explanation())
 	want := `
+role deploy does not trust this build
+
 AWS said
-STS answered AccessDenied: Not authorized to perform
+STS returned AccessDenied: Not authorized to perform
 sts:AssumeRoleWithWebIdentity on [REDACTED]
 second answer
 
@@ -112,12 +117,15 @@ What to do
 The identity token's claims, as condition keys of a trust policy
 * issuer:aud       sts.amazonaws.com
   issuer:app_slug  0123|456
-* AWS documents that IAM evaluates this key.
+* AWS documents that IAM evaluates this key; it may not evaluate the others.
 
 A trust policy that lets in builds of this app only
 {
   "Version": "2012-10-17"
 }
+
+More about this error
+https://github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/blob/main/docs/troubleshooting.md#role-does-not-trust-the-build
 
 role deploy does not trust this build
 `
@@ -129,12 +137,12 @@ role deploy does not trust this build
 func TestExplainWithoutDetails(t *testing.T) {
 	var written bytes.Buffer
 	report.NewPlainLog(&written).Explain(explain.Explanation{Cause: "the disk is full"})
-	if written.String() != "\nthe disk is full\n" {
+	if written.String() != "\nthe disk is full\n\nMore about this error\n"+page+"#other-errors\n\nthe disk is full\n" {
 		t.Errorf("got %q", &written)
 	}
 	written.Reset()
 	report.NewPlainLog(&written).Explain(explain.Explanation{Cause: "x", SaidBy: "Bitrise", Said: "AWS and the token endpoint"})
-	if !strings.HasPrefix(written.String(), "\nBitrise said\n") {
+	if !strings.HasPrefix(written.String(), "\nx\n\nBitrise said\n") {
 		t.Errorf("got %q", &written)
 	}
 }
@@ -145,7 +153,7 @@ func TestWrap(t *testing.T) {
 	arn := "arn:aws:iam::123456789012:role/" + strings.Repeat("n", 64)
 	exactly80 := strings.Repeat("a", 78)
 	report.NewPlainLog(&written).Problems("Title:", []string{"role_arn: " + arn, exactly80, exactly80 + " b", exactly80[2:] + " b"}, "summary")
-	want := "Title:\n- role_arn:\n  " + arn + "\n- " + exactly80 + "\n- " + exactly80 + "\n  b\n- " + exactly80[2:] + " b\nsummary\n"
+	want := "Title:\n- role_arn:\n  " + arn + "\n- " + exactly80 + "\n- " + exactly80 + "\n  b\n- " + exactly80[2:] + " b\n" + page + "#invalid-inputs\nsummary\n"
 	if written.String() != want {
 		t.Errorf("got %q, want %q", &written, want)
 	}
@@ -154,7 +162,8 @@ func TestWrap(t *testing.T) {
 func TestLongAnswersAreTruncated(t *testing.T) {
 	var written bytes.Buffer
 	report.NewPlainLog(&written).Explain(explain.Explanation{Cause: strings.Repeat("c", 4001), SaidBy: "AWS", Said: strings.Repeat("s", 4001)})
-	want := "\nAWS said\n" + strings.Repeat("s", 4000) + "… (truncated)\n\n" + strings.Repeat("c", 4000) + "… (truncated)\n"
+	cause := "\n" + strings.Repeat("c", 4000) + "… (truncated)\n"
+	want := cause + "\nAWS said\n" + strings.Repeat("s", 4000) + "… (truncated)\n\nMore about this error\n" + page + "#other-errors\n" + cause
 	if written.String() != want {
 		t.Errorf("got %q", &written)
 	}
@@ -189,15 +198,16 @@ func TestAnnotate(t *testing.T) {
 	}
 	want := ":annotations annotate --style error --context authenticate-with-aws\n" +
 		"**Authenticate with AWS: role deploy does not trust this build**\n\n" +
-		"**AWS said**\n\nSTS answered AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on \\[REDACTED]\n\n" +
+		"**AWS said**\n\nSTS returned AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on \\[REDACTED]\n\n" +
 		"second answer\n\n\n" +
 		"**What this means**\n\nOne of four things: " + strings.Repeat("word ", 20) + "\\[REDACTED].\n\n\n" +
 		"**What to do**\n\n- Check the role's name, exactly as it is written in the console, including upper and lower case.\n\n" +
 		"- Check &lt;b>it\\_again\\*.\n\n\n" +
 		"**The identity token's claims, as condition keys of a trust policy**\n\n" +
 		"    * issuer:aud       sts.amazonaws.com\n      issuer:app_slug  0123|456\n" +
-		"    * AWS documents that IAM evaluates this key.\n\n" +
-		"**A trust policy that lets in builds of this app only**\n\n    {\n      \"Version\": \"2012-10-17\"\n    }\n"
+		"    * AWS documents that IAM evaluates this key; it may not evaluate the others.\n\n" +
+		"**A trust policy that lets in builds of this app only**\n\n    {\n      \"Version\": \"2012-10-17\"\n    }\n" +
+		"\n**More about this error**\n\n" + page + "#role-does-not-trust-the-build\n\n"
 	if string(got) != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
@@ -210,7 +220,7 @@ func TestAnnotateWithoutDetails(t *testing.T) {
 	home, stored := fakeBitrise(t, "cat > STORED")
 	report.NewPlainLog(io.Discard).Annotate(t.Context(), home, explain.Explanation{Cause: "the disk is full"})
 	got, err := os.ReadFile(stored)
-	if err != nil || string(got) != "**Authenticate with AWS: the disk is full**\n" {
+	if err != nil || string(got) != "**Authenticate with AWS: the disk is full**\n\n**More about this error**\n\n"+page+"#other-errors\n\n" {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
@@ -256,13 +266,13 @@ func TestExplanationsShowNoSecret(t *testing.T) {
 	log.Protect(secret.New(canary))
 	log.Explain(x)
 	log.Annotate(t.Context(), home, x)
-	page, err := os.ReadFile(stored)
+	annotation, err := os.ReadFile(stored)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for where, text := range map[string]string{"log": written.String(), "page": string(page)} {
-		if n := strings.Count(text, "REDACTED"); n != 10 || strings.Contains(text, "canary") {
-			t.Errorf("the %s must have 10 redacted secrets, has %d:\n%s", where, n, text)
+	for where, text := range map[string]string{"log": written.String(), "page": string(annotation)} {
+		if n := strings.Count(text, "REDACTED"); n != map[string]int{"log": 11, "page": 10}[where] || strings.Contains(text, "canary") {
+			t.Errorf("the %s must have 10 redacted secrets, the log the cause twice, has %d:\n%s", where, n, text)
 		}
 	}
 }

@@ -64,6 +64,7 @@ func advice(err error) []string {
 	var (
 		proxy     *ProxyError
 		operation *net.OpError
+		lookup    *net.DNSError
 	)
 	toProxy := errors.As(err, &operation) && operation.Op == "proxyconnect"
 	switch {
@@ -92,11 +93,8 @@ func advice(err error) []string {
 		return []string{"Check the URL, and HTTPS_PROXY if it is set: the server expects http, not https."}
 	case errors.As(err, new(*net.DNSError)) && toProxy:
 		return []string{"Check the proxy's host name in HTTPS_PROXY.", "Check that this machine can resolve host names."}
-	case errors.As(err, new(*net.DNSError)):
-		return []string{
-			"Check the input region, and AWS_ENDPOINT_URL and similar variables if they are set: the host name is derived from them.",
-			"Check that this machine can resolve host names.",
-		}
+	case errors.As(err, &lookup):
+		return []string{originOf(lookup.Name), "Check that this machine can resolve host names."}
 	case toProxy:
 		return []string{"Check the proxy's host and port in HTTPS_PROXY, and that the proxy is running.", runAgain}
 	default:
@@ -104,6 +102,21 @@ func advice(err error) []string {
 			runAgain,
 			"If the problem persists, check that this machine can reach the host: a firewall may block it, or HTTPS_PROXY may be missing or wrong.",
 		}
+	}
+}
+
+// originOf says what a host name is derived from. AWS does not have FIPS and dual-stack endpoints, which have names of their own, of
+// every service in every Region. See https://docs.aws.amazon.com/sdkref/latest/guide/feature-endpoints.html.
+func originOf(host string) string {
+	const missing = "%s is set, and AWS does not have such an endpoint of every service in every Region. Unset it, or set region to one " +
+		"that has it."
+	switch {
+	case strings.Contains(host, "fips"):
+		return fmt.Sprintf(missing, "AWS_USE_FIPS_ENDPOINT")
+	case strings.HasSuffix(host, ".api.aws"), strings.HasSuffix(host, ".api.amazonwebservices.com.cn"):
+		return fmt.Sprintf(missing, "AWS_USE_DUALSTACK_ENDPOINT")
+	default:
+		return "Check the input region, and AWS_ENDPOINT_URL and similar variables if they are set: the host name is derived from them."
 	}
 }
 
