@@ -1,6 +1,7 @@
 package step
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -87,9 +88,9 @@ func parsed[T any](p *inputParser, input string, value T, err error) T {
 	return value
 }
 
-// withHint adds what YAML may have done to a value.
+// withHint adds what YAML may have done to a value, or the form that it should have.
 func withHint(err error, input, value string) error {
-	if hint := yamlHint(input, value); err != nil && hint != "" {
+	if hint := cmp.Or(yamlHint(input, value), formHint(input, value)); err != nil && hint != "" {
 		return fmt.Errorf("%w (%s)", err, hint)
 	}
 	return err
@@ -162,10 +163,10 @@ func (p *inputParser) source(config *Config) {
 		p.report("identity_token and access_key_id", "only one may be set: identity_token with role_arn, or access_key_id and secret_access_key")
 	case !role && !key && token:
 		p.report("role_arn", "must be the ARN of the role to assume with identity_token, such as "+
-			"arn:aws:iam::123456789012:role/my-role, got nothing")
+			"arn:aws:iam::123456789012:role/my-role, got nothing"+emptyVariable)
 	case !role && !key:
 		p.report("role_arn and access_key_id", "one must be set: role_arn to use the build's identity token, or access_key_id and "+
-			"secret_access_key")
+			"secret_access_key"+emptyVariable)
 	}
 	if role || token {
 		p.webIdentity(config)
@@ -183,7 +184,7 @@ func (p *inputParser) webIdentity(config *Config) {
 			err = errors.New("must be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/my-role, got a token; set " +
 				"identity_token for that")
 		}
-		config.WebIdentity.Role = parsed(p, "role_arn", role, err)
+		config.WebIdentity.Role = parsed(p, "role_arn", role, withHint(err, "role_arn", p.in.RoleARN))
 	}
 	if !p.in.IdentityToken.IsEmpty() {
 		config.WebIdentity.Token = p.identityToken()
@@ -223,6 +224,9 @@ func (p *inputParser) audience() string {
 
 func (p *inputParser) identityToken() idtoken.Token {
 	token, err := oidc.ParseToken(p.in.IdentityToken)
+	if problem := pastedToken(p.in.IdentityToken.Reveal()); problem != "" {
+		err = errors.New(problem)
+	}
 	if err == nil && !token.Expires.IsZero() && !p.now.Before(token.Expires) {
 		err = fmt.Errorf("must be valid, got a token that expired at %s (it is %s); run the Step that creates it right before this one",
 			clock(token.Expires), clock(p.now))

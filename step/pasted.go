@@ -91,3 +91,39 @@ func yamlHint(input, value string) string {
 		return ""
 	}
 }
+
+// emptyVariable is why an input can be empty although it is set.
+const emptyVariable = `; if it is set to a variable, that variable is empty: Secrets are available in pull-request builds only if their ` +
+	`setting "Expose for Pull Requests" is on`
+
+var (
+	pathPattern   = regexp.MustCompile(`^(file:|~|\.)|[/\\]|\.(jwt|json|token|txt)$`)
+	dashedAccount = regexp.MustCompile(`\b\d{4}-\d{4}-\d{4}\b`)
+	linesPattern  = regexp.MustCompile(`^(role_chain|session_tags|managed_session_policies)$`)
+)
+
+// pastedToken says what is wrong with the form of an identity token; empty if nothing is.
+func pastedToken(value string) string {
+	switch {
+	case strings.HasPrefix(strings.ToLower(value), "bearer "):
+		return "must be the token alone, got Bearer in front of it"
+	case strings.HasPrefix(value, "{"):
+		return "must be the token alone, got JSON; the token is the value of its key id_token"
+	case pathPattern.MatchString(value):
+		return "must be the token itself, got what looks like the path of a file"
+	default:
+		return ""
+	}
+}
+
+// formHint says which form a value should have; empty if it does not look like a common mistake.
+func formHint(input, value string) string {
+	switch {
+	case dashedAccount.MatchString(value):
+		return "write account IDs without dashes"
+	case strings.Contains(value, ",") && linesPattern.MatchString(input):
+		return "write one item per line, without commas between them"
+	default:
+		return ""
+	}
+}
