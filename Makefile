@@ -68,6 +68,8 @@ vuln: ## look for known vulnerabilities; skipped if the database cannot be reach
 
 DIST ?= dist
 RELEASE_VERSION ?= $(shell git describe --tags 2>/dev/null || echo unreleased)
+# The tag that programs link to in the documentation. GoReleaser calls it .Tag.
+RELEASE_TAG ?= $(shell git describe --tags --exact-match 2>/dev/null || echo main)
 RELEASE_PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
 # The build flags are those in .goreleaser.yaml, so that a release can be verified without GoReleaser.
@@ -77,7 +79,8 @@ release: ## build the release programs, reproducibly, and print what the StepLib
 	@for platform in $(RELEASE_PLATFORMS); do \
 		key=$${platform%/*}-$${platform#*/}; name=authenticate-with-aws-$$key; \
 		GOFLAGS= CGO_ENABLED=0 GOAMD64=v1 GOARM64=v8.0 GOOS=$${platform%/*} GOARCH=$${platform#*/} \
-		$(GO) build -trimpath -buildvcs=false -tags=nethttpomithttp2 -ldflags='-s -w' -o $(DIST)/$$name . || exit 1; \
+		$(GO) build -trimpath -buildvcs=false -tags=nethttpomithttp2 -ldflags='-s -w -X github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report.version=$(RELEASE_TAG)' \
+		-o $(DIST)/$$name . || exit 1; \
 		digest=$$({ sha256sum $(DIST)/$$name || shasum -a 256 $(DIST)/$$name; } 2>/dev/null | cut -d ' ' -f 1); \
 		echo "  $$key:"; \
 		echo "    storage_uri: steps/authenticate-with-aws/$(RELEASE_VERSION)/bin/$$name"; \

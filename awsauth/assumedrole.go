@@ -1,7 +1,6 @@
 package awsauth
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +60,7 @@ func (r AssumedRole) explain(err error) error {
 	err = fmt.Errorf("%s, %s assumes %s: %w", place, r.Caller.CallerARN, r.Role, err)
 	denial, values := awserr.DenialOf(err), placeholders(r.Role, r.Settings)
 	values["action"], values["resource"] = "sts:AssumeRole", r.Role.text
-	values["caller arn"], values["caller"] = cmp.Or(r.Caller.CallerARN, "the caller"), nameOf(r.Caller.CallerARN)
+	values["caller"] = nameOf(r.Caller.CallerARN)
 	values["denied"] = values["caller"] + " may not assume " + r.Role.name
 	why := companion(denial.Action)
 	if why != "" && denial.Policy == "" {

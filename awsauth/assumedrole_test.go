@@ -77,7 +77,7 @@ func TestChainRefusals(t *testing.T) {
 		next                      = "arn:aws:iam::123456789012:role/one"
 		user                      = "User: " + sessionARN + " is not authorized to perform: "
 		mayNot                    = "deploy may not assume one"
-		trust                     = "Allow %s for " + sessionARN + " in the trust policy of " + next + "."
+		trust                     = "Allow %s in the trust policy of " + next + ", with deploy or its account as the principal."
 		policies                  = "Allow %s on " + next + " in the policies of deploy."
 		external, condition, tags = "external_id is sent", "If the trust policy has a condition on sts:ExternalId", "session_tags are sent"
 	)
@@ -100,7 +100,7 @@ func TestChainRefusals(t *testing.T) {
 		},
 		"its policies": {
 			"AccessDenied", user + "sts:AssumeRole because no identity-based policy allows the sts:AssumeRole action", false, mayNot,
-			"no identity-based policy allows sts:AssumeRole", []string{policies}, "sts:AssumeRole",
+			"", []string{policies}, "sts:AssumeRole",
 		},
 		"tags, its policies": {
 			"AccessDenied", user + "sts:TagSession because no identity-based policy allows the sts:TagSession action", true, mayNot,
@@ -108,15 +108,15 @@ func TestChainRefusals(t *testing.T) {
 		},
 		"the trust policy": {
 			"AccessDenied", user + "sts:AssumeRole because no role trust policy allows the sts:AssumeRole action", false, mayNot,
-			"no role trust policy allows sts:AssumeRole", []string{trust, external, tags}, "sts:AssumeRole",
+			"", []string{trust, external, tags}, "sts:AssumeRole",
 		},
 		"a resource-based policy": {
 			"AccessDenied", user + "sts:AssumeRole because no resource-based policy allows the sts:AssumeRole action", true, mayNot,
-			"no resource-based policy", []string{trust, condition}, "sts:AssumeRole",
+			"", []string{trust, condition}, "sts:AssumeRole",
 		},
 		"the organization": {
 			"AccessDenied", user + "sts:AssumeRole with an explicit deny in a service control policy", false, mayNot,
-			"a service control policy denies sts:AssumeRole", []string{"Ask an administrator of the AWS organization"}, "",
+			"overrides every Allow", []string{"Ask an administrator of the AWS organization"}, "",
 		},
 		"a deny in the trust policy": {
 			"AccessDenied", user + "sts:AssumeRole with an explicit deny in the role trust policy", false, mayNot,
@@ -124,7 +124,7 @@ func TestChainRefusals(t *testing.T) {
 		},
 		"MFA": {
 			"AccessDenied", "MultiFactorAuthentication failed, must provide both MFA serial number and one time pass code.", false,
-			"role one requires multi-factor authentication (MFA), which is not possible in a build", "",
+			"one requires multi-factor authentication (MFA), which a build cannot provide", "",
 			[]string{"Remove the condition on MFA from the trust policy of " + next, "Or let the role trust the build's identity token"}, "",
 		},
 		"the duration": {

@@ -34,8 +34,6 @@ func webIdentityTable() explain.Table {
 	distrusts := explain.Row{
 		Section: "role-does-not-trust-the-build", Codes: []string{"AccessDenied"}, Message: strings.ToLower(exchange),
 		Cause: "role {role} does not trust this build, or does not exist",
-		Means: []string{"A condition of the trust policy is not met, the policy names a different provider, or the role does not exist: AWS " +
-			"returns the same error for all three. It did not call the token invalid."},
 	}
 	unsaid := distrusts
 	unsaid.Message = ""
@@ -143,36 +141,24 @@ func webIdentityTable() explain.Table {
 
 // table explains refusals of AssumeRole.
 func (r AssumedRole) table() explain.Table {
-	const byRole = "Allow {action} for {caller arn} in the trust policy of {arn}."
+	const byRole = "Allow {action} in the trust policy of {arn}, with {caller} or its account as the principal."
 	codes := []string{"AccessDenied"}
 	return append(explain.Table{
 		{
 			Section: "role-requires-mfa", Codes: codes, Message: "multifactorauthentication",
-			Cause: "role {role} requires multi-factor authentication (MFA), which is not possible in a build",
+			Cause: "{role} requires multi-factor authentication (MFA), which a build cannot provide",
 			Do: []string{
-				"Remove the condition on MFA from the trust policy of {arn}, at least for {caller arn}.",
+				"Remove the condition on MFA from the trust policy of {arn}, at least for {caller}.",
 				"Or let the role trust the build's identity token instead, and set role_arn to it. That requires no access key.",
 			},
 		},
-		{Section: nextRole, Codes: codes, Message: "no role trust policy", Cause: "{denied}", Means: []string{"{reason}"}, Do: []string{byRole}},
-		{Section: nextRole, Codes: codes, Message: "no resource-based policy", Cause: "{denied}", Means: []string{"{reason}"}, Do: []string{byRole}},
+		{Section: nextRole, Codes: codes, Message: "no role trust policy", Cause: "{denied}", Do: []string{byRole}},
+		{Section: nextRole, Codes: codes, Message: "no resource-based policy", Cause: "{denied}", Do: []string{byRole}},
 		{
 			Section: nextRole, Codes: codes, Cause: "{denied}",
 			Means: []string{"Both sides must allow {action}, except that the trust policy can be enough within one account. AWS does not say " +
 				"which side is missing, nor whether the role exists."},
 			Do: []string{byRole, "Allow {action} on {arn} in the policies of {caller}."},
-		},
-		{
-			Section: "credentials-not-recognized", Codes: []string{"InvalidClientTokenId", "UnrecognizedClientException"},
-			Cause: "STS does not recognize the credentials of the role before",
-			Means: []string{"It issued them a moment ago. New credentials can take seconds to be known everywhere; the Step waited for that."},
-			Do: []string{"Run the build again. If it fails again, check that the role before still exists and that " +
-				"its sessions were not revoked."},
-		},
-		{
-			Section: "credentials-have-expired", Codes: []string{"ExpiredToken", "ExpiredTokenException"},
-			Cause: "the credentials of the role before have expired",
-			Do:    []string{"Use fewer roles in role_chain, or a longer duration for the session before."},
 		},
 	}, roleRows()...)
 }
@@ -200,11 +186,6 @@ func accessKeyTable() explain.Table {
 				"Copy the whole secret again. If it is lost, create a new key: AWS shows a secret only once.",
 				"Check this machine's clock if AWS mentions it.",
 			},
-		},
-		{
-			Section: "credentials-have-expired", Codes: []string{"ExpiredToken", "ExpiredTokenException"},
-			Cause: "the temporary access key has expired",
-			Do:    []string{"Use a new one, or use role_arn, which gets every build its own."},
 		},
 	}
 }

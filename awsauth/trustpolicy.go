@@ -3,6 +3,7 @@ package awsauth
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,18 +34,17 @@ func explainDenial(x *explain.Explanation, role RoleARN, token idtoken.Token, su
 	narrow := slices.DeleteFunc([]string{"branch", "git_branch", "workflow", "pipeline", "ref"}, func(name string) bool {
 		return token.Claim(name).Value == ""
 	})
-	compare := "Compare the conditions of the trust policy with the claims below. Values must match exactly, and a condition on a claim that " +
-		"the token does not have is not met."
+	compare := "Compare the conditions of the trust policy with the claims below. Values must match exactly, and a condition on a claim " +
+		"that the token does not have is not met."
 	if len(narrow) > 0 {
 		compare += " If other builds can assume the role, check the conditions on " + strings.Join(narrow, " and ") + " first."
 	}
-	x.Do = append(x.Do, compare,
-		"Check the principal of the trust policy: "+role.provider(token)+".",
-		"Check that "+role.owner()+" has a role with exactly this ARN: "+role.text+".")
+	x.Do = append(x.Do, compare, "Check that "+role.owner()+" has a role with exactly the ARN in role_arn, and that the principal of its "+
+		"trust policy is "+role.provider(token)+".")
 	suggested := suggest(token, subject, perBuild)
 	if x.Policy = suggested.policy(role, token); x.Policy != "" {
 		x.PolicyLetsIn = suggested.letsIn
-		x.Do = append(x.Do, "Or use the trust policy below, which lets in "+suggested.letsIn+".")
+		x.Do = append(x.Do, strings.TrimSpace("Or use the trust policy below, which lets in "+suggested.letsIn+". "+suggested.caveat))
 	}
 	x.Do = append(x.Do, suggested.advice...)
 }
@@ -53,9 +53,9 @@ func explainDenial(x *explain.Explanation, role RoleARN, token idtoken.Token, su
 type suggestion struct {
 	// claims are the claims, by operator, that must have the token's values.
 	claims map[string][]string
-	// letsIn says what the policy lets in, and advice what to know before using it.
-	letsIn string
-	advice []string
+	// letsIn says what the policy lets in, caveat what to do if it does not, and advice what to know before using another one.
+	letsIn, caveat string
+	advice         []string
 }
 
 // suggest returns a policy that lets in the app's builds of this workflow. perBuild has values that change with every build.
@@ -97,12 +97,10 @@ func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion
 		bySub := map[string][]string{"StringEquals": {"aud", "sub"}, "StringEqualsIfExists": claims}
 		return suggestion{claims: bySub, letsIn: "builds of this app with this sub only"}
 	}
-	advice := []string{
-		"Never use a trust policy without a condition that names the app: it would let in every Bitrise user's builds.",
-		"AWS's documentation does not list app_slug and workflow as condition keys for Bitrise. If AWS rejects the build even with this " +
-			"policy, use the strict setup: https://github.com/bitrise-steplib/" +
-			"bitrise-step-authenticate-with-aws/blob/main/docs/trust-policies.md#strict-setup",
-	}
+	const caveat = "AWS's documentation does not list app_slug and workflow as condition keys. If AWS rejects the build even with this " +
+		"policy, use the strict setup: https://github.com/bitrise-steplib/" +
+		"bitrise-step-authenticate-with-aws/blob/main/docs/trust-policies.md#strict-setup"
+	advice := []string{"Never use a trust policy without a condition that names the app: it would let in every Bitrise user's builds."}
 	switch {
 	case subject != SubjectFixed:
 		advice[0] += " " + neverRely
@@ -110,7 +108,8 @@ func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion
 		advice = append(advice, "Bitrise decides what sub says. So if AWS rejects the build even with this policy, you can also use a "+
 			"condition StringLike on sub, with * in place of the parts that change with every build. Keep the app's slug in front of the first *.")
 	}
-	return suggestion{claims: map[string][]string{"StringEquals": append(claims, "aud")}, letsIn: letsIn, advice: advice}
+	byClaims := map[string][]string{"StringEquals": append([]string{"aud"}, claims...)}
+	return suggestion{claims: byClaims, letsIn: letsIn, caveat: caveat, advice: advice}
 }
 
 // findWord returns where a text has a word, or -1. Words consist of letters, digits, and the given characters.
@@ -131,29 +130,31 @@ func (s suggestion) policy(role RoleARN, token idtoken.Token) string {
 	if len(s.claims) == 0 || role.account == "" || host == "" || provider == host {
 		return ""
 	}
-	conditions := map[string]map[string]string{}
-	for operator, names := range s.claims {
-		conditions[operator] = map[string]string{}
-		for _, name := range names {
+	quote := func(text string) string {
+		quoted, _ := json.Marshal(text) // texts can always be written as JSON
+		return string(quoted)
+	}
+	var conditions []string
+	for _, operator := range slices.Sorted(maps.Keys(s.claims)) {
+		var keys []string
+		for _, name := range s.claims[operator] {
 			claim := token.Claim(name)
 			if claim.Value == "" || claim.IsList || claim.IsAltered || strings.Contains(claim.Value, "${") {
 				return ""
 			}
-			conditions[operator][host+":"+name] = claim.Value
+			keys = append(keys, "\n      "+quote(host+":"+name)+": "+quote(claim.Value))
 		}
+		conditions = append(conditions, quote(operator)+": {"+strings.Join(keys, ",")+"\n    }")
 	}
-	// Texts can always be written as JSON.
-	principal, _ := json.Marshal(provider)
-	condition, _ := json.MarshalIndent(conditions, "    ", "  ")
 	return fmt.Sprintf(`{
   "Version": "2012-10-17",
   "Statement": [{
     "Effect": "Allow",
     "Principal": {"Federated": %s},
     "Action": "sts:AssumeRoleWithWebIdentity",
-    "Condition": %s
+    "Condition": {%s}
   }]
-}`, principal, condition)
+}`, quote(provider), strings.Join(conditions, ", "))
 }
 
 // provider returns the principal for the token's issuer in a trust policy: the ARN of the provider in the role's account, or

@@ -104,7 +104,7 @@ func failures() []failure {
 		}},
 		{name: "claim rejected by the provider",
 			script: assume + ` * error IDPRejectedClaim "The identity provider (IdP) reported that authentication failed"`},
-		{name: "provider does not answer", inputs: map[string]string{"timeout": "10"},
+		{name: "provider does not respond", inputs: map[string]string{"timeout": "10"},
 			script: assume + ` * error IDPCommunicationError "Connection to the identity provider timed out"`},
 		{name: "session policy malformed", inputs: map[string]string{
 			"inline_session_policy": `{"Version":"2012-10-17","Statement":"everything"}`,
@@ -112,19 +112,42 @@ func failures() []failure {
 		{name: "session policy too large", inputs: map[string]string{
 			"inline_session_policy":    `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}`,
 			"managed_session_policies": "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"},
-			world: func(c *sandbox.Config) { c.PackedPolicyCharacters = 100 }},
+			world: func(c *sandbox.Config) { c.SessionTokenLimit = 500 }},
 		{name: "session longer than the role allows", inputs: map[string]string{"session_duration": "7200"}},
 		{name: "STS not active in the Region", byName: true, world: func(c *sandbox.Config) { c.DisabledRegions = []string{"us-east-1"} }},
-		{name: "hop of the chain refused", inputs: map[string]string{"role_chain": targetRole}, world: func(c *sandbox.Config) {
+		{name: "role may not assume the next role", inputs: map[string]string{"role_chain": targetRole}, world: func(c *sandbox.Config) {
 			c.Accounts[1].Roles[0].TrustPolicy = json.RawMessage(`{"Version":"2012-10-17","Statement":{"Effect":"Allow",
 				"Principal":{"AWS":"123456789012"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"agreed"}}}}`)
 		}},
+		{name: "second role of a chain", inputs: map[string]string{"role_chain": targetRole + "\n" + role}, offPage: true},
+		{name: "session tags without a permission", inputs: map[string]string{"role_chain": targetRole}, script: hop +
+			` * error AccessDenied "User: ` + assumedRole + `bitrise-4711 is not authorized to perform: sts:TagSession on resource: ` + targetRole +
+			` because no identity-based policy allows the sts:TagSession action"`,
+			title: "a policy does not allow the action"},
+		{name: "denied by the organization", script: assume + ` * error AccessDenied "Not authorized to perform ` + assume +
+			` with an explicit deny in a resource control policy"`},
+		{name: "tags in the token", script: assume + ` * error AccessDenied "Not authorized to perform: sts:TagSession"`},
+		{name: "role requires MFA", keys: true, inputs: map[string]string{"role_chain": targetRole}, script: hop +
+			` * error AccessDenied "MultiFactorAuthentication failed, must provide both MFA serial number and one time pass code."`},
+		{name: "thumbprint of the provider", script: assume +
+			` * error InvalidIdentityToken "OpenIDConnect provider's HTTPS certificate doesn't match configured thumbprint"`},
+		{name: "identity token not accepted", script: assume + ` * error InvalidIdentityToken "Missing a required claim: sub"`},
+		{name: "parameter rejected", script: assume + ` * error ValidationError "1 validation error detected: Value at 'policyArns' ` +
+			`failed to satisfy constraint: Member must have length less than or equal to 10"`},
+		{name: "credentials not recognized", keys: true, inputs: map[string]string{"role_chain": targetRole},
+			script: hop + ` * error InvalidClientTokenId "The security token included in the request is invalid."`},
+		{name: "ECR does not recognize the credentials", keys: true, inputs: map[string]string{"docker_login": "true"},
+			script: login + ` * error UnrecognizedClientException "The security token included in the request is invalid."`},
+		{name: "credentials have expired", inputs: map[string]string{"docker_login": "true"},
+			script: login + ` * error ExpiredTokenException "The security token included in the request is expired"`},
+		{name: "signature of a call rejected", inputs: map[string]string{"docker_login": "true"},
+			script: login + ` * error InvalidSignatureException "The request signature we calculated does not match the signature you provided."`},
 		{name: "throttled until the timeout", inputs: map[string]string{"timeout": "10"}, script: assume + ` * error Throttling "Rate exceeded"`},
 		{name: "unknown access key", inputs: map[string]string{
 			"role_arn": "", "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "an-unknown-secret",
 		}},
 		{name: "secret of another access key", keys: true, inputs: map[string]string{"secret_access_key": "an-unknown-secret"}},
-		{name: "role cannot log in to ECR", inputs: map[string]string{"docker_login": "true"}, world: deny},
+		{name: "role cannot log in to ECR", title: "not allowed to log in to ECR", inputs: map[string]string{"docker_login": "true"}, world: deny},
 		{name: "user cannot log in to ECR", keys: true, inputs: map[string]string{"docker_login": "true"}, world: deny},
 		{name: "role cannot log in to ECR Public", inputs: map[string]string{"docker_login": "true", "ecr_registries": "public.ecr.aws"},
 			world: func(c *sandbox.Config) {
@@ -138,6 +161,7 @@ func failures() []failure {
 		{name: "no token endpoint at that address", inputs: map[string]string{"build_url": "OTHER"}},
 		{name: "token endpoint rejects the audience",
 			script: idToken + " * status 400"},
+		{name: "token endpoint unavailable", inputs: map[string]string{"timeout": "10"}, script: idToken + " * status 503"},
 	}
 }
 

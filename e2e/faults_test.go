@@ -12,6 +12,7 @@ import (
 const (
 	idToken = "bitrise:id_token"
 	assume  = "sts:AssumeRoleWithWebIdentity"
+	hop     = "sts:AssumeRole"
 	login   = "ecr:GetAuthorizationToken"
 	caller  = "sts:GetCallerIdentity"
 )

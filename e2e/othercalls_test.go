@@ -12,7 +12,7 @@ import (
 // Transient errors of the calls that TestFaultMatrix does not cover are retried too.
 func TestFaultsOfTheOtherCalls(t *testing.T) {
 	t.Parallel()
-	const hop, public = "sts:AssumeRole", "ecr-public:GetAuthorizationToken"
+	const public = "ecr-public:GetAuthorizationToken"
 	for _, row := range []struct {
 		call   string
 		faults []string

@@ -139,7 +139,7 @@ func TestGoReleaserConfiguration(t *testing.T) {
 		t.Fatalf("%d builds: %v", len(config.Builds), err)
 	}
 	build := config.Builds[0]
-	recipe := must(t, root(t), nil, "make", "--dry-run", "release")
+	recipe := must(t, root(t), nil, "make", "--dry-run", "release", "RELEASE_TAG={{.Tag}}")
 	wanted := append(slices.Concat(build.Env, build.Flags), "-ldflags='"+strings.Join(build.Ldflags, " ")+"'",
 		"GOAMD64="+strings.Join(build.GoAMD64, ""), "GOARM64="+strings.Join(build.GoARM64, ""))
 	for _, os := range build.GoOS {

@@ -36,6 +36,31 @@ func (r *run) whoami() string {
 	return caller.Arn
 }
 
+// The longest session token is not cut anywhere: not in the store, in an input, in a signature, or in the profile's session. The sandbox
+// issues no others.
+func TestLongestSessionToken(t *testing.T) {
+	t.Parallel()
+	cloud := startSandbox(t, sandbox.Options{})
+	r := newRun(t, cloud)
+	r.mustStep(map[string]string{"role_arn": role, "docker_login": "true"})
+	exported := r.exported()
+	if got := len(exported["AWS_SESSION_TOKEN"]); got != 4096 {
+		t.Errorf("got a session token of %d bytes", got)
+	}
+	r.mustStep(map[string]string{
+		"access_key_id": exported["AWS_ACCESS_KEY_ID"], "secret_access_key": exported["AWS_SECRET_ACCESS_KEY"],
+		"session_token": exported["AWS_SESSION_TOKEN"], "role_chain": targetRole,
+	})
+	r = newRun(t, cloud)
+	r.mustStep(map[string]string{"role_arn": role, "aws_profile": "bitrise"})
+	for _, when := range []string{"kept", "renewed"} {
+		if credentials, _ := r.credentials(); len(credentials.SessionToken) != sandbox.MaxSessionToken {
+			t.Errorf("the %s session has a token of %d bytes", when, len(credentials.SessionToken))
+		}
+		r.makeRenewalsDue()
+	}
+}
+
 // Chained roles can require an external ID and tags, which the Step sends with every hop.
 func TestChainWithConditions(t *testing.T) {
 	t.Parallel()

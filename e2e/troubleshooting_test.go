@@ -21,9 +21,9 @@ names the cause. This page collects these explanations.
 - If IAM refuses to create or update the role, see [below](#iam-refuses-to-create-or-update-the-role).
 - If the log is not enough, run the Step with ` + "`verbose: \"true\"`" + `. It then shows every call, and never a secret.
 
-To find an error, search this table for its code and text. Account IDs, names, and numbers are examples. Where a text says above or
-below, it means the rest of the log; there is an [example of a whole log](#example-of-a-whole-log). The page is generated from the logs
-in ` + "`e2e/testdata/explain`" + `.
+To find an error, follow the link at the end of the log, or search this table for the error's code and text. The log has the values of
+your build in place of *PLACEHOLDERS*. Where a text says above or below, it means the rest of the log; there is an
+[example of a whole log](#example-of-a-whole-log). The page is generated from the logs in ` + "`e2e/testdata/explain`" + `.
 
 | AWS or Bitrise said | cause | what to do |
 | --- | --- | --- |
@@ -33,6 +33,24 @@ in ` + "`e2e/testdata/explain`" + `.
 
 This is what the log of the first error in the table looks like. The role's trust policy names another app.
 
+`
+	otherSections = `
+## Invalid inputs
+
+The log lists every input that is wrong, and what it must be. Nothing was sent.
+
+- An input that is set to a variable is empty if the variable is. Secrets are available in pull-request builds only if their setting
+  *Expose for Pull Requests* is on.
+- Write numbers that start with a zero, and account IDs, in quotation marks. Otherwise, YAML changes them.
+
+## Other errors
+
+These are errors of the network, of this machine's files, and those that AWS or Bitrise don't document. The cause in the log is the whole
+error.
+
+- If an error is temporary, run the build again.
+- If a host cannot be reached, check this machine's network, ` + "`HTTPS_PROXY`, and `AWS_ENDPOINT_URL`" + ` and similar variables.
+- If AWS returned a code, look it up in AWS's documentation.
 `
 	iamRefusal = `
 ## IAM refuses to create or update the role
@@ -54,19 +72,26 @@ and lists the providers with the required claims there.
 // docs/troubleshooting.md is generated from the golden files, so that it matches what the Step says.
 func TestTroubleshootingPage(t *testing.T) {
 	var entries []*entry
-	byCause := map[string]*entry{}
+	bySection := map[string]*entry{}
 	for _, f := range failures() {
 		if f.offPage {
 			continue
 		}
 		e := readEntry(t, f)
-		// The same cause with another role is the same entry. Its failures have most of the advice in common.
-		key := regexp.MustCompile(`role \S+`).ReplaceAllString(e.cause, "role")
-		if first := byCause[key]; first != nil {
+		// Failures of the same section have most of the advice in common.
+		if first := bySection[e.section]; first != nil {
 			first.addAdvice(e.advice)
 			continue
 		}
-		byCause[key], entries = e, append(entries, e)
+		if anchor(e.title) != e.section {
+			t.Errorf("the title %q has another anchor than the section %s in the log", e.title, e.section)
+		}
+		bySection[e.section], entries = e, append(entries, e)
+	}
+	for _, section := range sectionsOfTheStep(t) {
+		if bySection[section] == nil {
+			t.Errorf("no failure leads to the section %s", section)
+		}
 	}
 	var page strings.Builder
 	page.WriteString(troubleshootingIntro)
@@ -86,16 +111,37 @@ func TestTroubleshootingPage(t *testing.T) {
 		shown[advice] = e.title
 		page.WriteString("\n- " + advice + "\n")
 	}
-	page.WriteString(iamRefusal + whatIsKnown + troubleshootingExample)
+	page.WriteString(otherSections + iamRefusal + whatIsKnown + troubleshootingExample)
 	log := regexp.MustCompile(`(?m) +$`).ReplaceAllString(readExplanation(t, failures()[0]), "")
 	fmt.Fprintf(&page, "```text\n%s```\n", log)
 	checkGolden(t, filepath.Join(root(t), "docs", "troubleshooting.md"), page.String())
 }
 
-// entry is a cause on the troubleshooting page.
+// sectionsOfTheStep returns the sections that the Step's source links to.
+func sectionsOfTheStep(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, pattern := range []string{"awsauth/*.go", "dockerlogin/*.go", "oidc/*.go", "internal/awserr/*.go"} {
+		files, err := filepath.Glob(filepath.Join(root(t), pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			for _, match := range regexp.MustCompile(`(?:Section: |nextRole += |notAllowed += )"([^"]+)"`).FindAllStringSubmatch(readFile(t, file), -1) {
+				all = append(all, match[1])
+			}
+		}
+	}
+	if len(all) == 0 {
+		t.Error("the source links to no section")
+	}
+	return all
+}
+
+// entry is a section of the troubleshooting page.
 type entry struct {
-	title, said, cause, meaning string
-	advice                      []string
+	section, title, said, cause, meaning string
+	advice                               []string
 }
 
 // readEntry reads the golden file of a failure.
@@ -103,20 +149,21 @@ func readEntry(t *testing.T, f failure) *entry {
 	t.Helper()
 	log := readExplanation(t, f)
 	title := cmp.Or(f.title, f.name)
-	e := &entry{title: strings.ToUpper(title[:1]) + title[1:], cause: markdown(lastLine(log))}
+	e := &entry{title: strings.ToUpper(title[:1]) + title[1:], cause: general(lastLine(log))}
 	meaning := regexp.MustCompile(`(?s)\nWhat this means\n(.*?)\n\n`).FindStringSubmatch(log)
 	if meaning != nil {
-		e.meaning = markdown(meaning[1])
+		e.meaning = general(meaning[1])
 	}
-	answer := regexp.MustCompile(`(?s) answered (\w+):? ?(.*?)(?: \(request ID [^)]*\)[^\n]*)?\n\n`).FindStringSubmatch(
+	response := regexp.MustCompile(`(?s)\n(?:AWS said (\w+) \([^)]*\)|Bitrise said the token endpoint returned (\d+))(.*?)\n\n`).FindStringSubmatch(
 		regexp.MustCompile(`([^\n])\n([^\n])`).ReplaceAllString(log, "$1 $2"))
 	advice := regexp.MustCompile(`(?s)\nWhat to do\n- (.*?)\n\n`).FindStringSubmatch(log)
-	if answer == nil || advice == nil {
+	section := regexp.MustCompile(`docs/troubleshooting\.md#(\S+)`).FindStringSubmatch(log)
+	if response == nil || advice == nil || section == nil {
 		t.Fatalf("%s is not a whole explanation:\n%s", f.name, log)
 	}
-	e.said = "`" + answer[1] + "` " + markdown(answer[2])
+	e.section, e.said = section[1], "`"+response[1]+response[2]+"` "+general(response[3])
 	for _, item := range strings.Split(advice[1], "\n- ") {
-		e.advice = append(e.advice, markdown(item))
+		e.advice = append(e.advice, general(item))
 	}
 	return e
 }
@@ -125,7 +172,8 @@ func readEntry(t *testing.T, f failure) *entry {
 func (e *entry) addAdvice(more []string) {
 	const same = 30
 	for _, item := range more {
-		if !slices.ContainsFunc(e.advice, func(known string) bool { return strings.HasPrefix(known, item[:min(same, len(item))]) }) {
+		// What is likely depends on the build.
+		if !strings.HasPrefix(item, "Likely cause") && !slices.ContainsFunc(e.advice, func(known string) bool { return strings.HasPrefix(known, item[:min(same, len(item))]) }) {
 			e.advice = append(e.advice, item)
 		}
 	}
@@ -135,11 +183,24 @@ func (e *entry) addAdvice(more []string) {
 func readExplanation(t *testing.T, f failure) string {
 	t.Helper()
 	log := readFile(t, filepath.Join("testdata", "explain", strings.ReplaceAll(f.name, " ", "-")+".txt"))
-	start := said.FindStringIndex(log)
-	if start == nil {
+	cause := "\n" + lastLine(log) + "\n"
+	start := strings.Index(log, cause)
+	if start < 0 {
 		t.Fatalf("%s has no explanation", f.name)
 	}
-	return log[start[0]:]
+	return log[start+1:]
+}
+
+// general returns a text of the log for every build: it has placeholders for what is different in other builds.
+func general(text string) string {
+	return strings.NewReplacer(
+		"arn:aws:sts::123456789012:assumed-role/bitrise-deploy/bitrise-4711", "*CALLER*",
+		"arn:aws:iam::210987654321:role/deploy-target", "*NEXT-ROLE-ARN*", "deploy-target", "*NEXT-ROLE*",
+		"arn:aws:iam::123456789012:role/bitrise-deploy", "*ROLE-ARN*", "bitrise-deploy", "*ROLE*", "arn:aws:iam::123456789012:user/ci", "*CALLER*",
+		"123456789012", "*ACCOUNT*", "210987654321", "*ACCOUNT*", "my-audience", "*AUDIENCE*", "Region us-east-1", "Region *REGION*", "credentials in us-east-1", "credentials in *REGION*",
+		"7200 seconds", "*N* seconds", "500 bytes", "*N* bytes", "1700000000", "*TIME*", "http://127.0.0.1:PORT/build/another", "*BUILD-URL*",
+		"role 1 of 1", "role *N* of *M*", "branch and workflow", "*CLAIMS*",
+	).Replace(markdown(text))
 }
 
 // markdown turns plain text that is wrapped for the log into a paragraph of Markdown.

@@ -50,10 +50,9 @@ type Config struct {
 	DisabledRegions []string `json:"disabled_regions,omitempty"`
 	// UnreachableIssuer makes STS fail to fetch the issuer's keys.
 	UnreachableIssuer bool `json:"unreachable_issuer,omitempty"`
-	// PackedPolicyCharacters is the number of characters of session policies and tags that fit into a session. 0 means 2048.
-	// AWS packs them in its own format and does not document the real limit.
-	PackedPolicyCharacters int       `json:"packed_policy_characters,omitempty"`
-	Accounts               []Account `json:"accounts"`
+	// SessionTokenLimit is the size of the longest session token in bytes. 0 means MaxSessionToken.
+	SessionTokenLimit int       `json:"session_token_limit,omitempty"`
+	Accounts          []Account `json:"accounts"`
 }
 
 // Account is an AWS account.

@@ -269,9 +269,10 @@ func random(n int) string {
 
 // sessionToken returns a session token, which has the characters of base64, as AWS's have.
 func sessionToken() string {
-	raw := make([]byte, 226)
+	const prefix = "IQoJ"
+	raw := make([]byte, base64.StdEncoding.DecodedLen(MaxSessionToken-len(prefix)))
 	_, _ = rand.Read(raw)
-	return "IQoJ" + base64.StdEncoding.EncodeToString(raw)
+	return prefix + base64.StdEncoding.EncodeToString(raw)
 }
 
 // keyID returns the part of an IAM ID after its prefix: 16 characters of base32.

@@ -92,12 +92,12 @@ func wantError(t *testing.T, name string, err error, code, text string) {
 
 func TestConfiguredRefusals(t *testing.T) {
 	world := sandbox.DefaultConfig()
-	world.PackedPolicyCharacters = 100
+	world.SessionTokenLimit = 500
 	cloud := start(t, sandbox.Options{Config: world})
 	policy := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject",
 		"Resource":"arn:aws:s3:::a-bucket-with-a-long-name/*"}}`
 	_, err := exchange(t, cloud, nil, func(in *sts.AssumeRoleWithWebIdentityInput) { in.Policy = &policy })
-	wantError(t, "packed", err, "PackedPolicyTooLarge", "% of allotted space")
+	wantError(t, "too large", err, "PackedPolicyTooLarge", "exceeds the maximum size of 500 bytes")
 	if err := cloud.SetConfig(func(c *sandbox.Config) { c.UnreachableIssuer = true }); err != nil {
 		t.Fatal(err)
 	}

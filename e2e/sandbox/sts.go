@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/xml"
 	"net/http"
 	"net/url"
@@ -71,7 +72,8 @@ type assumedRole struct {
 type assumeRoleResult struct {
 	Credentials                 stsCredentials
 	AssumedRoleUser             assumedRole
-	PackedPolicySize            int    `xml:",omitempty"`
+	SessionTokenSize            int
+	SessionTokenUtilization     int
 	SubjectFromWebIdentityToken string `xml:",omitempty"`
 	Audience                    string `xml:",omitempty"`
 	Provider                    string `xml:",omitempty"`
@@ -130,16 +132,21 @@ func (s *Sandbox) CallerARN(accessKeyID string) string {
 	return s.keys[accessKeyID].principal.arn
 }
 
-// sessionPolicies parses the session policies and computes how much of the allotted space they and the tags take, in percent.
-func (s *Sandbox) sessionPolicies(form url.Values) ([]*Policy, int, *refusal) {
-	const defaultSpace = 2048
+// MaxSessionToken is the size of the longest session token in bytes, since September 2026: see the change log of the AWS SDK for Go,
+// service/sts v1.51.0. A caller can request a minimum size, so the Step must work with any size. The sandbox issues the longest.
+const MaxSessionToken = 4096
+
+// sessionPolicies parses the session policies. The session token contains them and the tags; AWS does not document how, so here, each
+// character takes a byte.
+func (s *Sandbox) sessionPolicies(form url.Values) ([]*Policy, *refusal) {
+	const rest = 400 // bytes of the token
 
 	var policies []*Policy
-	size := 0
+	size := rest
 	if document := form.Get("Policy"); document != "" {
 		policy, err := ParsePolicy([]byte(document))
 		if err != nil {
-			return nil, 0, refuse(http.StatusBadRequest, "MalformedPolicyDocument", "Syntax errors in policy.")
+			return nil, refuse(http.StatusBadRequest, "MalformedPolicyDocument", "Syntax errors in policy.")
 		}
 		policies = append(policies, policy)
 		size += utf8.RuneCountInString(document)
@@ -149,16 +156,11 @@ func (s *Sandbox) sessionPolicies(form url.Values) ([]*Policy, int, *refusal) {
 			size += len(strings.Join(values, ""))
 		}
 	}
-	space := s.config.PackedPolicyCharacters
-	if space == 0 {
-		space = defaultSpace
+	if limit := cmp.Or(s.config.SessionTokenLimit, MaxSessionToken); size > limit {
+		// AWS documents the code. Its text of the time before, "Packed policy consumes 134% of allotted space", was about another limit.
+		return nil, refuse(http.StatusBadRequest, "PackedPolicyTooLarge", "The session token exceeds the maximum size of %d bytes", limit)
 	}
-	percent := (size*100 + space - 1) / space
-	if percent > 100 {
-		return nil, 0, refuse(http.StatusBadRequest, "PackedPolicyTooLarge",
-			"Packed policy consumes %d%% of allotted space, please use smaller policy.", percent)
-	}
-	return policies, percent, nil
+	return policies, nil
 }
 
 // tags returns the session tags (Tags.member.N.Key and Value) and their keys.

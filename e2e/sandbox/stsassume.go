@@ -59,12 +59,12 @@ func (s *Sandbox) assumeRoleWithWebIdentity(form url.Values, region string) (any
 	if refused != nil {
 		return nil, refused
 	}
-	policies, packed, refused := s.sessionPolicies(form)
+	policies, refused := s.sessionPolicies(form)
 	if refused != nil {
 		return nil, refused
 	}
 	result := assumeRoleResult{
-		PackedPolicySize: packed, Audience: fmt.Sprint(claims["aud"]), SubjectFromWebIdentityToken: fmt.Sprint(claims["sub"]),
+		SessionTokenSize: MaxSessionToken, SessionTokenUtilization: 100, Audience: fmt.Sprint(claims["aud"]), SubjectFromWebIdentityToken: fmt.Sprint(claims["sub"]),
 		Provider: providerARN,
 	}
 	origin := provider.origin(providerARN, claims)
@@ -190,11 +190,11 @@ func (s *Sandbox) assumeRole(r *http.Request, body []byte, form url.Values) (any
 	if refused != nil {
 		return nil, refused
 	}
-	policies, packed, refused := s.sessionPolicies(form)
+	policies, refused := s.sessionPolicies(form)
 	if refused != nil {
 		return nil, refused
 	}
-	result := assumeRoleResult{PackedPolicySize: packed}
+	result := assumeRoleResult{SessionTokenSize: MaxSessionToken, SessionTokenUtilization: 100}
 	result.Credentials, result.AssumedRoleUser = s.session(account, role, form.Get("RoleSessionName"), lifetime, policies, nil)
 	return result, nil
 }

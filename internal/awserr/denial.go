@@ -72,7 +72,7 @@ func denials() explain.Table {
 	row := func(message, do string) explain.Row {
 		return explain.Row{
 			Section: "a-policy-does-not-allow-the-action", Codes: []string{"AccessDenied", "AccessDeniedException"}, Message: message,
-			Cause: "{denied}", Means: []string{"{reason}", "{effect}"}, Do: []string{do},
+			Cause: "{denied}", Means: []string{"{effect}"}, Do: []string{do},
 		}
 	}
 	const session = "{Change} in the session policy: in inline_session_policy or managed_session_policies, or where the credentials " +
@@ -101,9 +101,5 @@ func (d Denial) fill(values map[string]string) {
 		values["effect"] = "A statement with the effect Deny overrides every Allow, so adding permissions elsewhere does not help."
 	}
 	values["change"], values["Change"] = verb+" "+object, strings.ToUpper(verb[:1])+verb[1:]+" "+object
-	if reason := d.reason(action); values["denied"] == "" {
-		values["denied"] = reason
-	} else {
-		values["reason"] = "In AWS's words, " + reason + "."
-	}
+	values["denied"] = cmp.Or(values["denied"], d.reason(action))
 }

@@ -17,7 +17,7 @@ func Explain(err error, table explain.Table, values map[string]string) error {
 	if !errors.As(err, &refusal) {
 		return err
 	}
-	filled := map[string]string{"service": refusal.Service, "reason": "", "effect": ""}
+	filled := map[string]string{"service": refusal.Service, "effect": ""}
 	maps.Copy(filled, values)
 	DenialOf(err).fill(filled)
 	x, found := slices.Concat(denials(), table, common()).Find(refusal.Code, refusal.Message, filled)
@@ -41,9 +41,10 @@ func Explain(err error, table explain.Table, values map[string]string) error {
 func common() explain.Table {
 	return explain.Table{
 		{
-			Section: "throttled-until-the-timeout", Codes: []string{"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"},
-			Cause: "{service} was still throttling requests when the Step's timeout expired",
-			Means: []string{"AWS limits how often an account can call {service}. Other builds and programs in the account count too."},
+			Section: "throttled-until-the-timeout",
+			Codes:   []string{"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"},
+			Cause:   "{service} was still throttling requests when the Step's timeout expired",
+			Means:   []string{"AWS limits how often an account can call {service}. Other builds and programs in the account count too."},
 			Do: []string{
 				"Raise timeout. The Step spreads its attempts, so more time lets more builds through.",
 				"Start fewer builds at the same time.",

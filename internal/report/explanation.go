@@ -113,7 +113,7 @@ func (l *Log) Problems(title string, problems []string, summary string) {
 }
 
 // version is the Step's version, a tag of its repository. A release sets it with the linker; other programs are of the latest version.
-var version = "main" //nolint:gochecknoglobals // set with -ldflags
+var version = "main"
 
 // moreAbout returns the URL of a section of the troubleshooting page; without a section, that of errors that have none.
 func moreAbout(section string) string {
