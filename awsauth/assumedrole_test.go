@@ -156,7 +156,7 @@ func TestChainRefusals(t *testing.T) {
 
 func TestCallersHaveNames(t *testing.T) {
 	for arn, want := range map[string]string{
-		sessionARN: "deploy", "arn:aws:iam::123456789012:user/ci/robot": "robot", "arn:aws:iam::123456789012:root": "root", "": "the caller",
+		sessionARN: "deploy", "arn:aws:iam::123456789012:user/ci/robot": "robot", "arn:aws:iam::123456789012:root": "arn:aws:iam::123456789012:root", "": "the caller",
 	} {
 		client, _ := stsServer(t, answering(403, refused("AccessDenied", "no")))
 		role := assumedRole(t, time.Time{})

@@ -19,14 +19,11 @@ const (
 
 // companion says why a call that assumes a role requires more than its own action; empty if that is not known.
 func companion(action string) string {
-	switch action {
-	case "sts:TagSession":
-		return "The session has tags: from the identity token, from session_tags, or from an earlier session that passes its tags on."
-	case "sts:SetSourceIdentity":
-		return "The session has a source identity: from the identity token, or from an earlier session, which passes it on."
-	default:
-		return ""
-	}
+	return map[string]string{
+		"sts:TagSession": "The session has tags: from the identity token, from session_tags, or from an earlier session that passes " +
+			"its tags on.",
+		"sts:SetSourceIdentity": "The session has a source identity: from the identity token, or from an earlier session, which passes it on.",
+	}[action]
 }
 
 // webIdentityTable explains refusals of AssumeRoleWithWebIdentity.
@@ -37,6 +34,19 @@ func webIdentityTable() explain.Table {
 	}
 	unsaid := distrusts
 	unsaid.Message = ""
+	unfetched := explain.Row{
+		Section: "providers-keys-cannot-be-fetched", Codes: []string{"InvalidIdentityToken"}, Message: "retrieve verification key",
+		Cause: "AWS could not fetch the keys of the provider {provider}",
+		Means: []string{"AWS could not fetch the issuer's public keys, which it needs to verify the token's signature. This is " +
+			"usually temporary. The Step retried until its timeout."},
+		Do: []string{
+			"Run the build again later, and check https://status.bitrise.io.",
+			"If the issuer is not Bitrise: AWS must be able to fetch {issuer}/.well-known/openid-configuration from the public " +
+				"internet over https.",
+		},
+	}
+	silent := unfetched
+	silent.Codes, silent.Message = []string{"IDPCommunicationError"}, ""
 	return append(explain.Table{
 		distrusts,
 		{
@@ -71,17 +81,7 @@ func webIdentityTable() explain.Table {
 				"if the issuer has a new certificate authority."},
 			Do: []string{"Update the provider in {owner}: IAM console, Identity providers, {provider}, Thumbprints."},
 		},
-		{
-			Section: "providers-keys-cannot-be-fetched", Codes: []string{"InvalidIdentityToken"}, Message: "retrieve verification key",
-			Cause: "AWS could not fetch the keys of the provider {provider}",
-			Means: []string{"AWS could not fetch the issuer's public keys, which it needs to verify the token's signature. This is " +
-				"usually temporary. The Step retried until its timeout."},
-			Do: []string{
-				"Run the build again later, and check https://status.bitrise.io.",
-				"If the issuer is not Bitrise: AWS must be able to fetch {issuer}/.well-known/openid-configuration from the public " +
-					"internet over https.",
-			},
-		},
+		unfetched,
 		{
 			Section: "token-that-is-not-an-identity-token", Codes: []string{"InvalidIdentityToken"}, Message: "valid jwt",
 			Cause: "AWS does not accept the token as an identity token",
@@ -127,15 +127,7 @@ func webIdentityTable() explain.Table {
 				"If identity_token is set, check that it is an OpenID Connect identity token and not an access token.",
 			},
 		},
-		{
-			Section: "provider-does-not-respond", Codes: []string{"IDPCommunicationError"},
-			Cause: "AWS could not reach the identity provider {provider}",
-			Means: []string{"AWS asked the token's issuer for its public keys and got no response. The Step retried until its timeout."},
-			Do: []string{
-				"Run the build again later, and check https://status.bitrise.io.",
-				"If it happens only occasionally, raise timeout.",
-			},
-		},
+		silent,
 	}, roleRows()...)
 }
 
@@ -202,11 +194,6 @@ func roleRows() explain.Table {
 				"Lower session_duration, or leave it empty.",
 				"Or raise the role's maximum: IAM console, Roles, {role}, Edit, Maximum session duration.",
 			},
-		},
-		{
-			Section: "parameter-rejected", Codes: []string{"ValidationError"},
-			Cause: "AWS rejected a parameter of the call",
-			Do:    []string{"The message above names the parameter and its limits."},
 		},
 		{
 			Section: "sts-not-active-in-the-region", Codes: []string{"RegionDisabledException"},

@@ -73,16 +73,13 @@ func (s *Session) identify(arn, account string) error {
 	return nil
 }
 
-// nameOf returns the name of a caller, such as a role's.
+// nameOf returns the name of a role or user in an ARN.
 func nameOf(arn string) string {
-	name, session, _ := strings.Cut(arn[strings.LastIndex(arn, ":")+1:], "/")
-	switch {
-	case name == "assumed-role":
-		name, _, _ = strings.Cut(session, "/")
-	case session != "":
-		name = session[strings.LastIndex(session, "/")+1:]
+	parts := strings.Split(arn, "/")
+	if strings.HasSuffix(parts[0], ":assumed-role") && len(parts) > 1 {
+		return parts[1] // the rest is the session's name
 	}
-	return cmp.Or(name, "the caller")
+	return cmp.Or(parts[len(parts)-1], "the caller")
 }
 
 // accountOf returns the account in an ARN, arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE; empty if it has none of AWS's form.

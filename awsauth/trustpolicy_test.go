@@ -225,7 +225,7 @@ func TestNoPolicyAgainstOtherDenials(t *testing.T) {
 			"a resource control policy denies sts:AssumeRoleWithWebIdentity", "Ask an administrator of the AWS organization to change the statement",
 		},
 		perform + "sts:AssumeRoleWithWebIdentity with an explicit deny in the role trust policy": {
-			"the role's trust policy denies sts:AssumeRoleWithWebIdentity", "in the role's trust policy",
+			"a role trust policy denies sts:AssumeRoleWithWebIdentity", "in the role's trust policy",
 		},
 		perform + "sts:AssumeRoleWithWebIdentity because no VPC endpoint policy allows the sts:AssumeRoleWithWebIdentity action": {
 			"no VPC endpoint policy allows sts:AssumeRoleWithWebIdentity", "Ask an administrator of this machine's network",

@@ -11,18 +11,10 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-// notAllowed is the section about logins that a policy does not allow.
-const notAllowed = "not-allowed-to-log-in-to-ecr"
-
 // refusals explains what ECR and ECR Public return, apart from what means the same for all services.
 // See https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonErrors.html.
 func refusals() explain.Table {
 	return explain.Table{
-		{
-			Section: notAllowed, Codes: []string{"AccessDeniedException", "AccessDenied"},
-			Cause: "{action} is not allowed",
-			Do:    []string{"Allow {action} on {resource} in the policies of {caller}."},
-		},
 		{
 			Section: "ecr-does-not-recognize-the-credentials", Codes: []string{"UnrecognizedClientException", "InvalidClientTokenId"},
 			Cause: "{service} does not recognize the credentials in {region}",
@@ -64,9 +56,6 @@ func (g *group) explained() error {
 	var x *explain.Error
 	if errors.As(err, &refusal) && errors.As(err, &x) && x.Said != "" {
 		x.Said = refusal.Said(where)
-		if isDenied(err) {
-			x.Section = notAllowed
-		}
 		if isDenied(err) && g.issuer.isPublic {
 			x.Do = append(x.Do, "ECR Public requires both ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken.",
 				"Or remove "+registries+" from ecr_registries: pulling public images does not require a login.")

@@ -72,6 +72,7 @@ and lists the providers with the required claims there.
 // docs/troubleshooting.md is generated from the golden files, so that it matches what the Step says.
 func TestTroubleshootingPage(t *testing.T) {
 	var entries []*entry
+	var table strings.Builder
 	bySection := map[string]*entry{}
 	for _, f := range failures() {
 		if f.offPage {
@@ -79,14 +80,18 @@ func TestTroubleshootingPage(t *testing.T) {
 		}
 		e := readEntry(t, f)
 		// Failures of the same section have most of the advice in common.
-		if first := bySection[e.section]; first != nil {
-			first.addAdvice(e.advice)
-			continue
+		first := bySection[e.section]
+		if first == nil {
+			first = e
+			bySection[e.section], entries = e, append(entries, e)
 		}
-		if anchor(e.title) != e.section {
-			t.Errorf("the title %q has another anchor than the section %s in the log", e.title, e.section)
+		if anchor(first.title) != e.section {
+			t.Errorf("the title %q has another anchor than the section %s in the log", first.title, e.section)
 		}
-		bySection[e.section], entries = e, append(entries, e)
+		first.addAdvice(e.advice)
+		if row := fmt.Sprintf("| %s | %s | [%s](#%s) |\n", e.said, e.cause, first.title, e.section); !strings.Contains(table.String(), row) {
+			table.WriteString(row)
+		}
 	}
 	for _, section := range sectionsOfTheStep(t) {
 		if bySection[section] == nil {
@@ -94,10 +99,7 @@ func TestTroubleshootingPage(t *testing.T) {
 		}
 	}
 	var page strings.Builder
-	page.WriteString(troubleshootingIntro)
-	for _, e := range entries {
-		fmt.Fprintf(&page, "| %s | %s | [%s](#%s) |\n", e.said, e.cause, e.title, anchor(e.title))
-	}
+	page.WriteString(troubleshootingIntro + table.String())
 	shown := map[string]string{}
 	for _, e := range entries {
 		fmt.Fprintf(&page, "\n## %s\n", e.title)
@@ -127,7 +129,7 @@ func sectionsOfTheStep(t *testing.T) []string {
 			t.Fatal(err)
 		}
 		for _, file := range files {
-			for _, match := range regexp.MustCompile(`(?:Section: |nextRole += |notAllowed += )"([^"]+)"`).FindAllStringSubmatch(readFile(t, file), -1) {
+			for _, match := range regexp.MustCompile(`(?:Section: |nextRole +=  )"([^"]+)"`).FindAllStringSubmatch(readFile(t, file), -1) {
 				all = append(all, match[1])
 			}
 		}
@@ -196,7 +198,7 @@ func general(text string) string {
 	return strings.NewReplacer(
 		"arn:aws:sts::123456789012:assumed-role/bitrise-deploy/bitrise-4711", "*CALLER*",
 		"arn:aws:iam::210987654321:role/deploy-target", "*NEXT-ROLE-ARN*", "deploy-target", "*NEXT-ROLE*",
-		"arn:aws:iam::123456789012:role/bitrise-deploy", "*ROLE-ARN*", "bitrise-deploy", "*ROLE*", "arn:aws:iam::123456789012:user/ci", "*CALLER*",
+		"arn:aws:iam::123456789012:role/bitrise-deploy", "*ROLE-ARN*", "bitrise-deploy", "*ROLE*", "role Bitrise-Deploy", "role *ROLE*", "arn:aws:iam::123456789012:user/ci", "*CALLER*",
 		"123456789012", "*ACCOUNT*", "210987654321", "*ACCOUNT*", "my-audience", "*AUDIENCE*", "Region us-east-1", "Region *REGION*", "credentials in us-east-1", "credentials in *REGION*",
 		"7200 seconds", "*N* seconds", "500 bytes", "*N* bytes", "1700000000", "*TIME*", "http://127.0.0.1:PORT/build/another", "*BUILD-URL*",
 		"role 1 of 1", "role *N* of *M*", "branch and workflow", "*CLAIMS*",

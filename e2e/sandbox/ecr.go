@@ -83,9 +83,13 @@ func (s *Sandbox) mayLogIn(who principal, service string) *refusal {
 	defer s.mu.Unlock()
 	for _, action := range actions {
 		if !s.allows(who, action, "*") {
+			kind, outside := "identity-based", who
+			if outside.sessionPolicies = nil; s.allows(outside, action, "*") {
+				kind = "session"
+			}
 			return refuse(http.StatusBadRequest, "AccessDeniedException",
-				"User: %s is not authorized to perform: %s on resource: * because no identity-based policy allows the %s action",
-				who.arn, action, action)
+				"User: %s is not authorized to perform: %s on resource: * because no %s policy allows the %s action",
+				who.arn, action, kind, action)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package awsclient_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -121,5 +122,29 @@ func TestProvider(t *testing.T) {
 	given.Expires = time.Time{}
 	if got, err := awsclient.Provider(given).Retrieve(t.Context()); err != nil || got.CanExpire {
 		t.Errorf("long-lived keys expire, or got an error: %v", err)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A request of the SDK's carries its action in its context; other requests have none.
+func TestAction(t *testing.T) {
+	var got string
+	client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		got = awsclient.Action(r.Context())
+		return nil, errors.New("not sent")
+	})}
+	config := load(t, nil)
+	config.HTTPClient = client
+	_, _ = sts.NewFromConfig(config).AssumeRoleWithWebIdentity(t.Context(), &sts.AssumeRoleWithWebIdentityInput{
+		RoleArn: aws.String("x"), RoleSessionName: aws.String("x"), WebIdentityToken: aws.String("x"),
+	})
+	if got != "STS AssumeRoleWithWebIdentity" {
+		t.Errorf("got %q", got)
+	}
+	if other := awsclient.Action(t.Context()); other != "" {
+		t.Errorf("got %q for another request", other)
 	}
 }

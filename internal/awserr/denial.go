@@ -3,7 +3,6 @@ package awserr
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -51,16 +50,14 @@ func (d Denial) IsOfRole() bool {
 // reason returns what AWS says about the action on one line.
 func (d Denial) reason(action string) string {
 	switch {
-	case !d.IsExplicit:
-		return fmt.Sprintf("no %s allows %s", d.Policy, action)
-	case d.Policy == "":
-		return "a policy denies " + action
-	case d.Policy == "role trust policy":
-		return "the role's trust policy denies " + action
-	case strings.HasPrefix(d.Policy, "identity"):
-		return fmt.Sprintf("an %s denies %s", d.Policy, action)
+	case d.IsExplicit && strings.HasPrefix(d.Policy, "identity"):
+		return "an " + d.Policy + " denies " + action
+	case d.IsExplicit:
+		return "a " + cmp.Or(d.Policy, "policy") + " denies " + action
+	case d.Policy != "":
+		return "no " + d.Policy + " allows " + action
 	default:
-		return fmt.Sprintf("a %s denies %s", d.Policy, action)
+		return action + " is not allowed"
 	}
 }
 
@@ -69,25 +66,27 @@ func (d Denial) reason(action string) string {
 func denials() explain.Table {
 	const organization = "Ask an administrator of the AWS organization to {change} in its {policy}. Nothing in the account can override it."
 	const trust = "Ask an administrator of the role's account to {change} in the role's trust policy."
-	row := func(message, do string) explain.Row {
-		return explain.Row{
-			Section: "a-policy-does-not-allow-the-action", Codes: []string{"AccessDenied", "AccessDeniedException"}, Message: message,
-			Cause: "{denied}", Means: []string{"{effect}"}, Do: []string{do},
-		}
-	}
 	const session = "{Change} in the session policy: in inline_session_policy or managed_session_policies, or where the credentials " +
 		"come from."
 	return explain.Table{
-		row("service control policy", organization),
-		row("resource control policy", organization),
-		row("permissions boundary", "Ask an administrator of the account to {change} in the permissions boundary of {caller}."),
-		row("session policy", session),
-		row("sessions policy", session),
-		row("vpc endpoint policy", "Ask an administrator of this machine's network to {change} in the policy of its VPC endpoint."),
-		row("identity-based policy", "{Change} in the policies of {caller}."),
-		row("explicit deny in the role trust policy", trust),
-		row("explicit deny in a resource-based policy", trust),
-		row("explicit deny", "{Change}. AWS does not say where it is: check the policies of the organization, and those of each role."),
+		denial("service control policy", organization),
+		denial("resource control policy", organization),
+		denial("permissions boundary", "Ask an administrator of the account to {change} in the permissions boundary of {caller}."),
+		denial("session policy", session),
+		denial("sessions policy", session),
+		denial("vpc endpoint policy", "Ask an administrator of this machine's network to {change} in the policy of its VPC endpoint."),
+		denial("identity-based policy", "{Change} in the policies of {caller}."),
+		denial("explicit deny in the role trust policy", trust),
+		denial("explicit deny in a resource-based policy", trust),
+		denial("explicit deny", "{Change}. AWS does not say where it is: check the policies of the organization, and those of each role."),
+	}
+}
+
+// denial returns a row of [denials].
+func denial(message, do string) explain.Row {
+	return explain.Row{
+		Section: "a-policy-does-not-allow-the-action", Codes: []string{"AccessDenied", "AccessDeniedException"}, Message: message,
+		Cause: "{denied}", Means: []string{"{effect}"}, Do: []string{do},
 	}
 }
 
@@ -95,11 +94,11 @@ func denials() explain.Table {
 func (d Denial) fill(values map[string]string) {
 	action := cmp.Or(d.Action, values["action"])
 	values["action"], values["policy"] = action, d.Policy
-	verb, object := "allow", action+" on "+values["resource"]
+	change := "allow " + action + " on " + values["resource"]
 	if d.IsExplicit {
-		verb, object = "change", "the statement that denies "+action
+		change = "change the statement that denies " + action
 		values["effect"] = "A statement with the effect Deny overrides every Allow, so adding permissions elsewhere does not help."
 	}
-	values["change"], values["Change"] = verb+" "+object, strings.ToUpper(verb[:1])+verb[1:]+" "+object
+	values["change"], values["Change"] = change, strings.ToUpper(change[:1])+change[1:]
 	values["denied"] = cmp.Or(values["denied"], d.reason(action))
 }

@@ -109,7 +109,7 @@ func TestDenials(t *testing.T) {
 		{
 			user + "not authorized to perform: sts:AssumeRole with an explicit deny in the role trust policy",
 			awserr.Denial{Action: "sts:AssumeRole", Policy: "role trust policy", IsExplicit: true},
-			"the role's trust policy denies sts:AssumeRole", "in the role's trust policy.",
+			"a role trust policy denies sts:AssumeRole", "in the role's trust policy.",
 		},
 		{
 			user + "not authorized to perform: sts:AssumeRole with an explicit deny in a resource-based policy",

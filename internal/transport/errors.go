@@ -105,19 +105,17 @@ func advice(err error) []string {
 	}
 }
 
-// originOf says what a host name is derived from. AWS does not have FIPS and dual-stack endpoints, which have names of their own, of
-// every service in every Region. See https://docs.aws.amazon.com/sdkref/latest/guide/feature-endpoints.html.
+// originOf says what a host name is derived from. Endpoints for FIPS and dual-stack, which not every service has in every Region, have
+// other names: see https://docs.aws.amazon.com/sdkref/latest/guide/feature-endpoints.html.
 func originOf(host string) string {
-	const missing = "%s is set, and AWS does not have such an endpoint of every service in every Region. Unset it, or set region to one " +
-		"that has it."
-	switch {
+	variable := "AWS_USE_DUALSTACK_ENDPOINT"
+	switch isDualStack := strings.HasSuffix(host, ".api.aws") || strings.HasSuffix(host, ".api.amazonwebservices.com.cn"); {
 	case strings.Contains(host, "fips"):
-		return fmt.Sprintf(missing, "AWS_USE_FIPS_ENDPOINT")
-	case strings.HasSuffix(host, ".api.aws"), strings.HasSuffix(host, ".api.amazonwebservices.com.cn"):
-		return fmt.Sprintf(missing, "AWS_USE_DUALSTACK_ENDPOINT")
-	default:
+		variable = "AWS_USE_FIPS_ENDPOINT"
+	case !isDualStack:
 		return "Check the input region, and AWS_ENDPOINT_URL and similar variables if they are set: the host name is derived from them."
 	}
+	return "The host name is due to " + variable + ", and AWS may not have such an endpoint in this Region. Unset it, or change region."
 }
 
 const runAgain = "Run the build again: network problems are often temporary."

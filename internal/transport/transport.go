@@ -44,7 +44,7 @@ type Options struct {
 	// Debugf, if not nil, writes a line to a verbose log after each request, as soon as the head of its answer is there. The line
 	// has no user name, password, query, fragment, header, or body. It may be called from several goroutines at the same time.
 	Debugf func(format string, args ...any)
-	// Action returns what a call does, from the context of its request, for the line in the log. nil means that it is left out.
+	// Action returns what a call does, from the context of its request, for the lines of Debugf.
 	Action func(ctx context.Context) string
 }
 
@@ -142,12 +142,8 @@ func (rt *roundTripper) RoundTrip(request *http.Request) (*http.Response, error)
 		if err == nil {
 			answer = response.StatusCode
 		}
-		action := ""
-		if rt.options.Action != nil {
-			action = rt.options.Action(request.Context()) + " "
-		}
-		rt.options.Debugf("%s%s %s: %v (%d ms, %s)",
-			strings.TrimLeft(action, " "), request.Method, &bare, answer, time.Since(started).Milliseconds(), connection)
+		call := strings.TrimSpace(rt.options.Action(request.Context()) + " " + request.Method)
+		rt.options.Debugf("%s %s: %v (%d ms, %s)", call, &bare, answer, time.Since(started).Milliseconds(), connection)
 	}
 	if err != nil {
 		if request.Context().Err() != nil {

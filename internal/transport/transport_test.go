@@ -3,6 +3,7 @@ package transport
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -246,7 +247,10 @@ func TestOldTLSIsRefused(t *testing.T) {
 func TestDebugLines(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	var lines []string
-	client := newClient(t, Options{Debugf: func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }})
+	client := newClient(t, Options{
+		Debugf: func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) },
+		Action: func(context.Context) string { return "STS AssumeRole" },
+	})
 	for range 2 {
 		mustGet(t, client, strings.Replace(server.URL, "http://", "http://user:hunter2@", 1)+"/path?token=hunter2#hunter2")
 	}
@@ -255,8 +259,8 @@ func TestDebugLines(t *testing.T) {
 		t.Fatal("got an answer from a closed server")
 	}
 	got := regexp.MustCompile(`\(\d+ ms`).ReplaceAllString(strings.Join(lines, "\n"), "(TIME")
-	answer := "GET " + server.URL + "/path: 418 (TIME, "
-	want := regexp.MustCompile("^" + regexp.QuoteMeta(answer+"new connection)\n"+answer+"open connection)\nGET "+server.URL+": ") +
+	answer := "STS AssumeRole GET " + server.URL + "/path: 418 (TIME, "
+	want := regexp.MustCompile("^" + regexp.QuoteMeta(answer+"new connection)\n"+answer+"open connection)\nSTS AssumeRole GET "+server.URL+": ") +
 		`.*connection refused \(TIME, open connection\)$`)
 	if !want.MatchString(got) {
 		t.Errorf("got %s", got)
