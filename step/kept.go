@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"path/filepath"
 	"reflect"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
@@ -44,10 +45,15 @@ func (in Inputs) keep(environment Environment) kept {
 			k.Environment[key] = value
 		}
 	}
+	if bundle, err := filepath.Abs(k.Environment[caBundle]); err == nil && k.Environment[caBundle] != "" {
+		k.Environment[caBundle] = bundle // a renewal runs in any folder
+	}
 	return k
 }
 
-func keptVariables() []string { return append(awsclient.Variables(), "AWS_CA_BUNDLE") }
+const caBundle = "AWS_CA_BUNDLE"
+
+func keptVariables() []string { return append(awsclient.Variables(), caBundle) }
 
 // encode returns the JSON that parseKept reads. It reveals the secrets.
 func (k kept) encode() secret.Text {

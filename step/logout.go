@@ -45,12 +45,12 @@ func prepareRemoval(r record) *removal {
 }
 
 func (rm *removal) removeProfiles(file profile.ConfigFile, profiles []writtenProfile) {
-	change, removed, err := file.PrepareRemoval(sessions(profiles))
+	changes, removed, err := file.PrepareRemoval(sessions(profiles))
 	if err != nil {
 		rm.err = errors.Join(rm.err, err)
 		return
 	}
-	rm.changes = append(rm.changes, change)
+	rm.changes = append(rm.changes, changes...)
 	rm.gone.Profiles = append(rm.gone.Profiles, profiles...)
 	for _, name := range removed {
 		rm.done = append(rm.done, fmt.Sprintf("Removed the profile %q from %s", name, file))

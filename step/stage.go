@@ -132,11 +132,11 @@ func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, 
 	if err != nil {
 		return err
 	}
-	change, err := file.PrepareProfile(profile.Profile{Name: config.Profile, Region: config.Region, Command: command})
+	changes, err = file.PrepareProfile(profile.Profile{Name: config.Profile, Region: config.Region, Command: command})
 	if err != nil {
 		return err
 	}
-	staged.changes = append(staged.changes, change)
+	staged.changes = append(staged.changes, changes...)
 	staged.profiles = []writtenProfile{{File: file, Name: config.Profile.String(), Session: stored, Written: s.Now().UTC()}}
 	written := fmt.Sprintf("Wrote the profile %q to %s", config.Profile, file)
 	if config.isRenewable() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -78,6 +79,17 @@ func keyOf(t *testing.T, environment Environment) string {
 		t.Fatal(err)
 	}
 	return inputs.keep(environment).encode().Reveal()
+}
+
+// A renewal runs in any folder.
+func TestRelativeBundleIsKeptAbsolute(t *testing.T) {
+	folder := t.TempDir()
+	t.Chdir(folder)
+	for given, want := range map[string]string{"ca.pem": filepath.Join(folder, "ca.pem"), "/etc/ca.pem": "/etc/ca.pem", "": ""} {
+		if got := (Inputs{}).keep(Environment{"AWS_CA_BUNDLE": given}).Environment.Get("AWS_CA_BUNDLE"); got != want {
+			t.Errorf("%q: got %q, want %q", given, got, want)
+		}
+	}
 }
 
 func TestDamagedSettings(t *testing.T) {
