@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
 
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/command"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
@@ -149,11 +149,7 @@ func (f Folder) secure() error {
 
 // checkRuns runs the program, since the first to find out that it cannot run should not be the Step that needs credentials.
 func checkRuns(ctx context.Context, program string) error {
-	err := command.Run(ctx, nil, nil, program, Subcommand, "--help")
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err() // not its cause, which would be a reason that needs no explanation
-	case err != nil:
+	if err := exec.CommandContext(ctx, program, Subcommand, "--help").Run(); err != nil {
 		return fmt.Errorf("the program cannot run from there: %w", err)
 	}
 	return nil
