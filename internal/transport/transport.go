@@ -38,7 +38,7 @@ const (
 type Options struct {
 	// CABundle is the path of a PEM file with certificate authorities to trust in addition to the system's. May be empty.
 	CABundle string
-	// Getenv looks up HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and their lower-case forms. nil means that no proxy is used.
+	// Getenv looks up HTTPS_PROXY and NO_PROXY, and their lower-case forms. nil means that no proxy is used.
 	Getenv func(key string) string
 	// Debugf, if not nil, writes a line to a verbose log after each request, as soon as the head of its answer is there. The line
 	// has no user name, password, query, fragment, header, or body. It may be called from several goroutines at the same time.
