@@ -62,7 +62,7 @@ func attempts(err error) (most int, after time.Duration) {
 		errors.As(err, new(*tls.CertificateVerificationError)),
 		errors.As(err, new(tls.RecordHeaderError)),
 		errors.Is(err, http.ErrSchemeMismatch),
-		transport.IsOldTLS(err), transport.IsOutOfFiles(err), transport.IsInvalidRequest(err):
+		transport.IsOldTLS(err), transport.IsInvalidRequest(err):
 		return permanent, 0
 	case errors.As(err, &lookup) && lookup.IsNotFound:
 		return lookups, 0
