@@ -38,7 +38,6 @@ func TestParseRoleARN(t *testing.T) {
 		"arn:m:iam:::role/x":                                                                         "must have 20 to 2048 characters",
 		"bitrise-deploy":                                                                             "must be the ARN of an IAM role",
 		"arn:aws:iam::123456789012:role/x\nrole/y":                                                   "must be the ARN of an IAM role",
-		strings.Repeat("x", 5000):                                                                    "…",
 	} {
 		_, err := awsauth.ParseRoleARN(arn)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -87,7 +86,7 @@ func FuzzParseTag(f *testing.F) {
 		if err == nil && (tag.Key() == "" || len([]rune(tag.Key())) > 128 || strings.HasPrefix(strings.ToLower(tag.Key()), "aws:") || strings.TrimSpace(tag.Key()) != tag.Key()) {
 			t.Errorf("%q was parsed as a tag with the key %q", in, tag.Key())
 		}
-		if err != nil && len(err.Error()) > 1000 {
+		if err != nil && len(err.Error()) > 1000+4*len(in) {
 			t.Errorf("got an error of %d bytes", len(err.Error()))
 		}
 	})

@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
-
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
 // RoleARN is the Amazon Resource Name of an IAM role: arn:PARTITION:iam::ACCOUNT:role/PATH/NAME.
@@ -33,12 +31,12 @@ func ParseRoleARN(s string) (RoleARN, error) {
 	}
 	match := rolePattern.FindStringSubmatch(s)
 	if match == nil {
-		return RoleARN{}, fmt.Errorf("must be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/my-role, got %q", text.Shorten(s))
+		return RoleARN{}, fmt.Errorf("must be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/my-role, got %q", s)
 	}
 	role := RoleARN{text: s, partition: match[1], account: match[2], path: match[3], name: match[4]}
 	switch {
 	case strings.Contains(s, ",arn:"): // a path may contain almost anything, a list too
-		return RoleARN{}, fmt.Errorf("must be one ARN, got several separated by commas: %q; role_chain takes one per line", text.Shorten(s))
+		return RoleARN{}, fmt.Errorf("must be one ARN, got several separated by commas: %q; role_chain takes one per line", s)
 	case len(s) < shortest || len(s) > longest:
 		return RoleARN{}, fmt.Errorf("must have %d to %d characters, got %d", shortest, longest, len(s))
 	case len(role.path) > longestPath:
@@ -47,7 +45,7 @@ func ParseRoleARN(s string) (RoleARN, error) {
 		return RoleARN{}, fmt.Errorf("must have a role name of at most %d characters, got %d", longestName, len(role.name))
 	case role.account == "" && IsAWSPartition(role.partition):
 		return RoleARN{}, fmt.Errorf("must include the 12-digit account ID, as in arn:%s:iam::123456789012:role/%s, got %q",
-			role.partition, role.name, text.Shorten(s))
+			role.partition, role.name, s)
 	}
 	return role, nil
 }

@@ -12,8 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
-
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
 // The limits of https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html.
@@ -106,7 +104,7 @@ func ParsePolicyARN(s string) (PolicyARN, error) {
 	match := policyPattern.FindStringSubmatch(s)
 	if match == nil || strings.Contains(s, ",arn:") {
 		return PolicyARN{}, fmt.Errorf("must be the ARN of a managed policy, such as arn:aws:iam::aws:policy/ReadOnlyAccess, got %q",
-			text.Shorten(s))
+			s)
 	}
 	if n := len(match[3]); n > longest {
 		return PolicyARN{}, fmt.Errorf("must have a path and name of at most %d characters, got %d", longest, n)
@@ -147,16 +145,16 @@ func ParseTag(s string) (Tag, error) {
 	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 	switch n := utf8.RuneCountInString(key); {
 	case !found:
-		return Tag{}, fmt.Errorf("must be key=value, got %q", text.Shorten(s))
+		return Tag{}, fmt.Errorf("must be key=value, got %q", s)
 	case n < 1 || n > 128:
-		return Tag{}, fmt.Errorf("must have a key of 1 to 128 characters, got %d in %q", n, text.Shorten(s))
+		return Tag{}, fmt.Errorf("must have a key of 1 to 128 characters, got %d in %q", n, s)
 	case utf8.RuneCountInString(value) > 256:
 		return Tag{}, fmt.Errorf("must have a value of at most 256 characters, got %d for the key %q",
-			utf8.RuneCountInString(value), text.Shorten(key))
+			utf8.RuneCountInString(value), key)
 	case !tagPattern.MatchString(key) || !tagPattern.MatchString(value):
-		return Tag{}, fmt.Errorf("must contain only letters, digits, spaces, and _.:/=+-@, got %q", text.Shorten(s))
+		return Tag{}, fmt.Errorf("must contain only letters, digits, spaces, and _.:/=+-@, got %q", s)
 	case strings.HasPrefix(strings.ToLower(key), "aws:"):
-		return Tag{}, fmt.Errorf("must not have a key that starts with aws:, which AWS reserves, got %q", text.Shorten(key))
+		return Tag{}, fmt.Errorf("must not have a key that starts with aws:, which AWS reserves, got %q", key)
 	}
 	return Tag{key: key, value: value}, nil
 }

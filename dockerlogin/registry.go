@@ -15,7 +15,6 @@ import (
 	"strings"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
 var (
@@ -74,7 +73,7 @@ func ParseRegistry(item string, home awsid.Region) (Registry, error) {
 	if !ok {
 		return Registry{}, fmt.Errorf(
 			"must be an account ID (12 digits), a registry's host such as 123456789012.dkr.ecr.%s.%s, or public.ecr.aws, got %q",
-			home, partition.DNSSuffix, text.Shorten(item))
+			home, partition.DNSSuffix, item)
 	}
 	if other := region.Partition(); other.Name != partition.Name {
 		return Registry{}, fmt.Errorf(

@@ -14,8 +14,8 @@ import (
 var (
 	// tokenPattern matches a JSON Web Token, or the beginning of one.
 	tokenPattern = regexp.MustCompile(`eyJ[\w-]{8,}(\.[\w-]*){0,2}`)
-	// credentialURLPattern matches a URL up to the @ after its password, or to where it was truncated.
-	credentialURLPattern = regexp.MustCompile(`(?i)(\b(?:https?|ftp|ssh|git|s3):/{0,3}|[a-z][a-z0-9+.-]*:/{1,3})[^\s"]*(@|…)`)
+	// credentialURLPattern matches a URL up to the @ after its password.
+	credentialURLPattern = regexp.MustCompile(`(?i)(\b(?:https?|ftp|ssh|git|s3):/{0,3}|[a-z][a-z0-9+.-]*:/{1,3})[^\s"]*@`)
 	// secretKeyPattern matches a secret access key: 40 characters.
 	secretKeyPattern = regexp.MustCompile(`^[A-Za-z0-9/+=]{40}$`)
 	secretKeyInText  = regexp.MustCompile(`"[A-Za-z0-9/+=]{40}"`)
@@ -31,7 +31,7 @@ var (
 // decides that, for the list of inputs and for the problems with them.
 func redactPasted(s string) string {
 	s = tokenPattern.ReplaceAllString(s, secret.Redacted)
-	s = credentialURLPattern.ReplaceAllString(s, "${1}"+secret.Redacted+"${2}")
+	s = credentialURLPattern.ReplaceAllString(s, "${1}"+secret.Redacted+"@")
 	if secretKeyPattern.MatchString(s) {
 		return secret.Redacted
 	}
