@@ -83,8 +83,8 @@ func FuzzParseTag(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in string) {
 		tag, err := awsauth.ParseTag(in)
-		if err == nil && (tag.Key() == "" || len([]rune(tag.Key())) > 128 || strings.HasPrefix(strings.ToLower(tag.Key()), "aws:") || strings.TrimSpace(tag.Key()) != tag.Key()) {
-			t.Errorf("%q was parsed as a tag with the key %q", in, tag.Key())
+		if key, _, _ := strings.Cut(in, "="); err == nil && (strings.TrimSpace(key) == "" || tag == awsauth.Tag{}) {
+			t.Errorf("%q was parsed as a tag without a key", in)
 		}
 		if err != nil && len(err.Error()) > 1000+4*len(in) {
 			t.Errorf("got an error of %d bytes", len(err.Error()))

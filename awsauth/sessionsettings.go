@@ -153,11 +153,6 @@ func ParseTag(s string) (Tag, error) {
 			utf8.RuneCountInString(value), key)
 	case !tagPattern.MatchString(key) || !tagPattern.MatchString(value):
 		return Tag{}, fmt.Errorf("must contain only letters, digits, spaces, and _.:/=+-@, got %q", s)
-	case strings.HasPrefix(strings.ToLower(key), "aws:"):
-		return Tag{}, fmt.Errorf("must not have a key that starts with aws:, which AWS reserves, got %q", key)
 	}
 	return Tag{key: key, value: value}, nil
 }
-
-// Key returns the tag's key. AWS ignores its case.
-func (t Tag) Key() string { return t.key }

@@ -309,16 +309,8 @@ func (p *inputParser) unused(input, value, why string) {
 
 func (p *inputParser) tags() []awsauth.Tag {
 	tags := list(p, "session_tags", p.in.SessionTags, byLine, awsauth.ParseTag)
-	if n := len(items(p.in.SessionTags, byLine)); n > awsauth.MaxTags {
+	if n := len(tags); n > awsauth.MaxTags {
 		p.report("session_tags", "must have at most %d tags, got %d", awsauth.MaxTags, n)
-	}
-	seen := map[string]bool{}
-	for _, tag := range tags {
-		key := strings.ToLower(tag.Key())
-		if seen[key] {
-			p.report("session_tags", "must have each key once (upper and lower case are the same), got %q more than once", tag.Key())
-		}
-		seen[key] = true
 	}
 	return tags
 }
@@ -327,7 +319,7 @@ func (p *inputParser) settings(config *Config) awsauth.SessionSettings {
 	var settings awsauth.SessionSettings
 	if p.in.SessionDuration != "" {
 		longest, why := awsauth.MaxDuration, ""
-		hops := len(items(p.in.RoleChain, byLine))
+		hops := len(config.Chain)
 		isLongLived := config.AccessKey != nil && config.AccessKey.SessionToken.IsEmpty()
 		if hops > 1 || hops == 1 && !isLongLived {
 			longest, why = awsauth.MaxChainedDuration, " (AWS limits a role that is assumed with temporary credentials to an hour)"
@@ -339,7 +331,7 @@ func (p *inputParser) settings(config *Config) awsauth.SessionSettings {
 		settings.Policy = parsed(p, "inline_session_policy", policy, withHint(err, "inline_session_policy", p.in.InlineSessionPolicy))
 	}
 	settings.ManagedPolicies = list(p, "managed_session_policies", p.in.ManagedSessionPolicies, byLine, awsauth.ParsePolicyARN)
-	if n := len(items(p.in.ManagedSessionPolicies, byLine)); n > awsauth.MaxManagedPolicies {
+	if n := len(settings.ManagedPolicies); n > awsauth.MaxManagedPolicies {
 		p.report("managed_session_policies", "must have at most %d policies, got %d", awsauth.MaxManagedPolicies, n)
 	}
 	return settings
