@@ -23,7 +23,7 @@ func list[T any](p *inputParser, input, joined, separators string, parse func(st
 	var values []T
 	for _, item := range items(joined, separators) {
 		value, err := parse(item)
-		values = append(values, parsed(p, input, value, withHint(err, input, item)))
+		values = append(values, parsed(p, input, value, err))
 	}
 	return values
 }

@@ -1,7 +1,6 @@
 package step
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -87,14 +86,6 @@ func parsed[T any](p *inputParser, input string, value T, err error) T {
 	return value
 }
 
-// withHint adds what YAML may have done to a value.
-func withHint(err error, input, value string) error {
-	if hint := yamlHint(input, value); err != nil && hint != "" {
-		return fmt.Errorf("%w (%s)", err, hint)
-	}
-	return err
-}
-
 // checkLogout reports the inputs that have no effect on a logout. Those with a default in step.yml are always set.
 func (p *inputParser) checkLogout() {
 	withDefault := []string{
@@ -134,10 +125,8 @@ func (p *inputParser) timeout() time.Duration {
 func (p *inputParser) seconds(input, value string, shortest, longest time.Duration, why string) time.Duration {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < int(shortest.Seconds()) || n > int(longest.Seconds()) {
-		err := fmt.Errorf("must be a whole number of seconds from %d to %d%s, got %q",
+		p.report(input, "must be a whole number of seconds from %d to %d%s, got %q",
 			int(shortest.Seconds()), int(longest.Seconds()), why, value)
-		p.report(input, "%s", withHint(err, input, value))
-		return 0
 	}
 	return time.Duration(n) * time.Second
 }
@@ -179,10 +168,6 @@ func (p *inputParser) webIdentity(config *Config) {
 	config.WebIdentity = &awsauth.WebIdentity{}
 	if p.in.RoleARN != "" {
 		role, err := awsauth.ParseRoleARN(p.in.RoleARN)
-		if tokenPattern.MatchString(p.in.RoleARN) {
-			err = errors.New("must be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/my-role, got a token; set " +
-				"identity_token for that")
-		}
 		config.WebIdentity.Role = parsed(p, "role_arn", role, err)
 	}
 	if !p.in.IdentityToken.IsEmpty() {
@@ -246,11 +231,9 @@ func (p *inputParser) accessKey() *awsauth.AccessKey {
 }
 
 // secret checks what all secret inputs have in common: they become part of a header or a signature, so they are printable ASCII
-// without spaces. It also recognizes common mistakes of copying.
+// without spaces.
 func (p *inputParser) secret(input string, s secret.Text) secret.Text {
-	if problem := pastedKey(input, s.Reveal()); problem != "" {
-		p.report(input, "%s", problem)
-	} else if !text.IsGraphicASCII(s.Reveal()) {
+	if !text.IsGraphicASCII(s.Reveal()) {
 		p.report(input, "must be printable ASCII without spaces and line breaks")
 	}
 	return s
@@ -286,7 +269,7 @@ func (p *inputParser) chain(config *Config) {
 	arns := list(p, "role_chain", p.in.RoleChain, byLine, awsauth.ParseRoleARN)
 	if p.in.ExternalID != "" {
 		id, err := awsauth.ParseExternalID(p.in.ExternalID)
-		role.ExternalID = parsed(p, "external_id", id, withHint(err, "external_id", p.in.ExternalID))
+		role.ExternalID = parsed(p, "external_id", id, err)
 	}
 	role.Tags = p.tags()
 	for i, arn := range arns {
@@ -328,7 +311,7 @@ func (p *inputParser) settings(config *Config) awsauth.SessionSettings {
 	}
 	if p.in.InlineSessionPolicy != "" {
 		policy, err := awsauth.ParseSessionPolicy(p.in.InlineSessionPolicy)
-		settings.Policy = parsed(p, "inline_session_policy", policy, withHint(err, "inline_session_policy", p.in.InlineSessionPolicy))
+		settings.Policy = parsed(p, "inline_session_policy", policy, err)
 	}
 	settings.ManagedPolicies = list(p, "managed_session_policies", p.in.ManagedSessionPolicies, byLine, awsauth.ParsePolicyARN)
 	if n := len(settings.ManagedPolicies); n > awsauth.MaxManagedPolicies {
