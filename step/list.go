@@ -22,8 +22,7 @@ func items(joined, separators string) []string {
 func list[T any](p *inputParser, input, joined, separators string, parse func(string) (T, error)) []T {
 	var values []T
 	for _, item := range items(joined, separators) {
-		value, err := parse(item)
-		values = append(values, parsed(p, input, value, err))
+		values = append(values, parsed(p, input, item, parse))
 	}
 	return values
 }

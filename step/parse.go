@@ -60,8 +60,8 @@ func ParseInputs(in Inputs, now time.Time) (Config, error) {
 	if config.IsLogout {
 		p.checkLogout()
 	} else {
-		config.Region = p.region()
-		config.Profile = p.profile()
+		config.Region = parsed(p, "region", p.in.Region, awsid.ParseRegion)
+		config.Profile = optional(p, "aws_profile", p.in.AWSProfile, profile.ParseName)
 		config.DockerLogin = in.DockerLogin == "true"
 		p.choice("docker_login", in.DockerLogin, "true", "false")
 		p.source(&config)
@@ -78,12 +78,21 @@ func (p *inputParser) report(input, format string, args ...any) {
 	p.problems = append(p.problems, Problem{Input: input, Text: redactPasted(fmt.Sprintf(format, args...))})
 }
 
-// parsed returns a value, and reports its error.
-func parsed[T any](p *inputParser, input string, value T, err error) T {
+// parsed returns what an input, or an item of it, means, and reports its error.
+func parsed[T any](p *inputParser, input, given string, parse func(string) (T, error)) T {
+	value, err := parse(given)
 	if err != nil {
 		p.report(input, "%s", err)
 	}
 	return value
+}
+
+// optional is parsed for an input that may be empty.
+func optional[T any](p *inputParser, input, given string, parse func(string) (T, error)) (none T) {
+	if given == "" {
+		return none
+	}
+	return parsed(p, input, given, parse)
 }
 
 // checkLogout reports the inputs that have no effect on a logout. Those with a default in step.yml are always set.
@@ -96,15 +105,6 @@ func (p *inputParser) checkLogout() {
 			p.report(key, "has no effect: action is logout")
 		}
 	})
-}
-
-func (p *inputParser) region() awsid.Region {
-	if p.in.Region == "" {
-		p.report("region", "must be an AWS Region such as us-east-1, got nothing")
-		return awsid.Region{}
-	}
-	region, err := awsid.ParseRegion(p.in.Region)
-	return parsed(p, "region", region, err)
 }
 
 // choice reports a value that is neither of two, nor empty.
@@ -129,14 +129,6 @@ func (p *inputParser) seconds(input, value string, shortest, longest time.Durati
 			int(shortest.Seconds()), int(longest.Seconds()), why, value)
 	}
 	return time.Duration(n) * time.Second
-}
-
-func (p *inputParser) profile() profile.Name {
-	if p.in.AWSProfile == "" {
-		return profile.Name{}
-	}
-	name, err := profile.ParseName(p.in.AWSProfile)
-	return parsed(p, "aws_profile", name, err)
 }
 
 // source decides where the first credentials come from. Inputs for both ways are a problem, except those with a default.
@@ -165,22 +157,16 @@ func (p *inputParser) source(config *Config) {
 }
 
 func (p *inputParser) webIdentity(config *Config) {
-	config.WebIdentity = &awsauth.WebIdentity{}
-	if p.in.RoleARN != "" {
-		role, err := awsauth.ParseRoleARN(p.in.RoleARN)
-		config.WebIdentity.Role = parsed(p, "role_arn", role, err)
-	}
+	config.WebIdentity = &awsauth.WebIdentity{Role: optional(p, "role_arn", p.in.RoleARN, awsauth.ParseRoleARN)}
 	if !p.in.IdentityToken.IsEmpty() {
 		config.WebIdentity.Token = p.identityToken()
 		return
 	}
 	const local = "builds on Bitrise set it automatically; for a local run, set the %s of a token endpoint, or an existing identity_token"
 	config.Audience = p.audience()
+	config.BuildURL = optional(p, "build_url", p.in.BuildURL, oidc.ParseBuildURL)
 	if p.in.BuildURL == "" {
 		p.report("build_url", "must not be empty: "+local, "URL")
-	} else {
-		url, err := oidc.ParseBuildURL(p.in.BuildURL)
-		config.BuildURL = parsed(p, "build_url", url, err)
 	}
 	config.BuildAPIToken = p.secret("build_api_token", p.in.BuildAPIToken)
 	if config.BuildAPIToken.IsEmpty() {
@@ -212,7 +198,10 @@ func (p *inputParser) identityToken() idtoken.Token {
 		err = fmt.Errorf("must be valid, got a token that expired at %s (it is %s); run the Step that creates it right before this one",
 			clock(token.Expires), clock(p.now))
 	}
-	return parsed(p, "identity_token", token, err)
+	if err != nil {
+		p.report("identity_token", "%s", err)
+	}
+	return token
 }
 
 func (p *inputParser) accessKey() *awsauth.AccessKey {
@@ -261,17 +250,15 @@ func (p *inputParser) session(config *Config) {
 
 // chain reads the roles of role_chain, and what is sent with each. A web identity has the same session name.
 func (p *inputParser) chain(config *Config) {
-	name, err := awsauth.ParseSessionName(p.in.SessionName)
-	role := awsauth.AssumedRole{SessionName: parsed(p, "session_name", name, err)}
+	role := awsauth.AssumedRole{
+		SessionName: parsed(p, "session_name", p.in.SessionName, awsauth.ParseSessionName),
+		ExternalID:  optional(p, "external_id", p.in.ExternalID, awsauth.ParseExternalID),
+		Tags:        p.tags(),
+	}
 	if config.WebIdentity != nil {
 		config.WebIdentity.SessionName = role.SessionName
 	}
 	arns := list(p, "role_chain", p.in.RoleChain, byLine, awsauth.ParseRoleARN)
-	if p.in.ExternalID != "" {
-		id, err := awsauth.ParseExternalID(p.in.ExternalID)
-		role.ExternalID = parsed(p, "external_id", id, err)
-	}
-	role.Tags = p.tags()
 	for i, arn := range arns {
 		role.Role, role.Hop, role.Hops = arn, i+1, len(arns)
 		config.Chain = append(config.Chain, role)
@@ -309,10 +296,7 @@ func (p *inputParser) settings(config *Config) awsauth.SessionSettings {
 		}
 		settings.Duration = p.seconds("session_duration", p.in.SessionDuration, awsauth.MinDuration, longest, why)
 	}
-	if p.in.InlineSessionPolicy != "" {
-		policy, err := awsauth.ParseSessionPolicy(p.in.InlineSessionPolicy)
-		settings.Policy = parsed(p, "inline_session_policy", policy, err)
-	}
+	settings.Policy = optional(p, "inline_session_policy", p.in.InlineSessionPolicy, awsauth.ParseSessionPolicy)
 	settings.ManagedPolicies = list(p, "managed_session_policies", p.in.ManagedSessionPolicies, byLine, awsauth.ParsePolicyARN)
 	if n := len(settings.ManagedPolicies); n > awsauth.MaxManagedPolicies {
 		p.report("managed_session_policies", "must have at most %d policies, got %d", awsauth.MaxManagedPolicies, n)
