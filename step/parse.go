@@ -234,7 +234,6 @@ func (p *inputParser) session(config *Config) {
 	p.chain(config)
 	settings := p.settings(config)
 	config.AllowedAccounts = list(p, "allowed_account_ids", p.in.AllowedAccountIDs, byCommaOrLine, awsid.ParseAccountID)
-	p.partitions(config, settings)
 	switch last := len(config.Chain) - 1; {
 	case last >= 0:
 		config.Chain[last].Settings = settings
@@ -302,29 +301,6 @@ func (p *inputParser) settings(config *Config) awsauth.SessionSettings {
 		p.report("managed_session_policies", "must have at most %d policies, got %d", awsauth.MaxManagedPolicies, n)
 	}
 	return settings
-}
-
-// partitions checks that everything is in the partition of the Region: credentials of one partition are not valid in another.
-// STS-compatible services have their own partitions, in any Region.
-func (p *inputParser) partitions(config *Config, settings awsauth.SessionSettings) {
-	if config.Region.String() == "" {
-		return
-	}
-	home := config.Region.Partition().Name
-	check := func(input, arn, partition string) {
-		if awsauth.IsAWSPartition(partition) && partition != home {
-			p.report(input, "must be in the partition of region (%s is in %s), got %s in %s", config.Region, home, arn, partition)
-		}
-	}
-	if config.WebIdentity != nil {
-		check("role_arn", config.WebIdentity.Role.String(), config.WebIdentity.Role.Partition())
-	}
-	for _, role := range config.Chain {
-		check("role_chain", role.Role.String(), role.Role.Partition())
-	}
-	for _, policy := range settings.ManagedPolicies {
-		check("managed_session_policies", policy.String(), policy.Partition())
-	}
 }
 
 func (p *inputParser) registries(config *Config) {

@@ -103,9 +103,6 @@ func TestInputLimits(t *testing.T) {
 			in.DockerLogin, in.ECRRegistries = "true", "000000000001,\n 123456789012.dkr.ecr.us-east-1.amazonaws.com/app:1 ,, https://public.ecr.aws \r\n"
 		}, "", ""},
 		{"registry of another service", func(in *step.Inputs) { in.DockerLogin, in.ECRRegistries = "true", "123456789012, docker.io" }, "ecr_registries", `got "docker.io"`},
-		{"registry of another partition", func(in *step.Inputs) {
-			in.DockerLogin, in.ECRRegistries = "true", "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"
-		}, "ecr_registries", "aws-cn"},
 		{"registries without docker_login", func(in *step.Inputs) { in.ECRRegistries = "123456789012" }, "ecr_registries", "has no effect: docker_login is not true"},
 		{"docker_login true", func(in *step.Inputs) { in.DockerLogin = "true" }, "", ""},
 		{"verbose TRUE", func(in *step.Inputs) { in.Verbose = "TRUE" }, "verbose", "must be true or false"},
@@ -155,9 +152,6 @@ func TestInputLimits(t *testing.T) {
 		{"duration of a key's chain", func(in *step.Inputs) { *in = accessKey(); in.SessionDuration, in.RoleChain = "900", roleARN }, "", ""},
 		{"chain with a blank line", func(in *step.Inputs) { in.RoleChain = " " + roleARN + " \n\n\r\n" + roleARN }, "", ""},
 		{"chain with a wrong role", func(in *step.Inputs) { in.RoleChain = roleARN + "\nnext" }, "role_chain", `got "next"`},
-		{"chain into another partition", func(in *step.Inputs) { in.RoleChain = "arn:aws-cn:iam::123456789012:role/x" }, "role_chain", "must be in the partition of region (eu-west-1 is in aws), got arn:aws-cn:iam::123456789012:role/x in aws-cn"},
-		{"role of another partition", func(in *step.Inputs) { in.RoleARN = "arn:aws-us-gov:iam::123456789012:role/x" }, "role_arn", "in aws-us-gov"},
-		{"Region of another partition", func(in *step.Inputs) { in.Region = "cn-north-1" }, "role_arn", "(cn-north-1 is in aws-cn)"},
 		{"role of another service", func(in *step.Inputs) { in.RoleARN = "arn:minio:iam:::role/x-y-z" }, "", ""},
 		{"external ID of 2", func(in *step.Inputs) { in.RoleChain, in.ExternalID = roleARN, "ab" }, "", ""},
 		{"external ID of 1", func(in *step.Inputs) { in.RoleChain, in.ExternalID = roleARN, "a" }, "external_id", "must have 2 to 1224 characters, got 1"},
@@ -177,7 +171,7 @@ func TestInputLimits(t *testing.T) {
 		{"50 tags", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, numbered(50) }, "", ""},
 		{"51 tags", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, numbered(51) }, "session_tags", "must have at most 50 tags, got 51"},
 		{"policy", func(in *step.Inputs) { in.InlineSessionPolicy = `{"Version":"2012-10-17"}` }, "", ""},
-		{"policy that is not JSON", func(in *step.Inputs) { in.InlineSessionPolicy = `{"Version"` }, "inline_session_policy", "(unexpected end of JSON input, at character 10)"},
+		{"policy that is not JSON", func(in *step.Inputs) { in.InlineSessionPolicy = `{"Version"` }, "inline_session_policy", "must be a policy in JSON: unexpected end of JSON input"},
 		{"policy a list", func(in *step.Inputs) { in.InlineSessionPolicy = `[]` }, "inline_session_policy", "must be a policy in JSON"},
 		{"policy of 2048", func(in *step.Inputs) { in.InlineSessionPolicy = `{"a":"` + strings.Repeat("x", 2040) + `"}` }, "", ""},
 		{"policy of 2049", func(in *step.Inputs) { in.InlineSessionPolicy = `{"a":"` + strings.Repeat("x", 2041) + `"}` }, "inline_session_policy", "must have at most 2048 characters without whitespace, got 2049"},
@@ -188,9 +182,6 @@ func TestInputLimits(t *testing.T) {
 		{"11 managed policies", func(in *step.Inputs) {
 			in.ManagedSessionPolicies = strings.Repeat("arn:aws:iam::aws:policy/ReadOnlyAccess\n", 11)
 		}, "managed_session_policies", "must have at most 10 policies, got 11"},
-		{"managed policy too long", func(in *step.Inputs) {
-			in.ManagedSessionPolicies = "arn:aws:iam::aws:policy/" + strings.Repeat("p", 640)
-		}, "managed_session_policies", "must have a path and name of at most 639 characters, got 640"},
 		{"managed policy a role", func(in *step.Inputs) { in.ManagedSessionPolicies = roleARN }, "managed_session_policies", "must be the ARN of a managed policy"},
 		{"accounts", func(in *step.Inputs) { in.AllowedAccountIDs = "123456789012, 000000000001\n,\n 210987654321 " }, "", ""},
 		{"account of 11 digits", func(in *step.Inputs) { in.AllowedAccountIDs = "12345678901" }, "allowed_account_ids", "12 digits"},
