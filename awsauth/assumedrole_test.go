@@ -79,11 +79,9 @@ func TestChainRefusals(t *testing.T) {
 		advice        []string
 		missing       string
 	}{
-		"denied":          {"AccessDenied", "not authorized", false, "AWS does not say which of them is missing", []string{tags, external}, condition},
-		"denied, bare":    {"AccessDenied", "not authorized", true, "AWS does not say which of them is missing", []string{condition}, tags},
-		"denied by":       {"AccessDenied", "not authorized with an explicit deny", true, "AWS names the kind of policy", []string{condition}, tags},
-		"tags are denied": {"AccessDenied", "to perform: sts:TagSession", false, "AWS names the kind of policy", []string{tags, external}, condition},
-		"the duration":    {"ValidationError", "exceeds the MaxSessionDuration", true, "The Step requested 3600 seconds", nil, tags},
+		"denied":       {"AccessDenied", "not authorized", false, "Both sides must allow it", []string{tags, external}, condition},
+		"denied, bare": {"AccessDenied", "not authorized", true, "Both sides must allow it", []string{condition}, tags},
+		"the duration": {"ValidationError", "exceeds the MaxSessionDuration", true, "The Step requested 3600 seconds", nil, tags},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, _ := stsServer(t, answering(403, refused(row.code, row.message)))

@@ -20,7 +20,7 @@ func TestExplanations(t *testing.T) {
 		"ExpiredTokenException":   {"Token expired"},
 		"IDPRejectedClaim":        {"The token was revoked"},
 		"IDPCommunicationError":   {"timed out"},
-		"ValidationError":         {"exceeds the MaxSessionDuration set for this role", "1 validation error detected"},
+		"ValidationError":         {"exceeds the MaxSessionDuration set for this role"},
 		"RegionDisabledException": {"STS is not activated in this region"},
 		"MalformedPolicyDocument": {"Syntax errors in policy"},
 		"PackedPolicyTooLarge":    {"Packed size of session tags consumes 118%"},
