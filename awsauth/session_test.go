@@ -12,7 +12,7 @@ func TestAnswersAreChecked(t *testing.T) {
 	good := keysXML("ASIAEXAMPLE", "secret-canary", "session-canary")
 	for name, row := range map[string]struct{ arn, keys, expiration, want string }{
 		"no expiration":                    {sessionARN, good, "", "have expired, or without an expiration"},
-		"expired":                          {sessionARN, good, "<Expiration>2001-01-01T00:00:00Z</Expiration>", "have expired"},
+		"expired":                          {sessionARN, good, "<Expiration>1999-01-01T00:00:00Z</Expiration>", "have expired"},
 		"ID is a space":                    {sessionARN, keysXML("&#32;", "s", "t"), expiration, invalid + "access key ID"},
 		"ID with a control character":      {sessionARN, keysXML("ASIA&#9;X", "s", "t"), expiration, invalid + "access key ID"},
 		"ID with a bidirectional override": {sessionARN, keysXML("ASIA\u202eX", "s", "t"), expiration, invalid + "access key ID"},
@@ -24,7 +24,7 @@ func TestAnswersAreChecked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, calls := stsServer(t, answering(200, assumed("AssumeRoleWithWebIdentity", row.arn, row.keys, row.expiration)))
-			session, err := webIdentity(t).Session(t.Context(), client, upTo(2, calls))
+			session, err := obtain(t, webIdentity(t), client, 2)
 			if err == nil || !strings.Contains(err.Error(), row.want) || len(*calls) != 2 {
 				t.Errorf("got %v, %v after %d calls; want %q", session, err, len(*calls), row.want)
 			}
@@ -36,7 +36,7 @@ func TestAnswersAreChecked(t *testing.T) {
 func TestExpirationByTheClockOfSTS(t *testing.T) {
 	now := func() time.Time { return time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC) }
 	client, _ := stsServerAt(t, now, answering(200, goodAnswer()))
-	if _, err := webIdentity(t).Session(t.Context(), client, noWait()); err != nil {
+	if _, err := obtain(t, webIdentity(t), client, 100); err != nil {
 		t.Error(err)
 	}
 }
@@ -50,7 +50,7 @@ func TestOtherServices(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, _ := stsServer(t, answering(200, assumed("AssumeRoleWithWebIdentity", arn, keysXML("A", "!~", "t"), expiration)))
-			session, err := webIdentity(t).Session(t.Context(), client, noWait())
+			session, err := obtain(t, webIdentity(t), client, 100)
 			if err != nil || session.CallerARN != arn || session.AccountID != "" {
 				t.Errorf("got %v, %v", session, err)
 			}

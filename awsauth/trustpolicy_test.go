@@ -22,7 +22,7 @@ func denied(t *testing.T, role, issuer string, claims ...idtoken.Claim) explain.
 	client, _ := stsServer(t, answering(403, refused("AccessDenied", "Not authorized")))
 	w := webIdentity(t)
 	w.Role, w.Token.Issuer, w.Token.Claims = roleARN(t, role), issuer, claims
-	_, err := w.Session(t.Context(), client, noWait())
+	_, err := obtain(t, w, client, 100)
 	return explain.Of(err)
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/smithy-go"
@@ -155,12 +156,13 @@ func TestLimits(t *testing.T) {
 		"garbled, then denied": {[]error{transport.Garbled("not JSON"), &awserr.Refusal{Code: "AccessDenied"}}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			policy := Policy{Wait: func(context.Context, time.Duration) error { return nil }}
-			calls := 0
-			err := policy.Do(t.Context(), func(context.Context) error { calls++; return row.errs[(calls-1)%len(row.errs)] })
-			if calls != row.want || err == nil {
-				t.Errorf("got %d attempts, %v; want %d", calls, err, row.want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				err := Policy{}.Do(t.Context(), func(context.Context) error { calls++; return row.errs[(calls-1)%len(row.errs)] })
+				if calls != row.want || err == nil {
+					t.Errorf("got %d attempts, %v; want %d", calls, err, row.want)
+				}
+			})
 		})
 	}
 }
