@@ -104,7 +104,7 @@ func TestRefusalDoesNotWaitForOtherRegions(t *testing.T) {
 		"eu-west-1/ecr": reply(400, denied("ecr:GetAuthorizationToken", "")),
 	}}
 	_, err := obtain(t, fake.client(t), 5, newRequest(own(t), OwnRegistry(region(t, "us-east-1"))))
-	if err == nil || !strings.HasSuffix(err.Error(), "\nget a login to ECR in us-east-1: canceled, because another call had failed") {
+	if err == nil || !strings.HasSuffix(err.Error(), ": context canceled") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -116,7 +116,7 @@ func TestLoginsEndWithTheirContext(t *testing.T) {
 		silence(w, r)
 	}}}
 	_, err := fake.client(t).Logins(ctx, newRequest(own(t)))
-	if !errors.Is(err, context.Canceled) || errors.Is(err, errGaveUp) || len(fake.calls) != 1 {
+	if !errors.Is(err, context.Canceled) || len(fake.calls) != 1 {
 		t.Errorf("got %v, calls %v", err, fake.calls)
 	}
 }
