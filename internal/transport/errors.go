@@ -83,10 +83,8 @@ func advice(err error) []string {
 			"If a proxy inspects TLS connections, save its CA certificate as a PEM file and set AWS_CA_BUNDLE to the path of that file.",
 			"Check the clock of this machine: certificates are valid for a limited time.",
 		}
-	case IsOldTLS(err):
+	case IsOldTLS(err), errors.As(err, new(tls.RecordHeaderError)), errors.Is(err, http.ErrSchemeMismatch):
 		return []string{"Check the URL, and HTTPS_PROXY if it is set: the server must support TLS 1.2 or later."}
-	case errors.As(err, new(tls.RecordHeaderError)), errors.Is(err, http.ErrSchemeMismatch):
-		return []string{"Check the URL, and HTTPS_PROXY if it is set: the server expects http, not https."}
 	case errors.As(err, new(*net.DNSError)) && toProxy:
 		return []string{"Check the proxy's host name in HTTPS_PROXY.", "Check that this machine can resolve host names."}
 	case errors.As(err, new(*net.DNSError)):

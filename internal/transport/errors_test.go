@@ -40,7 +40,7 @@ func TestAdvice(t *testing.T) {
 		"proxy does not exist":         {viaProxy(notFound), "Check the proxy's host name in HTTPS_PROXY"},
 		"certificate":                  {&tls.CertificateVerificationError{}, "AWS_CA_BUNDLE"},
 		"certificate of the proxy":     {viaProxy(&tls.CertificateVerificationError{}), "AWS_CA_BUNDLE"},
-		"http instead of https":        {tls.RecordHeaderError{}, "the server expects http"},
+		"http instead of https":        {tls.RecordHeaderError{}, "must support TLS 1.2"},
 		"proxy with http":              {viaProxy(tls.RecordHeaderError{}), "HTTPS_PROXY if it is set"},
 		"old TLS":                      {errors.New("tls: server selected unsupported protocol version 302"), "must support TLS 1.2"},
 		"invalid header":               {errors.New(`net/http: invalid header field value for "X"`), ""},
