@@ -49,10 +49,7 @@ func TestErrorsOfTheClient(t *testing.T) {
 		"certificate":               {&tls.CertificateVerificationError{}, permanent},
 		"certificate of the proxy":  {viaProxy(&tls.CertificateVerificationError{}), permanent},
 		"http instead of https":     {tls.RecordHeaderError{}, permanent},
-		"invalid header":            {errors.New(`net/http: invalid header field value for "X"`), permanent},
-		"scheme":                    {errors.New(`unsupported protocol scheme "ftp"`), permanent},
 		"address":                   {&net.AddrError{Err: "missing port"}, permanent},
-		"escape":                    {url.EscapeError("%zz"), permanent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, after := attempts(fmt.Errorf("call: %w", transport.Failed(row.err))); got != row.want || after != 0 {

@@ -76,7 +76,7 @@ func advice(err error) []string {
 			"Keep the default value of build_url, $BITRISE_BUILD_URL.",
 			"If AWS_ENDPOINT_URL or a variable such as AWS_ENDPOINT_URL_STS is set, set it to an address that does not redirect.",
 		}
-	case errors.Is(err, ErrTooLarge), IsInvalidRequest(err):
+	case errors.Is(err, ErrTooLarge), errors.As(err, new(*net.AddrError)):
 		return nil
 	case errors.As(err, new(*tls.CertificateVerificationError)):
 		return []string{
@@ -107,12 +107,6 @@ const runAgain = "Run the build again: network problems are often temporary."
 // IsOldTLS reports whether a server supports only versions of TLS before 1.2. The errors have no exported types.
 func IsOldTLS(err error) bool {
 	return strings.Contains(err.Error(), "tls: ") && strings.Contains(err.Error(), "protocol version")
-}
-
-// IsInvalidRequest reports whether net/http could not send a request as it is. Some of these errors have no type.
-func IsInvalidRequest(err error) bool {
-	return errors.As(err, new(*net.AddrError)) || errors.As(err, new(url.EscapeError)) ||
-		strings.Contains(err.Error(), "net/http: invalid") || strings.Contains(err.Error(), "unsupported protocol scheme")
 }
 
 // RetryAfter returns how long a server asks the client to wait, in the header Retry-After (RFC 9110, section 10.2.3); zero if it does

@@ -43,10 +43,7 @@ func TestAdvice(t *testing.T) {
 		"http instead of https":        {tls.RecordHeaderError{}, "must support TLS 1.2"},
 		"proxy with http":              {viaProxy(tls.RecordHeaderError{}), "HTTPS_PROXY if it is set"},
 		"old TLS":                      {errors.New("tls: server selected unsupported protocol version 302"), "must support TLS 1.2"},
-		"invalid header":               {errors.New(`net/http: invalid header field value for "X"`), ""},
-		"scheme":                       {errors.New(`unsupported protocol scheme "ftp"`), ""},
 		"address":                      {&net.AddrError{Err: "missing port"}, ""},
-		"escape":                       {url.EscapeError("%zz"), ""},
 		"wrapped":                      {fmt.Errorf("read the answer: %w", io.ErrUnexpectedEOF), "Run the build again"},
 	} {
 		t.Run(name, func(t *testing.T) {
