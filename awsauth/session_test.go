@@ -1,9 +1,13 @@
 package awsauth_test
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
 // Answers that STS would not give are rejected (issue 16, item 15).
@@ -32,12 +36,29 @@ func TestAnswersAreChecked(t *testing.T) {
 	}
 }
 
-// The expiration is relative to the service's clock, because this machine's may be wrong.
+// By this machine's clock, which may be wrong, a session lasts as long as by the service's.
 func TestExpirationByTheClockOfSTS(t *testing.T) {
-	now := func() time.Time { return time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC) }
-	client, _ := stsServerAt(t, now, answering(200, goodAnswer()))
-	if _, err := obtain(t, webIdentity(t), client, 100); err != nil {
-		t.Error(err)
+	for name, row := range map[string]struct{ ahead, lifetime time.Duration }{
+		"right": {0, time.Hour}, "ahead": {2 * time.Hour, time.Hour}, "behind": {-2 * time.Hour, time.Hour},
+		"expired": {0, -time.Minute}, "expired, behind": {-2 * time.Hour, -time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				now := func() time.Time { return time.Now().Add(row.ahead) }
+				expires := time.Now().Add(row.lifetime).UTC().Format("<Expiration>2006-01-02T15:04:05Z</Expiration>")
+				response := assumed("AssumeRoleWithWebIdentity", sessionARN, keysXML("ASIAEXAMPLE", "s", "t"), expires)
+				client, _ := stsServerAt(t, now, answering(200, response))
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				session, err := webIdentity(t).Session(ctx, client, retry.Policy{})
+				if isValid := row.lifetime > 0; isValid != (err == nil) {
+					t.Fatalf("got %v", err)
+				}
+				if left := session.Expires.Sub(now()); err == nil && left != row.lifetime {
+					t.Errorf("the session lasts for %s, want %s", left, row.lifetime)
+				}
+			})
+		})
 	}
 }
 

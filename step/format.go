@@ -25,3 +25,8 @@ func clock(t time.Time) string {
 func caller(session awsauth.Session) string { return cmp.Or(session.CallerARN, "an unknown caller") }
 
 func issuer(token idtoken.Token) string { return cmp.Or(token.Issuer, "an unknown issuer") }
+
+// subjectOf says what the token's sub is.
+func subjectOf(token idtoken.Token) string {
+	return "sub " + cmp.Or(token.Claim("sub").Value, "is missing")
+}

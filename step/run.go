@@ -78,10 +78,6 @@ func (s *Step) configure() (Inputs, Config, error) {
 
 // login obtains credentials and hands them on: it stages all files, with the outputs in the last one, and commits them.
 func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
-	store, err := findEnvstore(s.Environment)
-	if err != nil {
-		return err
-	}
 	files, err := s.findFiles(config)
 	if err != nil {
 		return err
@@ -91,24 +87,28 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 		return err
 	}
 	defer authenticator.http.CloseIdleConnections()
+	authenticator.asksForSubject = true
 	session, err := authenticator.session(ctx)
 	if err != nil {
 		return err
 	}
 
-	staged := staged{store: store, files: files, outputs: commonOutputs(config.Region, session)}
+	staged := &staged{files: files, outputs: commonOutputs(config.Region, session)}
 	defer staged.discard()
-	if config.DockerLogin {
-		if err := s.stageLogins(ctx, &staged, authenticator, session); err != nil {
-			return err
-		}
-	}
 	if config.hasProfile() {
-		if err := s.stageProfile(ctx, &staged, config, inputs.keep(s.Environment), session); err != nil {
+		if err := s.stageProfile(ctx, staged, config, inputs.keep(s.Environment), session); err != nil {
 			return err
 		}
 	} else {
 		staged.outputs = append(credentialOutputs(session.Credentials), staged.outputs...)
+	}
+	if config.DockerLogin {
+		if err := s.stageLogins(ctx, staged, authenticator, session); err != nil {
+			return err
+		}
+	}
+	if err := s.stageRecord(staged); err != nil {
+		return err
 	}
 	effects := variableEffects(s.Environment, staged.facts(config))
 	staged.outputs = append(staged.outputs, effects.outputs...)
@@ -119,9 +119,9 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 		return err
 	}
 	effects.print(s.Log)
-	if config.hasProfile() {
-		if err := files.profiles.Sweep(ctx, files.config); err != nil {
-			s.Log.Debugf("Could not remove what earlier profiles have left in %s: %s", files.profiles, explain.OneLine(err))
+	if config.hasProfile() || config.DockerLogin {
+		if err := s.sweep(ctx, files.folder); err != nil {
+			s.Log.Debugf("Could not remove everything that earlier builds have left in %s: %s", files.folder, explain.OneLine(err))
 		}
 	}
 	return nil
