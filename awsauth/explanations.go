@@ -123,10 +123,6 @@ func webIdentityTable() explain.Table {
 
 // table explains refusals of AssumeRole.
 func (r AssumedRole) table() explain.Table {
-	const bothSides = "Both sides must allow it: the caller's policies and the role's trust policy."
-	const said = "AWS names the kind of policy above. " + bothSides + " Nothing may deny it."
-	const unsaid = bothSides + " Within one account the trust policy can be enough. AWS does not say which of them is missing, " +
-		"nor whether the role exists."
 	advice := []string{
 		"Check that the trust policy of {arn} has a statement with the action sts:AssumeRole whose principal is the caller's role " +
 			"or user, or its account.",
@@ -141,29 +137,13 @@ func (r AssumedRole) table() explain.Table {
 	} else {
 		advice = append(advice, "If the trust policy has a condition on sts:ExternalId, set external_id to its value.")
 	}
-	denied := func(message, means string) explain.Row {
-		return explain.Row{
-			Codes: []string{"AccessDenied"}, Message: message,
-			Cause: "hop {hop} of role_chain: the caller is not allowed to assume role {role}",
-			Means: []string{means}, Do: advice,
-		}
-	}
 	return append(explain.Table{
-		denied("sts:tagsession", said),
-		denied(explicitDeny, said),
-		denied("because no ", said),
-		denied("", unsaid),
 		{
-			Codes: []string{"InvalidClientTokenId", "UnrecognizedClientException"},
-			Cause: "STS does not recognize the credentials of the previous hop",
-			Means: []string{"It issued them a moment ago. New credentials can take seconds to be known everywhere; the Step waited for that."},
-			Do: []string{"Run the build again. If it fails again, check that the role of the previous hop still exists and that " +
-				"its sessions were not revoked."},
-		},
-		{
-			Codes: []string{"ExpiredToken", "ExpiredTokenException"},
-			Cause: "the credentials of the previous hop have expired",
-			Do:    []string{"Use fewer hops in role_chain, or a longer duration for the session before."},
+			Codes: []string{"AccessDenied"},
+			Cause: "hop {hop} of role_chain: the caller is not allowed to assume role {role}",
+			Means: []string{"Both sides must allow it: the caller's policies and the role's trust policy. Within one account the trust " +
+				"policy can be enough. Unless AWS says above what is missing, it can be either, or the role does not exist."},
+			Do: advice,
 		},
 	}, roleRows()...)
 }
@@ -192,11 +172,6 @@ func accessKeyTable() explain.Table {
 				"Check this machine's clock if AWS mentions it.",
 			},
 		},
-		{
-			Codes: []string{"ExpiredToken", "ExpiredTokenException"},
-			Cause: "the temporary access key has expired",
-			Do:    []string{"Use a new one, or use role_arn, which gets every build its own."},
-		},
 	}
 }
 
@@ -212,11 +187,6 @@ func roleRows() explain.Table {
 				"Lower session_duration, or leave it empty.",
 				"Or raise the role's maximum: IAM console, Roles, {role}, Edit, Maximum session duration.",
 			},
-		},
-		{
-			Codes: []string{"ValidationError"},
-			Cause: "AWS rejected a parameter of the call",
-			Do:    []string{"AWS's answer above names the parameter and its constraint."},
 		},
 		{
 			Codes: []string{"RegionDisabledException"},

@@ -16,8 +16,7 @@ import (
 // here; see [ParseInputs].
 //
 // stepconf reads the plain ones (tag env). It has no constraints to check: a value that fails one is printed, whatever it is.
-// Those with the tag secret are read as stepconf.Secret and converted at once, because that type shows its text in JSON and under
-// some of fmt's verbs.
+// It does not read those with the tag secret: a stepconf.Secret shows its text in JSON and under some of fmt's verbs.
 type Inputs struct {
 	Action string `env:"action"`
 	Region string `env:"region"`
@@ -61,27 +60,17 @@ func (r reader) Get(key string) string { return r.environment.Get(key) }
 // readInputs reads the inputs from the environment.
 func readInputs(environment Environment) (Inputs, error) {
 	var in Inputs
-	var secrets struct {
-		IdentityToken   stepconf.Secret `env:"identity_token"`
-		AccessKeyID     stepconf.Secret `env:"access_key_id"`
-		SecretAccessKey stepconf.Secret `env:"secret_access_key"`
-		SessionToken    stepconf.Secret `env:"session_token"`
-		BuildAPIToken   stepconf.Secret `env:"build_api_token"`
+	if err := stepconf.NewInputParser(reader{environment: environment}).Parse(&in); err != nil {
+		return Inputs{}, fmt.Errorf("read the inputs: %w", err)
 	}
-	parser := stepconf.NewInputParser(reader{environment: environment})
-	for _, target := range []any{&in, &secrets} {
-		if err := parser.Parse(target); err != nil {
-			return Inputs{}, fmt.Errorf("read the inputs: %w", err)
-		}
-	}
-	trimmed := func(s stepconf.Secret) secret.Text { return secret.New(strings.TrimSpace(string(s))) }
-	in.IdentityToken, in.BuildAPIToken = trimmed(secrets.IdentityToken), trimmed(secrets.BuildAPIToken)
-	in.AccessKeyID, in.SecretAccessKey = trimmed(secrets.AccessKeyID), trimmed(secrets.SecretAccessKey)
-	in.SessionToken = trimmed(secrets.SessionToken)
 	fields := reflect.ValueOf(&in).Elem()
 	for i := range fields.NumField() {
-		if value, ok := fields.Field(i).Addr().Interface().(*string); ok {
+		switch value := fields.Field(i).Addr().Interface().(type) {
+		case *string:
 			*value = strings.TrimSpace(*value)
+		case *secret.Text:
+			key := fields.Type().Field(i).Tag.Get("secret")
+			*value = secret.New(strings.TrimSpace(environment.Get(key)))
 		}
 	}
 	return in, nil

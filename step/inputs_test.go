@@ -158,18 +158,3 @@ func TestLooksLikeKey(t *testing.T) {
 		}
 	}
 }
-
-func TestYAMLHint(t *testing.T) {
-	for _, row := range []struct {
-		input, value string
-		want         bool
-	}{
-		{"allowed_account_ids", "12345678901", true}, {"ecr_registries", "12345678901", true}, {"session_duration", "12345678901", false},
-		{"allowed_account_ids", "123456789012", false}, {"session_duration", "1.2e+10", true}, {"role_chain", "map[a:b]", true},
-		{"inline_session_policy", "[a b]", true}, {"inline_session_policy", "[{", false},
-	} {
-		if got := yamlHint(row.input, row.value); (got != "") != row.want {
-			t.Errorf("%s %s: got %q", row.input, row.value, got)
-		}
-	}
-}

@@ -147,13 +147,9 @@ func (e *effects) besideLogins(environment Environment, run runFacts) {
 // parse.
 func shadowedLogins(value string, registries []string) []string {
 	var config struct {
-		Auths map[string]struct {
-			Auth string `json:"auth"`
-		} `json:"auths"`
+		Auths map[string]json.RawMessage `json:"auths"`
 	}
-	decoder := json.NewDecoder(strings.NewReader(value))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&config); err != nil {
+	if json.Unmarshal([]byte(value), &config) != nil {
 		return nil
 	}
 	var shadowed []string

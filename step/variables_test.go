@@ -92,10 +92,6 @@ func TestVariableEffects(t *testing.T) {
 		},
 		{name: "Docker login elsewhere", environ: []string{`DOCKER_AUTH_CONFIG={"auths":{"docker.io":{"auth":"c2VjcmV0"}}}`}, run: dockerRun},
 		{name: "no Docker login", environ: []string{`DOCKER_AUTH_CONFIG={"auths":{"` + registry + `":{"auth":"c2VjcmV0"}}}`}, run: plainRun},
-		{
-			name:    "Docker ignores unknown keys",
-			environ: []string{`DOCKER_AUTH_CONFIG={"auths":{"` + registry + `":{"username":"AWS"}}}`}, run: dockerRun,
-		},
 		{name: "Docker ignores what is not JSON", environ: []string{"DOCKER_AUTH_CONFIG=c2VjcmV0"}, run: dockerRun},
 		{name: "Podman reads another file", environ: []string{"REGISTRY_AUTH_FILE=/auth.json"}, run: dockerRun, warns: `REGISTRY_AUTH_FILE is set to "/auth.json"`},
 		{name: "Podman reads Docker's file", environ: []string{"REGISTRY_AUTH_FILE=/home/user/.docker//config.json"}, run: dockerRun},
