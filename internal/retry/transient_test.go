@@ -49,6 +49,8 @@ func TestErrorsOfTheClient(t *testing.T) {
 		"certificate":               {&tls.CertificateVerificationError{}, permanent},
 		"certificate of the proxy":  {viaProxy(&tls.CertificateVerificationError{}), permanent},
 		"http instead of https":     {tls.RecordHeaderError{}, permanent},
+		"out of files":              {os.NewSyscallError("socket", syscall.EMFILE), permanent},
+		"out of files in a lookup":  {&net.DNSError{Err: "dial udp [::1]:53: socket: too many open files"}, permanent},
 		"address":                   {&net.AddrError{Err: "missing port"}, permanent},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
@@ -83,6 +84,8 @@ func advice(err error) []string {
 			"If a proxy inspects TLS connections, save its CA certificate as a PEM file and set AWS_CA_BUNDLE to the path of that file.",
 			"Check the clock of this machine: certificates are valid for a limited time.",
 		}
+	case IsOutOfFiles(err):
+		return []string{"Raise the limit on open files (ulimit -n), or stop the program that keeps too many files open."}
 	case IsOldTLS(err), errors.As(err, new(tls.RecordHeaderError)), errors.Is(err, http.ErrSchemeMismatch):
 		return []string{"Check the URL, and HTTPS_PROXY if it is set: the server must support TLS 1.2 or later."}
 	case errors.As(err, new(*net.DNSError)) && toProxy:
@@ -103,6 +106,10 @@ func advice(err error) []string {
 }
 
 const runAgain = "Run the build again: network problems are often temporary."
+
+// IsOutOfFiles reports whether the process can't open another file or socket. A [net.DNSError] doesn't wrap its cause and has only the
+// text.
+func IsOutOfFiles(err error) bool { return strings.Contains(err.Error(), syscall.EMFILE.Error()) }
 
 // IsOldTLS reports whether a server supports only versions of TLS before 1.2. The errors have no exported types.
 func IsOldTLS(err error) bool {

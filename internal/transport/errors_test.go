@@ -42,6 +42,8 @@ func TestAdvice(t *testing.T) {
 		"certificate of the proxy":     {viaProxy(&tls.CertificateVerificationError{}), "AWS_CA_BUNDLE"},
 		"http instead of https":        {tls.RecordHeaderError{}, "must support TLS 1.2"},
 		"proxy with http":              {viaProxy(tls.RecordHeaderError{}), "HTTPS_PROXY if it is set"},
+		"out of files":                 {os.NewSyscallError("socket", syscall.EMFILE), "limit on open files"},
+		"out of files in a lookup":     {&net.DNSError{Err: "socket: too many open files"}, "limit on open files"},
 		"old TLS":                      {errors.New("tls: server selected unsupported protocol version 302"), "must support TLS 1.2"},
 		"address":                      {&net.AddrError{Err: "missing port"}, ""},
 		"wrapped":                      {fmt.Errorf("read the answer: %w", io.ErrUnexpectedEOF), "Run the build again"},
