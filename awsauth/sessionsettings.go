@@ -80,6 +80,12 @@ func ParseSessionPolicy(s string) (SessionPolicy, error) {
 	return SessionPolicy{document: document.String()}, nil
 }
 
+var gapPattern = regexp.MustCompile(`[^:]//|""`)
+
+// HasGap reports whether the policy has an empty path segment or an empty text, as a policy variable leaves that Bitrise has expanded to
+// nothing. Both may be meant: the keys of S3 objects can have empty segments.
+func (p SessionPolicy) HasGap() bool { return gapPattern.MatchString(p.document) }
+
 // PolicyARN is the ARN of a managed policy, arn:PARTITION:iam::ACCOUNT:policy/NAME. ACCOUNT is "aws" for AWS's own.
 type PolicyARN struct{ text string }
 

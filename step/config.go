@@ -25,6 +25,8 @@ type Config struct {
 	BuildAPIToken secret.Text
 	// Chain has the roles to assume after that, each with the session before.
 	Chain []awsauth.AssumedRole
+	// HasPolicyGap reports that a variable in inline_session_policy may have been expanded to nothing.
+	HasPolicyGap bool
 	// AllowedAccounts are the accounts whose credentials may be exported; empty: all.
 	AllowedAccounts []awsid.AccountID
 

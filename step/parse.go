@@ -296,6 +296,7 @@ func (p *inputParser) settings(config *Config) awsauth.SessionSettings {
 		settings.Duration = p.seconds("session_duration", p.in.SessionDuration, awsauth.MinDuration, longest, why)
 	}
 	settings.Policy = optional(p, "inline_session_policy", p.in.InlineSessionPolicy, awsauth.ParseSessionPolicy)
+	config.HasPolicyGap = settings.Policy.HasGap()
 	settings.ManagedPolicies = list(p, "managed_session_policies", p.in.ManagedSessionPolicies, byLine, awsauth.ParsePolicyARN)
 	if n := len(settings.ManagedPolicies); n > awsauth.MaxManagedPolicies {
 		p.report("managed_session_policies", "must have at most %d policies, got %d", awsauth.MaxManagedPolicies, n)

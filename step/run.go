@@ -78,6 +78,10 @@ func (s *Step) configure() (Inputs, Config, error) {
 
 // login obtains credentials and hands them on: it stages all files, with the outputs in the last one, and commits them.
 func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
+	if config.HasPolicyGap {
+		s.Log.Warnf("inline_session_policy has an empty path segment (//) or an empty text (\"\"). If a policy variable such as " +
+			"${aws:userid} is missing there, Bitrise has expanded it: add opts: {is_expand: false} to the input.")
+	}
 	files, err := s.findFiles(config)
 	if err != nil {
 		return err
