@@ -146,9 +146,9 @@ func (f ConfigFile) withoutProfile(content []byte, name Name) ([]byte, error) {
 	if err != nil || place == nil {
 		return content, f.explain(err)
 	}
-	before, ending := string(content[:place.begin]), lineEnding(content)
-	if strings.HasSuffix(before, ending+ending) || before == ending {
-		before = strings.TrimSuffix(before, ending) // the empty line that was added above the profile
+	before := string(content[:place.begin])
+	if above, found := strings.CutSuffix(before, lineEnding(content)); found && (above == "" || strings.HasSuffix(above, "\n")) {
+		before = above // the empty line that was added above the profile
 	}
 	return []byte(before + string(content[place.end:])), nil
 }
