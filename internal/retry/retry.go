@@ -13,7 +13,6 @@
 package retry
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,9 +39,6 @@ type Policy struct {
 	Wait func(context.Context, time.Duration) error
 	// Jitter returns a number in [0,1). nil means a random one.
 	Jitter func() float64
-
-	// attemptTimeout replaces the constant in tests.
-	attemptTimeout time.Duration
 }
 
 // ErrNoTime is added to the last attempt's error if the context's deadline leaves no time for another attempt.
@@ -54,7 +50,7 @@ var ErrNoTime = errors.New("the timeout leaves no time for another attempt")
 func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) error {
 	limited := 0
 	for number := 1; ; number++ {
-		err := p.try(ctx, attempt)
+		err := try(ctx, attempt)
 		if err == nil {
 			return nil
 		}
@@ -81,8 +77,8 @@ func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) err
 	}
 }
 
-func (p Policy) try(ctx context.Context, attempt func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, cmp.Or(p.attemptTimeout, attemptTimeout))
+func try(ctx context.Context, attempt func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	err := attempt(limited)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {

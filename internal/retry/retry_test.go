@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
@@ -124,16 +125,18 @@ func TestCanceledContextEndsTheAttempts(t *testing.T) {
 }
 
 func TestLastWaitIsShortened(t *testing.T) {
-	policy, waits := newPolicy(1)
-	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
-	defer cancel()
-	// After 5 waits, the backoff is 16 s, but all of the deadline's time except for the last attempt's 2 s is left.
-	if err := policy.Do(ctx, failing(6, transient())); err != nil {
-		t.Fatal(err)
-	}
-	if last := (*waits)[5]; last <= 8*time.Second || last > 10*time.Second {
-		t.Errorf("got a last wait of %v, want 10s or slightly less", last)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		policy, waits := newPolicy(1)
+		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
+		defer cancel()
+		// After 5 waits, the backoff is 16 s, but all of the deadline's time except for the last attempt's 2 s is left.
+		if err := policy.Do(ctx, failing(6, transient())); err != nil {
+			t.Fatal(err)
+		}
+		if last := (*waits)[5]; last != 10*time.Second {
+			t.Errorf("got a last wait of %v, want 10s", last)
+		}
+	})
 }
 
 func TestNoTimeForAnotherAttempt(t *testing.T) {
@@ -141,18 +144,20 @@ func TestNoTimeForAnotherAttempt(t *testing.T) {
 		left, after time.Duration
 		want        string
 	}{
-		"deadline":                    {time.Second, 0, "connection reset; the timeout"},
+		"deadline":                    {2 * time.Second, 0, "connection reset; the timeout"},
 		"server asks to wait an hour": {time.Minute, time.Hour, "connection reset; the server asked to wait 3600 s; the timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			policy, waits := newPolicy(1)
-			ctx, cancel := context.WithTimeout(t.Context(), row.left)
-			defer cancel()
-			err := policy.Do(ctx, failing(1, busy(row.after)))
-			if !errors.Is(err, retry.ErrNoTime) || !errors.Is(err, errBroken) || len(*waits) != 0 ||
-				err.Error() != row.want+" leaves no time for another attempt" {
-				t.Errorf("got waits %v, error %v", *waits, err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				policy, waits := newPolicy(1)
+				ctx, cancel := context.WithTimeout(t.Context(), row.left)
+				defer cancel()
+				err := policy.Do(ctx, failing(1, busy(row.after)))
+				if !errors.Is(err, retry.ErrNoTime) || !errors.Is(err, errBroken) || len(*waits) != 0 ||
+					err.Error() != row.want+" leaves no time for another attempt" {
+					t.Errorf("got waits %v, error %v", *waits, err)
+				}
+			})
 		})
 	}
 }
@@ -172,13 +177,36 @@ func TestNotifyIsCalledBeforeEachWait(t *testing.T) {
 	}
 }
 
-func TestEachAttemptIsLimited(t *testing.T) {
-	var deadline time.Time
-	_ = retry.Policy{}.Do(t.Context(), func(ctx context.Context) error {
-		deadline, _ = ctx.Deadline()
-		return nil
+func TestAttemptWithoutAnAnswerIsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		policy, waits := newPolicy(1)
+		var failures []string
+		policy.Notify = func(_ int, err error, _ time.Duration) { failures = append(failures, err.Error()) }
+		began := time.Now()
+		err := policy.Do(t.Context(), func(ctx context.Context) error {
+			if len(*waits) == 1 {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		if took := time.Since(began); err != nil || took != 10*time.Second || !slices.Equal(failures, []string{"no answer within 10 seconds"}) {
+			t.Errorf("got %v after %v and the failures %q", err, took, failures)
+		}
 	})
-	if left := time.Until(deadline); left < time.Second || left > 10*time.Second {
-		t.Errorf("got an attempt with a limit of %v", left)
-	}
+}
+
+// The caller's deadline is not reported as the timeout of an attempt.
+func TestCallersDeadlineIsNotTheAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := retry.Policy{}.Do(ctx, func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	})
 }
