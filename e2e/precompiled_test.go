@@ -44,7 +44,7 @@ func TestBitriseRunsPrecompiledExecutables(t *testing.T) {
 	folder := t.TempDir()
 	steplib, certificates, downloads := serveSteplib(t, folder)
 	cloud := startSandbox(t, sandbox.Options{})
-	cli := newBitriseCLI(t, append(cloud.Environ(), "E2E_ROLE_ARN="+role, "E2E_SECONDS=1",
+	cli := newBitriseCLI(t, append(cloud.Environ(), "E2E_ROLE_ARN="+role,
 		"BITRISE_EXPERIMENT_PRECOMPILED_STEPS=true", "BITRISE_PRECOMPILED_STEPS_STORAGE_URLS="+steplib,
 		"SSL_CERT_FILE="+certificates, "GIT_SSL_CAINFO="+certificates)...)
 	config := filepath.Join(folder, "bitrise.yml")

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -50,13 +51,6 @@ var buildPlainProgram = sync.OnceValues(func() (string, error) {
 	}
 	return program, nil
 })
-
-// shortSessions returns a sandbox configuration in which sessions expire after a number of seconds.
-func shortSessions(seconds int) sandbox.Config {
-	world := sandbox.DefaultConfig()
-	world.SessionLifetime = seconds
-	return world
-}
 
 // newProfileRun prepares a run whose home folder has a space and a letter beyond ASCII in its path.
 func newProfileRun(t *testing.T, cloud *sandbox.Sandbox, environ ...string) *run {
@@ -134,15 +128,43 @@ func (r *run) tryCredentials(command *exec.Cmd) (output processOutput, stderr st
 	return output, errors.String(), nil
 }
 
-// waitUntil waits until the given time.
-func waitUntil(t *testing.T, end time.Time) {
-	t.Helper()
-	timer := time.NewTimer(time.Until(end))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-t.Context().Done():
-		t.Fatal("the test has ended")
+// expireSessions lets the time of all sessions pass: AWS no longer accepts them, and the files that the profiles keep say so.
+func (r *run) expireSessions() {
+	r.t.Helper()
+	r.cloud.EndSessions()
+	r.leave(-time.Minute)
+}
+
+// leave moves the times in the files that the profiles keep, so that each session has that much time left. No process may be
+// using them.
+func (r *run) leave(left time.Duration) {
+	r.t.Helper()
+	files, err := filepath.Glob(filepath.Join(r.home(), ".authenticate-with-aws", "*", "*", "cache.json"))
+	if err != nil || len(files) == 0 {
+		r.t.Fatalf("no session is kept: %v", err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		var kept map[string]any
+		if err := json.Unmarshal(content, &kept); err != nil {
+			r.t.Fatalf("%s: %v", file, err)
+		}
+		expires, err := time.Parse(time.RFC3339, fmt.Sprint(kept["expires"]))
+		if err != nil {
+			r.t.Fatalf("%s: %v", file, err)
+		}
+		for key, value := range kept {
+			if at, err := time.Parse(time.RFC3339, fmt.Sprint(value)); err == nil {
+				kept[key] = at.Add(left - time.Until(expires))
+			}
+		}
+		content, err = json.Marshal(kept)
+		if err := errors.Join(err, os.WriteFile(file, content, 0o600)); err != nil {
+			r.t.Fatal(err)
+		}
 	}
 }
 
@@ -184,13 +206,7 @@ func TestFiftyProcessesRenewOnce(t *testing.T) {
 	t.Parallel()
 	const processes = 50
 
-	cloud := startSandbox(t, sandbox.Options{Config: shortSessions(2)})
-	r := newProfileRun(t, cloud)
-	r.mustStep(map[string]string{"role_arn": role, "aws_profile": oddName})
-	waitUntil(t, time.Now().Add(2*time.Second)) // the lifetime of the sessions
-	if err := cloud.SetConfig(func(c *sandbox.Config) { c.SessionLifetime = 0 }); err != nil {
-		t.Fatal(err)
-	}
+	r, cloud := prepareRenewal(t, nil)
 	before := count(cloud, assume)
 	commands := make([]*exec.Cmd, processes)
 	for i := range commands {
@@ -219,7 +235,7 @@ func TestFiftyProcessesRenewOnce(t *testing.T) {
 // All files that remain are private to the user, and contain neither the build's API token nor an identity token.
 func TestProfileFilesHoldNoBuildToken(t *testing.T) {
 	t.Parallel()
-	cloud := startSandbox(t, sandbox.Options{Config: shortSessions(2)})
+	cloud := startSandbox(t, sandbox.Options{})
 	r := newProfileRun(t, cloud)
 	if err := os.MkdirAll(filepath.Dir(r.configFile()), 0o755); err != nil {
 		t.Fatal(err)
@@ -228,7 +244,7 @@ func TestProfileFilesHoldNoBuildToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.mustStep(map[string]string{"role_arn": role, "role_chain": targetRole, "aws_profile": oddName})
-	waitUntil(t, time.Now().Add(2*time.Second)) // the lifetime of the sessions
+	r.expireSessions()
 	r.credentials()
 	if got := count(cloud, assume); got != 2 {
 		t.Fatalf("got %d exchanges, want 2", got)
