@@ -32,6 +32,9 @@ func newBitriseCLI(t *testing.T, environ ...string) *bitriseCLI {
 		cli.environ = append(cli.environ, key+"="+strings.TrimSpace(must(t, ".", nil, "go", "env", key)))
 	}
 	cli.environ = append(cli.environ, environ...)
+	// The CLI and the workflows build these. Here, what they consist of is compiled once, and not by several workflows at a time.
+	build(t, root(t), os.DevNull)
+	build(t, filepath.Join(root(t), "e2e", "cmd", "sandbox"), os.DevNull)
 	if log, err := cli.execute("setup", "--minimal"); err != nil {
 		t.Fatalf("bitrise setup: %v\n%s", err, log)
 	}

@@ -22,36 +22,6 @@ import (
 // oddName is a profile name with all the punctuation that the Step accepts.
 const oddName = "a.b_c-d/e%f@g:h+i"
 
-// plainProgram returns the path of the Step's program built without the race detector, for tests that run it many times or
-// depend on its speed. It has no build tags, like a build from source.
-func plainProgram(t testing.TB) string {
-	t.Helper()
-	program, err := buildPlainProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return program
-}
-
-var buildPlainProgram = sync.OnceValues(func() (string, error) {
-	folder := filepath.Join(bin, "plain")
-	root, err := harness.Root()
-	if err != nil {
-		return "", err
-	}
-	program := filepath.Join(folder, harness.StepProgram)
-	arguments := []string{"build", "-o", program}
-	if os.Getenv("GOCOVERDIR") != "" {
-		arguments = append(arguments, "-cover", "-covermode=atomic") // the mode of the program with the race detector
-	}
-	command := exec.Command("go", append(arguments, ".")...)
-	command.Dir = root
-	if output, err := command.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, output)
-	}
-	return program, nil
-})
-
 // newProfileRun prepares a run whose home folder has a space and a letter beyond ASCII in its path.
 func newProfileRun(t *testing.T, cloud *sandbox.Sandbox, environ ...string) *run {
 	t.Helper()

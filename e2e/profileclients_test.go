@@ -194,7 +194,8 @@ func TestOldGoSDKsOutlastASession(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"gov1", "gov2old"} {
 		t.Run(name, func(t *testing.T) {
-			client := buildClient(t, name)
+			client := filepath.Join(t.TempDir(), name)
+			build(t, filepath.Join("clients", name), client) // each has its own module
 			inEachHome(t, moments, func(t *testing.T, r *run, cloud *sandbox.Sandbox) {
 				if output := r.next(client, fmt.Sprint(sessionsInARow)); !strings.HasPrefix(output, assumedRole) {
 					t.Errorf("%s is %s", name, output)
@@ -203,18 +204,6 @@ func TestOldGoSDKsOutlastASession(t *testing.T) {
 			})
 		})
 	}
-}
-
-// buildClient builds a program in the clients folder, each of which has its own module.
-func buildClient(t *testing.T, name string) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), name)
-	command := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
-	command.Dir = filepath.Join("clients", name)
-	if output, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
-	return program
 }
 
 // rubyLoop calls AWS with one client until it has used the number of sessions in its argument. The SDK in some distributions does not read the variable with the endpoint.
