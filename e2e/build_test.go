@@ -61,7 +61,7 @@ func modules() map[string]string {
 var builds sync.Mutex
 
 // plainProgram returns the path of the Step's program without the race detector, for tests that run it many times. It is built
-// like a release, so that both compile the same, and counts what it covers, if that is wanted.
+// like a release, so that both compile the same. If GOCOVERDIR is set, it writes coverage data there.
 func plainProgram(t testing.TB) string {
 	t.Helper()
 	builds.Lock()
