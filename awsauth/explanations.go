@@ -10,17 +10,26 @@ import (
 // The tables say what STS's refusals mean here. AWS lists the codes at
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html#API_AssumeRoleWithWebIdentity_Errors.
 
+// explicitDeny is a part of AWS's message if a statement with the effect Deny applies.
+const explicitDeny = "explicit deny"
+
 // webIdentityTable explains refusals of AssumeRoleWithWebIdentity.
 func webIdentityTable() explain.Table {
 	return append(explain.Table{
 		{
+			Codes: []string{"AccessDenied"}, Message: explicitDeny,
+			Cause: "a policy explicitly denies role {role} to this build",
+			Means: []string{"AWS names the kind of policy above. A Deny overrides everything that the role's trust policy allows."},
+			Do:    []string{"Compare the conditions of the statement with the effect Deny with the claims below."},
+		},
+		{
 			Codes: []string{"AccessDenied"},
 			Cause: "role {role} does not trust this build, or does not exist",
 			Means: []string{
-				"AWS gives the same answer if role {role} does not exist in {owner}, if its trust policy names another provider, and if " +
-					"a condition in it does not hold for this build. AWS did not call the token invalid, so the provider and the audience " +
+				"AWS returns the same error if role {role} does not exist in {owner}, if its trust policy names a different provider, or " +
+					"if this build does not meet one of its conditions. AWS did not call the token invalid, so the provider and the audience " +
 					"are probably set up correctly.",
-				"AWS documents the condition keys marked * below for every OIDC provider. A condition on any other claim may never hold, " +
+				"AWS documents the condition keys marked * below for every OIDC provider. A condition on any other claim may never be met, " +
 					"even if its value is correct. (AWS documents more keys for GitHub, Google, CircleCI, and Oracle only. STS-compatible " +
 					"services such as MinIO evaluate every claim.)",
 			},
@@ -141,7 +150,7 @@ func (r AssumedRole) table() explain.Table {
 	}
 	return append(explain.Table{
 		denied("sts:tagsession", said),
-		denied("explicit deny", said),
+		denied(explicitDeny, said),
 		denied("because no ", said),
 		denied("", unsaid),
 		{
@@ -247,10 +256,10 @@ func placeholders(role RoleARN, settings SessionSettings) map[string]string {
 	}
 }
 
-// providerHost returns an issuer as IAM names its provider: without the scheme and a trailing slash.
+// providerHost returns an issuer as IAM names its provider: without the scheme. IAM keeps a trailing slash.
 func providerHost(issuer string) string {
-	if _, rest, found := strings.Cut(issuer, "://"); found {
-		issuer = rest
+	if _, host, found := strings.Cut(issuer, "://"); found {
+		return host
 	}
-	return strings.TrimSuffix(issuer, "/")
+	return issuer
 }

@@ -12,10 +12,14 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 )
 
-// For each of AWS's answers, a row of the tables is found, and all placeholders in it are replaced.
+// For each of AWS's answers, a row of the tables is found, and all placeholders in it are replaced. The claims are shown if they may
+// help.
 func TestExplanations(t *testing.T) {
+	showsClaims := map[string]bool{
+		"AccessDenied": true, "InvalidIdentityToken": true, "ExpiredTokenException": true, "IDPRejectedClaim": true, "IDPCommunicationError": true,
+	}
 	for code, messages := range map[string][]string{
-		"AccessDenied":            {"Not authorized to perform sts:AssumeRoleWithWebIdentity"},
+		"AccessDenied":            {"Not authorized to perform sts:AssumeRoleWithWebIdentity", "with an explicit deny in a resource control policy"},
 		"InvalidIdentityToken":    {"No OpenIDConnect provider found in your account", "Incorrect token audience", "Couldn't retrieve verification key", "The ID Token provided is not a valid JWT", "the signature is invalid", "Something new"},
 		"ExpiredTokenException":   {"Token expired"},
 		"IDPRejectedClaim":        {"The token was revoked"},
@@ -33,8 +37,11 @@ func TestExplanations(t *testing.T) {
 				w := webIdentity(t)
 				w.Token.Issuer, w.Token.Claims = "https://token.builds.bitrise.io/", []idtoken.Claim{{Name: "aud", Value: "my-audience"}}
 				_, err := w.Session(t.Context(), client, upTo(1, calls))
-				x := explain.Of(err)
+				x := explain.Of(w.Explain(err, awsauth.SubjectUnknown, nil))
 				all := x.Cause + strings.Join(x.Means, "") + strings.Join(x.Do, "")
+				if (len(x.ConditionKeys) == 1) != showsClaims[code] {
+					t.Errorf("got the claims %v, want one claim: %v", x.ConditionKeys, showsClaims[code])
+				}
 				if x.Said == "" || strings.Contains(x.Cause, "STS answered") || len(x.Do) == 0 || strings.ContainsAny(all, "{}") || seen[x.Cause] {
 					t.Errorf("got %+v", x)
 				}
@@ -72,7 +79,7 @@ func TestRequestedDurationIsExplained(t *testing.T) {
 			w := webIdentity(t)
 			w.Settings.Duration = duration
 			_, err := w.Session(t.Context(), client, noWait())
-			if text := strings.Join(explain.Of(err).Means, " "); !strings.Contains(text, want) {
+			if text := strings.Join(explain.Of(w.Explain(err, awsauth.SubjectUnknown, nil)).Means, " "); !strings.Contains(text, want) {
 				t.Errorf("got %s", text)
 			}
 		})

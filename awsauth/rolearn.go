@@ -93,3 +93,11 @@ func (r RoleARN) owner() string {
 	}
 	return "account " + r.account
 }
+
+// usualAudience returns the audience that AWS's documentation uses in the role's partition.
+func (r RoleARN) usualAudience() string {
+	if r.partition == "aws-cn" {
+		return "sts.amazonaws.com.cn"
+	}
+	return "sts.amazonaws.com"
+}

@@ -6,10 +6,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsarn "github.com/aws/aws-sdk-go-v2/aws/arn"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go/middleware"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
@@ -38,19 +38,15 @@ func (c *Client) newSession(issued *types.Credentials, user *types.AssumedRoleUs
 			return Session{}, transport.Garbled("STS answered without a valid %s", part.name)
 		}
 	}
-	// By the service's own clock where it says the time, because this machine's may be wrong.
-	now, ok := awsmiddleware.GetServerTime(metadata)
-	if !ok {
-		now = c.now()
-	}
-	if issued.Expiration == nil || !issued.Expiration.After(now) {
+	expires, isValid := awsclient.Expiry(issued.Expiration, metadata, c.now())
+	if !isValid {
 		return Session{}, transport.Garbled("STS answered with credentials that have expired, or without an expiration")
 	}
 	session := Session{Credentials: credentials.Credentials{
 		AccessKeyID:     secret.New(*issued.AccessKeyId),
 		SecretAccessKey: secret.New(*issued.SecretAccessKey),
 		SessionToken:    secret.New(*issued.SessionToken),
-		Expires:         *issued.Expiration,
+		Expires:         expires,
 	}}
 	return session, session.identify(aws.ToString(user.Arn), "")
 }

@@ -32,12 +32,26 @@ func TestAnswersAreChecked(t *testing.T) {
 	}
 }
 
-// The expiration is relative to the service's clock, because this machine's may be wrong.
+// By this machine's clock, which may be wrong, a session lasts as long as by the service's.
 func TestExpirationByTheClockOfSTS(t *testing.T) {
-	now := func() time.Time { return time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC) }
-	client, _ := stsServerAt(t, now, answering(200, goodAnswer()))
-	if _, err := webIdentity(t).Session(t.Context(), client, noWait()); err != nil {
-		t.Error(err)
+	for name, row := range map[string]struct{ ahead, lifetime time.Duration }{
+		"right": {0, time.Hour}, "ahead": {2 * time.Hour, time.Hour}, "behind": {-2 * time.Hour, time.Hour},
+		"expired": {0, -time.Minute}, "expired, behind": {-2 * time.Hour, -time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := func() time.Time { return time.Now().Add(row.ahead) }
+			expires := time.Now().Add(row.lifetime).UTC().Format("<Expiration>2006-01-02T15:04:05Z</Expiration>")
+			response := assumed("AssumeRoleWithWebIdentity", sessionARN, keysXML("ASIAEXAMPLE", "s", "t"), expires)
+			client, calls := stsServerAt(t, now, answering(200, response))
+			session, err := webIdentity(t).Session(t.Context(), client, upTo(1, calls))
+			if isValid := row.lifetime > 0; isValid != (err == nil) {
+				t.Fatalf("got %v", err)
+			}
+			// The server says the time to the second, so a machine that is slow by many seconds more would be needed to fail this.
+			if left := session.Expires.Sub(now()); err == nil && (left-row.lifetime).Abs() > time.Minute {
+				t.Errorf("the session lasts for %s, want %s", left, row.lifetime)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -28,7 +29,7 @@ type WebIdentity struct {
 var ErrTokenExpired = errors.New("the identity token expired before it could be exchanged")
 
 // Session exchanges the token for the role's credentials. The call is not signed.
-// See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
+// [WebIdentity.Explain] explains its errors. See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
 func (w WebIdentity) Session(ctx context.Context, c *Client, policy retry.Policy) (Session, error) {
 	// stillValid is how long a token must be valid to be sent again: longer than an attempt may take.
 	const stillValid = 15 * time.Second
@@ -54,21 +55,36 @@ func (w WebIdentity) Session(ctx context.Context, c *Client, policy retry.Policy
 		return err
 	})
 	if err != nil {
-		return Session{}, w.explain(err)
+		return Session{}, fmt.Errorf("assume role %s: %w", w.Role, err)
 	}
 	return session, nil
 }
 
-// explain explains why the role could not be assumed.
-func (w WebIdentity) explain(err error) error {
+// IsDenied reports whether an error of [WebIdentity.Session] means that the role's trust policy does not let in the token. Another
+// policy would, unless AWS reports an explicit deny.
+func IsDenied(err error) bool {
+	var refusal *awserr.Refusal
+	return errors.As(err, &refusal) && refusal.Code == "AccessDenied" && !strings.Contains(strings.ToLower(refusal.Message), explicitDeny)
+}
+
+// Explain explains an error of [WebIdentity.Session], given who decides what the token's sub says, and values that change with every
+// build.
+func (w WebIdentity) Explain(err error, subject Subject, perBuild []string) error {
 	values := placeholders(w.Role, w.Settings)
 	values["issuer"], values["provider"] = w.Token.Issuer, providerHost(w.Token.Issuer)
 	values["audience"] = w.Token.Claim("aud").Value
-	err = awserr.Explain(fmt.Errorf("assume role %s: %w", w.Role, err), webIdentityTable(), values)
+	err = awserr.Explain(err, webIdentityTable(), values)
 	var refusal *awserr.Refusal
 	var explained *explain.Error
-	if errors.As(err, &refusal) && refusal.Code == "AccessDenied" && errors.As(err, &explained) {
-		explainDenial(&explained.Explanation, w.Role, w.Token)
+	if !errors.As(err, &refusal) || !errors.As(err, &explained) {
+		return err
+	}
+	switch refusal.Code {
+	case "AccessDenied", "InvalidIdentityToken", "ExpiredTokenException", "IDPRejectedClaim", "IDPCommunicationError":
+		explained.ConditionKeys = ConditionKeys(w.Token)
+	}
+	if IsDenied(err) {
+		explainDenial(&explained.Explanation, w.Role, w.Token, subject, perBuild)
 	}
 	return err
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecrpublic"
@@ -233,15 +232,11 @@ func parseLogin(data types.AuthorizationData, metadata middleware.Metadata) (Log
 	if err != nil || !found || password == "" {
 		return Login{}, fmt.Errorf("contains an authorization token that is not %s:PASSWORD in base64", ecrUsername)
 	}
-	// By the service's own clock where it says the time, because this machine's may be wrong.
-	now, ok := awsmiddleware.GetServerTime(metadata)
-	if !ok {
-		now = time.Now()
-	}
-	if data.ExpiresAt == nil || !data.ExpiresAt.After(now) {
+	expires, isValid := awsclient.Expiry(data.ExpiresAt, metadata, time.Now())
+	if !isValid {
 		return Login{}, errors.New("contains an authorization token that has expired, or has no expiration")
 	}
-	return Login{Password: secret.New(password), Expires: *data.ExpiresAt}, nil
+	return Login{Password: secret.New(password), Expires: expires}, nil
 }
 
 // ownHost returns the host of the account's own registry.

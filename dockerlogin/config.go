@@ -2,6 +2,8 @@ package dockerlogin
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -110,31 +112,39 @@ func (c config) encode() ([]byte, error) {
 }
 
 // add adds a login, in the form in which docker login writes it. If a credentials store or a credential helper would take
-// precedence over it, an empty helper makes Docker read it from the file.
-func (c config) add(login Login) {
+// precedence over it, an empty helper makes Docker read it from the file. The entry says what that has replaced.
+func (c config) add(login Login) Entry {
 	host := login.Registry.String()
-	c.auths[host], _ = json.Marshal(authConfig{Auth: []byte(ecrUsername + ":" + login.Password.Reveal())}) // cannot fail
+	encoded, _ := json.Marshal(authConfig{Auth: []byte(ecrUsername + ":" + login.Password.Reveal())}) // cannot fail
+	c.auths[host] = encoded
+	entry := Entry{Host: host, Digest: digest(encoded), Expires: login.Expires}
 	if helper, found := c.helpers[host]; helper != "" || (!found && c.store != "") {
-		c.helpers[host] = ""
+		c.helpers[host], entry.Helper = "", &helper
 	}
+	return entry
 }
 
-// remove removes the logins to hosts of ECR. It keeps those of other users, because another program has written them.
-func (c config) remove(hosts []string) (removed, kept []string) {
-	for _, host := range hosts {
-		if login, found := c.auths[host]; found {
-			var auth authConfig
-			_ = json.Unmarshal(login, &auth) // parseConfig has checked it
-			if !bytes.HasPrefix(auth.Auth, []byte(ecrUsername+":")) {
-				kept = append(kept, host)
-				continue
-			}
-			removed = append(removed, host)
-			delete(c.auths, host)
-		}
-		if helper, found := c.helpers[host]; found && helper == "" {
-			delete(c.helpers, host)
+// remove removes a login, if it is still as it was written, and puts back what it replaced. It reports whether it has removed the
+// login, and whether it has kept a different one.
+func (c config) remove(e Entry) (isRemoved, isKept bool) {
+	login, found := c.auths[e.Host]
+	if found && digest(login) != e.Digest {
+		return false, true
+	}
+	delete(c.auths, e.Host)
+	if helper, found := c.helpers[e.Host]; e.Helper != nil && found && helper == "" {
+		c.helpers[e.Host] = *e.Helper
+		if *e.Helper == "" {
+			delete(c.helpers, e.Host)
 		}
 	}
-	return removed, kept
+	return found, false
+}
+
+// digest identifies a login in a file without revealing it.
+func digest(login json.RawMessage) string {
+	var auth authConfig
+	_ = json.Unmarshal(login, &auth) // parseConfig has checked it
+	sum := sha256.Sum256(auth.Auth)
+	return hex.EncodeToString(sum[:])
 }

@@ -1,6 +1,7 @@
 package dockerlogin
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,8 +76,8 @@ func TestFilesThatAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := fileWith(t, row.before)
-			_, _, _, logoutErr := file.PrepareLogout([]string{host})
-			_, loginErr := file.PrepareLogins(loginsTo(host))
+			_, _, _, logoutErr := file.PrepareRemoval([]Entry{{Host: host}})
+			_, _, loginErr := file.PrepareLogins(loginsTo(host))
 			for action, err := range map[string]error{"": file.Check(), "store the logins: ": loginErr, "remove the logins: ": logoutErr} {
 				prefix := action + "Docker's configuration file " + file.path + " "
 				if err == nil || !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), row.want) {
@@ -110,39 +111,47 @@ func TestFilesThatAreAccepted(t *testing.T) {
 	}
 }
 
-func TestLogout(t *testing.T) {
+// A removal takes out a login that is still as it was written, and puts back the helper that it replaced.
+func TestRemoval(t *testing.T) {
 	const theirs = `{"auth":"dGhlaXJzOng="}` // theirs:x
 	logins := func(entries ...string) string { return `{"auths":{` + strings.Join(entries, ",") + `}}` }
 	to := func(name, value string) string { return `"` + name + `":` + value }
 	withHelpers := func(entries, helpers string) string {
 		return `{"auths":{` + entries + `},"credHelpers":{` + helpers + `}}`
 	}
+	none, real := "", "ecr-login"
 	for name, row := range map[string]struct {
 		before, after string // after is "" if the file must not change
+		helper        *string
 		removed, kept []string
 	}{
-		"a login": {logins(to(host, entry)), logins(), []string{host}, nil},
-		"two":     {logins(to(host, entry), to(other, entry)), logins(), []string{host, other}, nil},
-		"other hosts stay": {
-			logins(to("a", entry), to(host, entry), to("b", "{}")), logins(to("a", entry), to("b", "{}")), []string{host}, nil,
-		},
-		"gone already":         {logins(to("a", entry)), "", nil, nil},
-		"an empty file":        {"", "", nil, nil},
-		"formatted, unchanged": {"{ \"x\" :  1 }", "", nil, nil},
-		// Logins of others.
-		"another user": {logins(to(host, theirs)), "", nil, []string{host}},
-		"one of two":   {logins(to(host, theirs), to(other, entry)), logins(to(host, theirs)), []string{other}, []string{host}},
-		"no user":      {logins(to(host, `{}`)), "", nil, []string{host}},
+		"a login":              {logins(to(host, entry)), logins(), nil, []string{host}, nil},
+		"two":                  {logins(to(host, entry), to(other, entry)), logins(), nil, []string{host, other}, nil},
+		"other hosts":          {logins(to("a", entry), to(host, entry)), logins(to("a", entry)), nil, []string{host}, nil},
+		"gone already":         {logins(to("a", entry)), "", nil, nil, nil},
+		"an empty file":        {"", "", nil, nil, nil},
+		"formatted, unchanged": {"{ \"x\" :  1 }", "", nil, nil, nil},
+		// Logins of others, of the same user or not.
+		"a different login": {logins(to(host, theirs)), "", nil, nil, []string{host}},
+		"a newer login":     {logins(to(host, `{"auth":"QVdTOm5ld2Vy"}`)), "", nil, nil, []string{host}},
+		"one of two":        {logins(to(host, theirs), to(other, entry)), logins(to(host, theirs)), nil, []string{other}, []string{host}},
+		"no user":           {logins(to(host, `{}`)), "", nil, nil, []string{host}},
 		// Helpers.
-		"empty helper":           {withHelpers(to(host, entry), to(host, `""`)), logins(), []string{host}, nil},
-		"only an empty helper":   {`{"credHelpers":{` + to(host, `""`) + `}}`, logins(), nil, nil},
-		"empty helper, kept":     {withHelpers(to(host, theirs), to(host, `""`)), "", nil, []string{host}},
-		"other hosts' helper":    {withHelpers(to(host, entry), to(host, `""`)+`,"a":"b"`), withHelpers("", `"a":"b"`), []string{host}, nil},
-		"the host's real helper": {withHelpers(to(host, entry), to(host, `"x"`)), withHelpers("", to(host, `"x"`)), []string{host}, nil},
+		"empty helper":             {withHelpers(to(host, entry), to(host, `""`)), logins(), &none, []string{host}, nil},
+		"only an empty helper":     {`{"credHelpers":{` + to(host, `""`) + `}}`, logins(), &none, nil, nil},
+		"a user's empty helper":    {withHelpers(to(host, entry), to(host, `""`)), withHelpers("", to(host, `""`)), nil, []string{host}, nil},
+		"a real helper":            {withHelpers(to(host, entry), to(host, `""`)), withHelpers("", to(host, `"ecr-login"`)), &real, []string{host}, nil},
+		"a real helper, no login":  {withHelpers("", to(host, `""`)), withHelpers("", to(host, `"ecr-login"`)), &real, nil, nil},
+		"a helper that was set":    {withHelpers(to(host, entry), to(host, `"x"`)), withHelpers("", to(host, `"x"`)), &real, []string{host}, nil},
+		"a helper, another login":  {withHelpers(to(host, theirs), to(host, `""`)), "", &real, nil, []string{host}},
+		"a helper of another host": {withHelpers(to(host, entry), `"a":"b"`), withHelpers("", `"a":"b"`), nil, []string{host}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := fileWith(t, row.before)
-			change, removed, kept, err := file.PrepareLogout([]string{host, other})
+			written := digest([]byte(entry))
+			change, removed, kept, err := file.PrepareRemoval([]Entry{
+				{Host: host, Digest: written, Helper: row.helper}, {Host: other, Digest: written},
+			})
 			commit(t, change, err)
 			if !slices.Equal(removed, row.removed) || !slices.Equal(kept, row.kept) {
 				t.Errorf("got removed %q and kept %q, want %q and %q", removed, kept, row.removed, row.kept)
@@ -153,6 +162,32 @@ func TestLogout(t *testing.T) {
 				}
 			} else if after, err := os.ReadFile(file.path); err != nil || string(after) != row.before {
 				t.Errorf("the file was changed to %s, %v", after, err)
+			}
+		})
+	}
+}
+
+// A login says what it has set aside, and a removal puts exactly that back.
+func TestEntriesOfLogins(t *testing.T) {
+	for name, row := range map[string]struct{ before, helper string }{
+		"no helper":  {`{"auths":{}}`, "-"},
+		"a store":    {`{"auths":{},"credsStore":"x"}`, ""},
+		"its helper": {`{"auths":{},"credHelpers":{"` + host + `":"ecr-login"}}`, "ecr-login"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := fileWith(t, row.before)
+			entries := logIn(t, file, host)
+			helper := "-"
+			if entries[0].Helper != nil {
+				helper = *entries[0].Helper
+			}
+			if len(entries) != 1 || entries[0].Host != host || helper != row.helper || strings.Contains(fmt.Sprint(entries), "canary") {
+				t.Errorf("got %+v with the helper %q, want %q", entries, helper, row.helper)
+			}
+			change, _, _, err := file.PrepareRemoval(entries)
+			commit(t, change, err)
+			if got := content(t, file); got != row.before {
+				t.Errorf("got %s, want %s", got, row.before)
 			}
 		})
 	}

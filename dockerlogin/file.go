@@ -1,9 +1,11 @@
 package dockerlogin
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
@@ -31,6 +33,9 @@ func FindFile(getenv func(key string) string) (File, error) {
 	return File{path: filepath.Join(folder, "config.json")}, nil
 }
 
+// FileAt returns the file with a path.
+func FileAt(path string) File { return File{path: path} }
+
 func (f File) String() string { return f.path }
 
 // Check reports why logins could not be stored, as far as that is known without writing.
@@ -42,41 +47,67 @@ func (f File) Check() error {
 	return err
 }
 
-// PrepareLogins prepares the file with the logins added, with mode 0600. Everything else in the file is kept, except for the
-// order of its keys. If a credentials store or a credential helper would take precedence over a login, an empty entry in
-// credHelpers makes Docker read the login from the file; other registries are not affected.
+// Entry is a login that the Step has written to Docker's file.
+type Entry struct {
+	Host string
+	// Digest is a digest of the login: another one with the same host is another program's, or another build's.
+	Digest  string
+	Expires time.Time
+	// Helper is the credential helper of the host that an empty entry has replaced, empty if it had none; nil if there was no need to.
+	Helper *string `json:",omitempty"`
+}
+
+// PrepareLogins prepares the file with the logins added, with mode 0600, and returns what it adds. Everything else in the file is
+// kept, except for the order of its keys. If a credentials store or a credential helper would take precedence over a login, an empty
+// entry in credHelpers makes Docker read the login from the file; other registries are not affected.
 //
 // Logins that docker login stores before the change is committed are kept. But docker login takes no lock, and it writes
 // what it read earlier: a change that is committed while it runs can be lost.
-func (f File) PrepareLogins(logins []Login) (*sharedfile.Change, error) {
-	return f.prepare("store", func(c config) (isChanged bool) {
+func (f File) PrepareLogins(logins []Login) (change *sharedfile.Change, entries []Entry, err error) {
+	change, err = f.prepare("store", func(c config) {
+		entries = nil
 		for _, login := range logins {
-			c.add(login)
+			entries = append(entries, c.add(login))
 		}
-		return true
 	})
+	return change, entries, err
 }
 
-// PrepareLogout prepares the file without the logins to hosts of ECR. It returns the hosts whose logins are removed, and
-// those whose logins are kept because they are not ECR's: another program has written them since. Hosts without a login are
-// in neither list. A file that does not exist is not created.
-func (f File) PrepareLogout(hosts []string) (change *sharedfile.Change, removed, kept []string, err error) {
-	change, err = f.prepare("remove", func(c config) (isChanged bool) {
-		before := len(c.auths) + len(c.helpers)
-		removed, kept = c.remove(hosts)
-		return len(c.auths)+len(c.helpers) != before
+// PrepareRemoval prepares the file without some logins, and returns the hosts of those that it removes, and the hosts that have a
+// different login now, which is kept. Missing logins are fine. A file that does not exist is not created.
+func (f File) PrepareRemoval(entries []Entry) (change *sharedfile.Change, removed, kept []string, err error) {
+	change, err = f.prepare("remove", func(c config) {
+		removed, kept = nil, nil
+		for _, entry := range entries {
+			isRemoved, isKept := c.remove(entry)
+			if isRemoved {
+				removed = append(removed, entry.Host)
+			}
+			if isKept {
+				kept = append(kept, entry.Host)
+			}
+		}
 	})
 	return change, removed, kept, err
 }
 
 // prepare prepares a change of the logins. what says what it does, for an error.
-func (f File) prepare(what string, edit func(config) (isChanged bool)) (*sharedfile.Change, error) {
+func (f File) prepare(what string, edit func(config)) (*sharedfile.Change, error) {
 	change, err := sharedfile.File{Path: f.path, Mode: fileMode}.Prepare(func(content []byte) ([]byte, error) {
 		c, err := f.parse(content)
-		if err != nil || !edit(c) {
-			return content, err
+		if err != nil {
+			return nil, err
 		}
-		return c.encode()
+		before, err := c.encode()
+		if err != nil {
+			return nil, err
+		}
+		edit(c)
+		after, err := c.encode()
+		if err == nil && bytes.Equal(before, after) {
+			return content, nil
+		}
+		return after, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s the logins: %w", what, err)

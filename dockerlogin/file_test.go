@@ -49,10 +49,11 @@ func commit(t *testing.T, change *sharedfile.Change, err error) {
 	}
 }
 
-func logIn(t *testing.T, file File, hosts ...string) {
+func logIn(t *testing.T, file File, hosts ...string) []Entry {
 	t.Helper()
-	change, err := file.PrepareLogins(loginsTo(hosts...))
+	change, entries, err := file.PrepareLogins(loginsTo(hosts...))
 	commit(t, change, err)
+	return entries
 }
 
 // content returns the file's content without whitespace.
@@ -119,7 +120,7 @@ func TestLoginsCreateFileAndFolder(t *testing.T) {
 
 func TestPrepareLeavesTheFileAlone(t *testing.T) {
 	file := fileWith(t, `{}`)
-	change, err := file.PrepareLogins(loginsTo(host))
+	change, _, err := file.PrepareLogins(loginsTo(host))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,8 +156,7 @@ func TestCheckRefusesPipes(t *testing.T) {
 func TestLogoutUndoesLogins(t *testing.T) {
 	const before = `{"auths":{},"credsStore":"x"}`
 	file := fileWith(t, before)
-	logIn(t, file, host, other)
-	change, removed, _, err := file.PrepareLogout([]string{host, other})
+	change, removed, _, err := file.PrepareRemoval(logIn(t, file, host, other))
 	commit(t, change, err)
 	if got := content(t, file); got != before || len(removed) != 2 {
 		t.Errorf("got %s, removed %q", got, removed)
@@ -165,7 +165,7 @@ func TestLogoutUndoesLogins(t *testing.T) {
 
 func TestLogoutCreatesNothing(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "folder")
-	change, removed, kept, err := fileIn(folder).PrepareLogout([]string{host})
+	change, removed, kept, err := fileIn(folder).PrepareRemoval([]Entry{{Host: host}})
 	commit(t, change, err)
 	if len(removed) != 0 || len(kept) != 0 {
 		t.Errorf("got removed %q and kept %q", removed, kept)
@@ -178,7 +178,7 @@ func TestLogoutCreatesNothing(t *testing.T) {
 // Changes that another program makes between Prepare and Commit are kept (issue 16, item 6).
 func TestChangesOfOthersAreKept(t *testing.T) {
 	file := fileWith(t, `{}`)
-	change, err := file.PrepareLogins(loginsTo(host))
+	change, _, err := file.PrepareLogins(loginsTo(host))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func BenchmarkStoreLogins(b *testing.B) {
 			}
 			file := fileWith(b, `{"credsStore":"x"}`)
 			for i := 0; b.Loop(); i++ {
-				change, err := file.PrepareLogins(versions[i%2])
+				change, _, err := file.PrepareLogins(versions[i%2])
 				if err == nil {
 					err = sharedfile.Commit(b.Context(), change)
 				}

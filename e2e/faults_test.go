@@ -83,7 +83,7 @@ func faultMatrix() []fault {
 		{name: "token: expired", script: idToken + " * expired", failure: "the token in the answer expired at ", calls: calls{1, 0, 0}},
 		{name: "token: too large", script: idToken + " * huge 2000000", failure: "larger than 1 MiB", calls: calls{1, 0, 0}},
 		{name: "token: Retry-After beyond the timeout", script: idToken + " * status 503 4000", failure: "the token endpoint answered 503 .*still failing when the Step's timeout expired", calls: calls{1, 0, 0}},
-		{name: "STS: access denied", script: assume + ` * error AccessDenied "Not authorized to perform sts:AssumeRoleWithWebIdentity"`, failure: "STS answered AccessDenied", calls: calls{1, 1, 0}},
+		{name: "STS: access denied", script: assume + ` * error AccessDenied "Not authorized to perform sts:AssumeRoleWithWebIdentity"`, failure: "STS answered AccessDenied", calls: calls{2, 1, 0}},
 		{name: "STS: wrong audience", script: assume + ` * error InvalidIdentityToken "Incorrect token audience"`, failure: "STS answered InvalidIdentityToken", calls: calls{1, 1, 0}},
 		{name: "STS: policy malformed", script: assume + ` * error MalformedPolicyDocument "Syntax error"`, failure: "STS answered MalformedPolicyDocument", calls: calls{1, 1, 0}},
 		{name: "STS: Region disabled", script: assume + ` * error RegionDisabledException "STS is not activated in this region"`, failure: "STS answered RegionDisabledException", calls: calls{1, 1, 0}},
@@ -95,7 +95,7 @@ func faultMatrix() []fault {
 
 		// If a server repeats the secrets that were sent to it, they do not show up anywhere: every log is searched for them.
 		{name: "token: the refusal repeats the build's token", script: idToken + " * echo -", failure: `the token endpoint answered 403 Forbidden: \[REDACTED\] and \[REDACTED\]`, calls: calls{1, 0, 0}},
-		{name: "STS: the refusal repeats the identity token", script: assume + " * echo AccessDenied", failure: `STS answered AccessDenied: \[REDACTED\] and \[REDACTED\]`, calls: calls{1, 1, 0}},
+		{name: "STS: the refusal repeats the identity token", script: assume + " * echo AccessDenied", failure: `STS answered AccessDenied: \[REDACTED\] and \[REDACTED\]`, calls: calls{2, 1, 0}},
 		{name: "ECR: the refusal repeats the session token", script: login + " * echo InvalidSignatureException", failure: `ECR answered InvalidSignatureException: \[REDACTED\] and \[REDACTED\]`, calls: calls{1, 1, 1}},
 		{name: "token: a broken header repeats the build's token", script: idToken + " 1 header", calls: calls{2, 1, 1}},
 		{name: "STS: a broken header repeats the identity token", script: assume + " 1 header", calls: calls{1, 2, 1}},

@@ -56,3 +56,68 @@ func TestInterruptionAtEachRename(t *testing.T) {
 		}
 	}
 }
+
+// Issue 24: whenever a logout is killed, the next one removes what is left: the long-lived key that a session of a role chain keeps, the
+// profile, and the login.
+func TestLogoutThatIsKilled(t *testing.T) {
+	t.Parallel()
+	strace := need(t, "strace", "apt-get install strace")
+	program := plainProgram(t)
+	cloud := startSandbox(t, sandbox.Options{})
+	key := cloud.User("ci")
+	login := map[string]string{
+		"access_key_id": key.ID, "secret_access_key": key.Secret, "aws_profile": "bitrise", "docker_login": "true",
+	}
+	killed, isComplete := 0, false
+	for n := 1; !isComplete; n++ {
+		r := newProfileRun(t, cloud, "BITRISE_BUILD_SLUG=build")
+		r.program = program
+		r.writeUserFiles()
+		before := r.snapshot()
+		r.mustStep(login)
+		trace := filepath.Join(t.TempDir(), "trace")
+		step := r.command(map[string]string{"action": "logout"})
+		command := exec.CommandContext(t.Context(), strace, "-f", "-qq", "-o", trace, "-e", "trace=/^(rename|unlink)",
+			"-e", fmt.Sprintf("inject=/^(rename|unlink):signal=SIGKILL:when=%d", n), step.Path)
+		command.Env = append(step.Env, "GOCOVERDIR=", "GOMAXPROCS=1")
+		output, err := command.CombinedOutput()
+		if isComplete = err == nil; !isComplete {
+			killed++
+			// The second logout finds everything, or there is nothing left to find.
+			output, err = r.command(map[string]string{"action": "logout"}).CombinedOutput()
+		}
+		if err != nil {
+			t.Errorf("call %d: %v\n%s", n, err, output)
+		}
+		sameFiles(t, fmt.Sprintf("call %d", n), before, r.snapshot())
+	}
+	if killed < 5 {
+		t.Errorf("only %d calls were interrupted", killed)
+	}
+}
+
+// Issue 24: a file that can't be replaced is noticed before anything is changed.
+func TestFileThatCannotBeReplaced(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a file immutable")
+	}
+	for _, file := range []string{"AWS's", "Docker's"} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			r := newProfileRun(t, startSandbox(t, sandbox.Options{}))
+			r.writeUserFiles()
+			path := map[string]string{"AWS's": r.configFile(), "Docker's": filepath.Join(r.docker, "config.json")}[file]
+			before := r.snapshot()
+			if output, err := exec.Command("chattr", "+i", path).CombinedOutput(); err != nil {
+				t.Skipf("chattr: %s", output)
+			}
+			t.Cleanup(func() { _ = exec.Command("chattr", "-i", path).Run() })
+			log, err := r.step(map[string]string{"role_arn": role, "docker_login": "true", "aws_profile": "bitrise"})
+			if exitCode(err) != 1 || !strings.Contains(flat(log), "replace "+path+": operation not permitted") || len(r.exported()) > 0 {
+				t.Errorf("%v\n%s", err, log)
+			}
+			sameFiles(t, file, before, r.snapshot())
+		})
+	}
+}

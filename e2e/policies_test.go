@@ -195,10 +195,8 @@ func policiesOf(t *testing.T, file string) []policyInPage {
 func TestPoliciesInPages(t *testing.T) {
 	found := map[string]int{}
 	for _, page := range append(pages(t), filepath.Join(root(t), "step.yml")) {
-		// The Step suggests a policy that relies on sub only if the token endpoint ignores a sub in the request.
-		fromLog := filepath.Base(page) == "troubleshooting.md"
 		for _, policy := range policiesOf(t, page) {
-			kind, wrong := judge(policy.document, fromLog)
+			kind, wrong := judge(policy.document, false)
 			if policy.marker == "strict trust" {
 				kind, wrong = strict, judgeStrict(policy.document, markedPolicy(t, "docs/trust-policies.md", "strict permissions"))
 			}

@@ -23,7 +23,7 @@ import (
 const oddName = "a.b_c-d/e%f@g:h+i"
 
 // newProfileRun prepares a run whose home folder has a space and a letter beyond ASCII in its path.
-func newProfileRun(t *testing.T, cloud *sandbox.Sandbox, environ ...string) *run {
+func newProfileRun(t testing.TB, cloud *sandbox.Sandbox, environ ...string) *run {
 	t.Helper()
 	program := plainProgram(t)
 	home := filepath.Join(t.TempDir(), "my höme")
@@ -40,20 +40,26 @@ func (r *run) configFile() string { return filepath.Join(r.home(), ".aws", "conf
 // process returns the profile's credential process, started through sh -c like most SDKs do.
 func (r *run) process() *exec.Cmd {
 	r.t.Helper()
-	program, argument := processOf(r.t, r.configFile())
+	return r.processOf("")
+}
+
+// processOf returns the credential process of a profile, or that of the only one.
+func (r *run) processOf(profile string) *exec.Cmd {
+	r.t.Helper()
+	content := readFile(r.t, r.configFile())
+	if profile != "" {
+		_, content, _ = strings.Cut(content, "[profile "+profile+"]\n")
+	}
+	program, argument := processOf(r.t, content)
 	command := exec.CommandContext(r.t.Context(), "sh", "-c", `exec '`+program+`' credential-process `+argument)
 	command.Env = r.environ
 	return command
 }
 
-// processOf returns the credential process in a configuration file.
-func processOf(t testing.TB, file string) (program, argument string) {
+// processOf returns the first credential process in the content of a configuration file.
+func processOf(t testing.TB, content string) (program, argument string) {
 	t.Helper()
-	content, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	match := regexp.MustCompile(`(?m)^credential_process = '?(.*?)'? credential-process (\S+)$`).FindStringSubmatch(string(content))
+	match := regexp.MustCompile(`(?m)^credential_process = '?(.*?)'? credential-process (\S+)$`).FindStringSubmatch(content)
 	if match == nil {
 		t.Fatalf("no credential_process in:\n%s", content)
 	}
@@ -254,6 +260,7 @@ func TestProfileFilesHoldNoBuildToken(t *testing.T) {
 		".authenticate-with-aws/*": 0o700, ".authenticate-with-aws/*/authenticate-with-aws": 0o700,
 		".authenticate-with-aws/*/*": 0o700, ".authenticate-with-aws/*/*/settings.json": 0o600,
 		".authenticate-with-aws/*/*/cache.json": 0o600, ".authenticate-with-aws/*/*/lock": 0o600,
+		".authenticate-with-aws/builds": 0o700, ".authenticate-with-aws/builds/*.json": 0o600,
 	}
 	for name, mode := range want {
 		if got, found := files[name]; !found || got != mode {
@@ -329,7 +336,7 @@ func BenchmarkProfileWithGoodCredentials(b *testing.B) {
 	if output, err := step.CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, output)
 	}
-	kept, key := processOf(b, filepath.Join(home, ".aws", "config"))
+	kept, key := processOf(b, readFile(b, filepath.Join(home, ".aws", "config")))
 	var processor time.Duration
 	b.ResetTimer()
 	for range b.N {

@@ -107,7 +107,7 @@ func TestRenewalErrorsAreExplained(t *testing.T) {
 		}, 2},
 		"changed trust policy": {nil, nil, func(c *sandbox.Config) {
 			c.Accounts[0].Roles[0].TrustPolicy = json.RawMessage(strings.ReplaceAll(string(c.Accounts[0].Roles[0].TrustPolicy), sandbox.DefaultAppSlug, "another"))
-		}, []string{"AWS said", "AccessDenied", "The identity token's claims, as condition keys of a trust policy", "A trust policy that admits"}, 2},
+		}, []string{"AWS said", "AccessDenied", "The identity token's claims, as condition keys of a trust policy", "A trust policy that lets in"}, 2},
 		"deleted role of the chain": {map[string]string{"role_chain": targetRole}, nil, func(c *sandbox.Config) { c.Accounts[1].Roles = nil }, []string{
 			"hop 1 of role_chain: the caller is not allowed to assume role deploy-target",
 		}, 2},
@@ -172,8 +172,7 @@ func TestRenewalChecksTheAccount(t *testing.T) {
 	}
 }
 
-// Credentials from identity_token cannot be renewed. They are used until they expire, with a warning; after that, the process
-// fails and says why.
+// Credentials from identity_token cannot be renewed. They are used until they expire; after that, the process fails and says why.
 func TestProfileWithIdentityToken(t *testing.T) {
 	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
@@ -193,7 +192,7 @@ func TestProfileWithIdentityToken(t *testing.T) {
 	const left = 4 * time.Minute // with which the credentials are to be renewed
 	r.leave(left)
 	second, stderr := r.credentials()
-	if second.AccessKeyId != first.AccessKeyId || time.Until(second.Expiration) > left || !strings.Contains(stderr, "the credentials were obtained with identity_token") {
+	if second.AccessKeyId != first.AccessKeyId || time.Until(second.Expiration) > left || stderr != "" {
 		t.Errorf("got the expiration %s, then %s\n%s", first.Expiration, second.Expiration, stderr)
 	}
 	r.expireSessions()
@@ -238,8 +237,8 @@ func TestProfileOfAnAccessKey(t *testing.T) {
 func TestRenewalTriesAgain(t *testing.T) {
 	t.Parallel()
 	r, cloud := prepareRenewal(t, nil, parseFaults(t, assume+` 2 error Throttling "Rate exceeded"`)...)
-	if _, stderr := r.credentials(); !strings.Contains(stderr, "failed (attempt 1)") {
-		t.Errorf("standard error does not mention the failed attempt:\n%s", stderr)
+	if _, stderr := r.credentials(); stderr != "" { // some readers take it for a part of the credentials
+		t.Errorf("standard error is not empty:\n%s", stderr)
 	}
 	if got := count(cloud, assume); got != 3 {
 		t.Errorf("got %d exchanges, want 3", got)

@@ -64,7 +64,6 @@ func TestStepAgainstMoto(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRun(t, cloud, "AWS_ENDPOINT_URL_STS="+endpoint, "AWS_ENDPOINT_URL_ECR="+endpoint)
-			given["docker_login"] = "true"
 			r.mustStep(given)
 			values := r.exported()
 			var caller struct{ Account, Arn string }
@@ -74,11 +73,17 @@ func TestStepAgainstMoto(t *testing.T) {
 			if caller.Arn != values["AWS_CALLER_ARN"] || caller.Account != values["AWS_ACCOUNT_ID"] {
 				t.Errorf("moto's caller is %+v, but the Step exported %s in %s", caller, values["AWS_CALLER_ARN"], values["AWS_ACCOUNT_ID"])
 			}
-			if want := account + ".dkr.ecr." + region + ".amazonaws.com"; values["ECR_REGISTRY"] != want {
-				t.Errorf("got the registry %s, want %s", values["ECR_REGISTRY"], want)
-			}
 		})
 	}
+	t.Run("ECR", func(t *testing.T) {
+		r := newRun(t, cloud, "AWS_ENDPOINT_URL_STS="+endpoint, "AWS_ENDPOINT_URL_ECR="+endpoint)
+		output, err := r.step(map[string]string{"role_arn": role, "identity_token": token, "docker_login": "true", "timeout": "10"})
+		// moto's logins have expired in 2015. Everything else in them is valid.
+		if err == nil || !strings.Contains(flat(output), "contains an authorization token that has expired") {
+			t.Errorf("%v\n%s", err, output)
+		}
+		r.mustHaveExportedNothing()
+	})
 }
 
 // startMoto starts a moto_server and returns its URL.

@@ -15,6 +15,8 @@ const whatIsKnown = `
   it sent to the token endpoint as ` + "`\"sub\"`" + `. The input was removed in October 2025
   ([4671fa5](https://github.com/bitrise-steplib/bitrise-step-get-identity-token/commit/4671fa5)), but the request in
   ` + "`api/models.go`" + ` still has the field. If the endpoint uses it, every Bitrise user can get a token with any ` + "`sub`" + `.
+- To find out whether the endpoint uses the field, the Step requests one more token, with a random ` + "`sub`" + `, when AWS denies a role.
+  It doesn't use this token for anything else. Only if the endpoint ignores the field can the log suggest a policy that relies on ` + "`sub`" + `.
 - So a condition on ` + "`sub`" + ` proves nothing unless the endpoint is known to ignore the field. The policy in
   [Set up AWS](../README.md#set-up-aws) is safe in every case: if AWS doesn't evaluate ` + "`app_slug`" + `, it lets no one in. The
   [strict setup](trust-policies.md#strict-setup) does not depend on either.

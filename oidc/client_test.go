@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,29 @@ func TestTokenRequest(t *testing.T) {
 	}
 	if !got.Expires.Equal(now().Add(10 * time.Minute)) {
 		t.Errorf("got the expiration %v", got.Expires)
+	}
+}
+
+// A token with a sub of the caller's choice is requested once, even if the error is transient.
+func TestTokenWithSubject(t *testing.T) {
+	var bodies []string
+	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if bodies = append(bodies, string(body)); len(bodies) > 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		answerWith(token(`{"aud":"a","sub":"any","exp":1700000600}`))(w, r)
+	})
+	got, err := client.TokenWithSubject(t.Context(), "a", "chosen")
+	if err != nil || got.Claim("sub").Value != "any" {
+		t.Errorf("got sub %q, %v", got.Claim("sub").Value, err)
+	}
+	if _, err := client.TokenWithSubject(t.Context(), "a", "chosen"); err == nil {
+		t.Error("got no error for status 503")
+	}
+	if want := `{"aud":"a","sub":"chosen"}`; !slices.Equal(bodies, []string{want, want}) {
+		t.Errorf("got the requests %v", bodies)
 	}
 }
 

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,7 +18,7 @@ type Command struct{ text string }
 // Python's shlex does; most others run it with sh -c. Readers that know nothing about quotes, or drop what follows them, need a
 // path without: it gets quotes only where it must. Only a single quote ends single quotes, and the SDKs for Go start a
 // comment at # or ; after a space, even in quotes.
-func newCommand(program string, key Key) (Command, error) {
+func newCommand(program, key string) (Command, error) {
 	const safePunctuation = "/._-+@%,:="
 
 	cannotQuote := func(r rune) bool { return r == '\'' || unicode.IsControl(r) }
@@ -31,10 +32,20 @@ func newCommand(program string, key Key) (Command, error) {
 	if strings.ContainsFunc(program, needsQuotes) {
 		program = "'" + program + "'"
 	}
-	return Command{text: program + " " + Subcommand + " " + key.digest}, nil
+	return Command{text: program + " " + Subcommand + " " + key}, nil
 }
 
-// runs reports whether the command runs the session of that key with the program of that version.
-func (c Command) runs(version string, key Key) bool {
-	return strings.Contains(c.text, version) && strings.Contains(c.text, key.digest)
+var commandPattern = regexp.MustCompile(`/([0-9a-f]+)/` + ProgramName + `'? ` + Subcommand + ` ([0-9a-f]+)$`)
+
+// parseCommand returns the session of a command that newCommand returned; nil for the command of another program.
+func parseCommand(command string) *Session {
+	match := commandPattern.FindStringSubmatch(command)
+	if match == nil {
+		return nil
+	}
+	session, err := ParseSession(match[1] + "/" + match[2])
+	if err != nil {
+		return nil
+	}
+	return &session
 }

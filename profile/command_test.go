@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
 // All readers of the configuration file agree on these characters. Some need no quotes, some need single quotes, and paths with
@@ -18,13 +16,13 @@ func TestCommandQuoting(t *testing.T) {
 		quoted   = " !\"#$&()*;<>?[\\]^`{|}~\u00a0\u3000😀"
 		refused  = "'\x00\t\n\r\x1b\x7f\u0085"
 	)
-	key := KeyOf(secret.New("{}"))
+	const key = testKey
 	var commands, paths []string
 	for _, c := range unquoted + quoted + refused {
 		path := "/home/a" + string(c) + "b/x"
-		want := path + " credential-process " + key.String()
+		want := path + " credential-process " + key
 		if strings.ContainsRune(quoted, c) {
-			want = "'" + path + "' credential-process " + key.String()
+			want = "'" + path + "' credential-process " + key
 		}
 		command, err := newCommand(path, key)
 		if isRefused := strings.ContainsRune(refused, c); isRefused != (err != nil) || (!isRefused && command.text != want) {
@@ -43,11 +41,11 @@ func TestCommandQuoting(t *testing.T) {
 }
 
 // checkReaders checks that the shell (used by most SDKs) and shlex (used by the AWS CLI and boto3) split commands in the same way.
-func checkReaders(t *testing.T, commands, paths []string, key Key) {
+func checkReaders(t *testing.T, commands, paths []string, key string) {
 	t.Helper()
 	var want []string
 	for _, path := range paths {
-		want = append(want, path, Subcommand, key.String())
+		want = append(want, path, Subcommand, key)
 	}
 	output, err := exec.CommandContext(t.Context(), "sh", "-c", `printf '%s\n' `+strings.Join(commands, "\nprintf '%s\\n' ")).Output()
 	if got := strings.Split(strings.TrimSuffix(string(output), "\n"), "\n"); err != nil || !slices.Equal(got, want) {

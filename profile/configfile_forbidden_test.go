@@ -11,35 +11,32 @@ import (
 
 // forbiddenFiles returns configuration files in which the Step must not write or remove a profile, with the reason.
 func forbiddenFiles() map[string]struct{ profile, content, want, advice string } {
-	const correct = "Correct the file, or set AWS_CONFIG_FILE to another one for this workflow."
-	const rename = "Choose another name in aws_profile, or remove that profile from the file."
-	const exists = `, line 1: the profile "bitrise" exists, and this Step did not write it`
-	begin, end := beginMark+"\n", endMark+"\n"
+	const correct = "Correct the file, or set AWS_CONFIG_FILE to a different one for this workflow."
+	const rename = "Choose a different name in aws_profile, or remove that profile from the file."
+	const exists = `, line 1: the profile "bitrise" exists, and this Step didn't create it`
+	const keys = "aws_access_key_id = x\naws_secret_access_key = y\n"
 	return map[string]struct{ profile, content, want, advice string }{
-		"foreign":            {"bitrise", "[profile bitrise]\n", exists, rename},
-		"foreign, CRLF":      {"bitrise", "[profile bitrise]\r\n", exists, rename},
-		"foreign, quoted":    {"bitrise", "[profile \"bitrise\"]\n", exists, rename},
-		"foreign, indented":  {"bitrise", "[a]\n\t[ profile\tbitrise ]\n", strings.Replace(exists, "1", "2", 1), rename},
-		"foreign, continued": {"bitrise", "[a]\nb = c\n\t[profile bitrise]\n", strings.Replace(exists, "1", "3", 1), rename},
-		"foreign, commented": {"bitrise", "[profile bitrise] # of [mine]\n", exists, rename},
-		"foreign, semicolon": {"bitrise", "[profile bitrise];x\n", exists, rename},
-		"default":            {"default", "[default]\n", `the profile "default" exists`, rename},
-		"profile default":    {"default", "[profile default]\n", `the profile "default" exists`, rename},
-		"also foreign":       {"bitrise", section + "[profile  bitrise]\n", strings.Replace(exists, "1", "6", 1), rename},
-		"foreign above":      {"bitrise", "[profile  bitrise]\n" + section, exists, rename},
-		"no end":             {"bitrise", begin + "[profile bitrise]\n", strings.Replace(exists, "1", "2", 1), rename},
-		"no begin":           {"bitrise", "[profile bitrise]\n" + end, exists, rename},
-		"no begin, lower":    {"bitrise", "# mine\n[profile bitrise]\n" + end, strings.Replace(exists, "1", "2", 1), rename},
-		"two ends":           {"bitrise", section + "[profile  bitrise]\n" + end, strings.Replace(exists, "1", "6", 1), rename},
-		"twice": {"bitrise", section + strings.Replace(section, "[profile ", "[profile  ", 1),
-			`, line 7: the profile "bitrise" appears twice`, correct},
-		"repeated": {"bitrise", section + section, ", line 7: repeats the section of line 2" + cannotRead, correct},
-		"another section": {"bitrise", strings.Replace(section, "region", "[profile other]\nregion", 1),
-			", line 3: another section is among the lines of this Step", correct},
-		"another section first": {"bitrise", strings.Replace(section, "[profile", "[profile other]\n[profile", 1),
-			", line 2: another section is among", correct},
-		"a setting below": {"bitrise", section + "# mine\n\noutput = json\n[a]\n",
-			", line 8: a setting below the lines of this Step belongs to their section", correct},
+		"foreign":                         {"bitrise", "[profile bitrise]\n", exists, rename},
+		"foreign, CRLF":                   {"bitrise", "[profile bitrise]\r\n", exists, rename},
+		"foreign, quoted":                 {"bitrise", "[profile \"bitrise\"]\n", exists, rename},
+		"foreign, indented":               {"bitrise", "[a]\n\t[ profile\tbitrise ]\n", strings.Replace(exists, "1", "2", 1), rename},
+		"foreign, continued":              {"bitrise", "[a]\nb = c\n\t[profile bitrise]\n", strings.Replace(exists, "1", "3", 1), rename},
+		"foreign, commented":              {"bitrise", "[profile bitrise] # of [mine]\n", exists, rename},
+		"foreign, semicolon":              {"bitrise", "[profile bitrise];x\n", exists, rename},
+		"keys":                            {"bitrise", "[profile bitrise]\n" + keys, exists, rename},
+		"a mark is not enough":            {"bitrise", "[profile bitrise]\n" + note + "\n" + keys, exists, rename},
+		"another process":                 {"bitrise", "[profile bitrise]\ncredential_process = /p/other credential-process " + testKey + "\n", exists, rename},
+		"the Step's process in a comment": {"bitrise", "[profile bitrise]\n# credential_process = " + testCommand + "\n", exists, rename},
+		"nested":                          {"bitrise", "[profile bitrise]\ns3 =\n  credential_process = " + testCommand + "\n", exists, rename},
+		"an indented section":             {"bitrise", bitriseSection + "  [a]\noutput = json\n", exists, rename},
+		"in another setting":              {"bitrise", "[a]\nb = c\n  " + bitriseSection, strings.Replace(exists, "1", "3", 1), rename},
+		"default":                         {"default", "[default]\n", `the profile "default" exists`, rename},
+		"profile default":                 {"default", "[profile default]\n", `the profile "default" exists`, rename},
+		"foreign above":                   {"bitrise", "[profile  bitrise]\n" + bitriseSection, exists, rename},
+		"foreign below":                   {"bitrise", bitriseSection + "[profile  bitrise]\n", `, line 5: the profile "bitrise" appears twice`, correct},
+		"twice": {"bitrise", bitriseSection + strings.Replace(bitriseSection, "[profile ", "[profile  ", 1),
+			`, line 5: the profile "bitrise" appears twice`, correct},
+		"repeated":   {"bitrise", bitriseSection + bitriseSection, ", line 5: repeats the section of line 1" + cannotRead, correct},
 		"unreadable": {"bitrise", "[default]\n[profile unclosed\n", ", line 2: a section must be [NAME]" + cannotRead, correct},
 	}
 }
@@ -48,9 +45,10 @@ func TestForbiddenFiles(t *testing.T) {
 	for name, test := range forbiddenFiles() {
 		t.Run(name, func(t *testing.T) {
 			file, p := testFile(t, test.content), testProfile(t, test.profile)
-			check := func(doing string, err error) {
-				t.Helper()
-				prefix := doing + ` the profile "` + test.profile + `" (input aws_profile): ` + file.path
+			_, errCheck := file.Check(p.Name)
+			_, errPrepare := file.PrepareProfile(p)
+			for _, err := range []error{errCheck, errPrepare} {
+				prefix := `write the profile "` + test.profile + `" (input aws_profile): ` + file.Path
 				if err == nil || !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), test.want) {
 					t.Errorf("got %v, want %s%s", err, prefix, test.want)
 				}
@@ -59,12 +57,7 @@ func TestForbiddenFiles(t *testing.T) {
 					t.Errorf("ErrForeign: want %v, got the opposite", got)
 				}
 			}
-			check("write", file.Check(p.Name))
-			_, err := file.PrepareProfile(p)
-			check("write", err)
-			_, _, err = file.PrepareRemoval(p.Name)
-			check("remove", err)
-			if got := read(t, file.path); got != test.content {
+			if got := read(t, file.Path); got != test.content {
 				t.Errorf("the file was changed:\n%s", got)
 			}
 		})
@@ -77,12 +70,12 @@ func TestUnreadableFiles(t *testing.T) {
 	for content, want := range unreadableFiles() {
 		t.Run(fmt.Sprintf("%q", content), func(t *testing.T) {
 			file := testFile(t, content)
-			if err := file.Check(name); err == nil || !strings.HasSuffix(err.Error(), file.path+", "+want+cannotRead) {
+			if _, err := file.Check(name); err == nil || !strings.HasSuffix(err.Error(), file.Path+", "+want+cannotRead) {
 				t.Errorf("the configuration file: got %v", err)
 			}
 			file = testFile(t, "")
-			write(t, file.credentials, content)
-			if err := file.Check(name); err == nil || !strings.HasSuffix(err.Error(), file.credentials+", "+want+cannotRead) {
+			write(t, file.Credentials, content)
+			if _, err := file.Check(name); err == nil || !strings.HasSuffix(err.Error(), file.Credentials+", "+want+cannotRead) {
 				t.Errorf("the credentials file: got %v", err)
 			}
 			if _, err := file.PrepareProfile(testProfile(t, "bitrise")); err == nil {
@@ -100,46 +93,50 @@ func TestCredentialsFileWithTheName(t *testing.T) {
 	} {
 		t.Run(content, func(t *testing.T) {
 			file := testFile(t, "")
-			write(t, file.credentials, content)
-			err := file.Check(testProfile(t, "bitrise").Name)
+			write(t, file.Credentials, content)
+			_, err := file.Check(testProfile(t, "bitrise").Name)
 			if !isRefused {
 				if err != nil {
 					t.Error(err)
 				}
 				return
 			}
-			want := file.credentials + `, line 1: there are keys for the profile "bitrise", ` +
+			want := file.Credentials + `, line 1: there are keys for the profile "bitrise", ` +
 				"which AWS's tools would use instead of credentials that renew"
 			if err == nil || !strings.HasSuffix(err.Error(), want) {
 				t.Errorf("got %v", err)
 			}
-			checkAdvice(t, err, "If the profile has keys in it, remove them, or choose another name in aws_profile.")
+			checkAdvice(t, err, "If the profile has keys in it, remove them, or choose a different name in aws_profile.")
 		})
 	}
 	file := testFile(t, "")
-	file.credentials = os.DevNull
+	file.Credentials = os.DevNull
 	file.add(t, testProfile(t, "bitrise"))
 }
 
 func TestFileThatIsNotRegular(t *testing.T) {
-	for name, create := range map[string]func(string) error{
-		"a pipe":   func(path string) error { return syscall.Mkfifo(path, 0o600) },
-		"a folder": func(path string) error { return os.Mkdir(path, 0o700) },
+	for name, test := range map[string]struct {
+		create func(string) error
+		want   string
+	}{
+		"a pipe":   {func(path string) error { return syscall.Mkfifo(path, 0o600) }, " is not a regular file"},
+		"a folder": {func(path string) error { return os.Mkdir(path, 0o700) }, " is a folder and must be a file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config, keys := testFile(t, ""), testFile(t, "")
-			if err := errors.Join(create(config.path), create(keys.credentials)); err != nil {
+			if err := errors.Join(test.create(config.Path), test.create(keys.Credentials)); err != nil {
 				t.Fatal(err)
 			}
 			p := testProfile(t, "bitrise")
-			_, err := config.PrepareProfile(p)
-			_, _, errRemoval := config.PrepareRemoval(p.Name)
-			for _, err := range []error{err, config.Check(p.Name), errRemoval} {
-				if err == nil || !strings.Contains(err.Error(), config.path+" is not a regular file") {
+			_, errPrepare := config.PrepareProfile(p)
+			_, errCheck := config.Check(p.Name)
+			_, _, errRemoval := config.PrepareRemoval(nil)
+			for _, err := range []error{errPrepare, errCheck, errRemoval} {
+				if err == nil || !strings.Contains(err.Error(), config.Path+test.want) {
 					t.Errorf("got %v", err)
 				}
 			}
-			if err := keys.Check(p.Name); err == nil || !strings.Contains(err.Error(), keys.credentials+" is not a regular file") {
+			if _, err := keys.Check(p.Name); err == nil || !strings.Contains(err.Error(), keys.Credentials+test.want) {
 				t.Errorf("got %v", err)
 			}
 		})

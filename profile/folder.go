@@ -1,3 +1,10 @@
+// Package profile sets up an AWS profile that renews its credentials automatically: a section of AWS's configuration file
+// ([ConfigFile]) names the Step's program as its credential process. A copy of the program is kept in the user's home ([Folder]),
+// with a session for each profile: its settings, and the credentials, which all processes share ([Folder.Get]).
+//
+// Changes are staged and take effect with [sharedfile.Commit]. No file holds the build's API token.
+//
+// How credentials are obtained, what the settings of a session mean, and the Step's inputs are the callers' business.
 package profile
 
 import (
@@ -9,126 +16,170 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"syscall"
 	"time"
 
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/command"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
 
-// ProgramName is the name of the Step's program where it is kept.
-const ProgramName = "authenticate-with-aws"
-
 const (
 	folderMode  fs.FileMode = 0o700
 	programMode fs.FileMode = 0o700
 	secretMode  fs.FileMode = 0o600
 
-	// maxProgramSize is in bytes. A build with debug information, coverage and the race detector has 20 MiB.
+	// maxProgramSize is in bytes. A build with debug information, coverage, and the race detector has 20 MiB.
 	maxProgramSize = 256 << 20
 )
 
-// Folder is where everything that outlives the Step is kept, in ~/.authenticate-with-aws:
+// Folder is where everything that outlives the Step is kept, ~/.authenticate-with-aws:
 //
 //	VERSION/authenticate-with-aws  the program; the version is a digest of its content
-//	VERSION/KEY/settings.json      the settings of a session
+//	VERSION/KEY/settings.json      the settings of a session; the key is a digest of them
 //	VERSION/KEY/cache.json         its credentials
-//	VERSION/KEY/lock               the lock of the process that renews them
+//	VERSION/KEY/lock               the lock of the process that renews them, last written when the session was last used
 //
 // Each version of the program has its own sessions: none has to read what another has written, and a version that has no
 // sessions is no longer used.
-type Folder struct{ root, version string }
+type Folder struct{ root string }
+
+// Session identifies a session. Its text is VERSION/KEY.
+type Session struct{ version, key string }
+
+var sessionPattern = regexp.MustCompile(`^([0-9a-f]{16})/([0-9a-f]{64})$`)
+
+// ParseSession parses the text of a session.
+func ParseSession(s string) (Session, error) {
+	match := sessionPattern.FindStringSubmatch(s)
+	if match == nil {
+		return Session{}, errors.New("the key of a session must have 64 hexadecimal digits")
+	}
+	return Session{version: match[1], key: match[2]}, nil
+}
+
+// MarshalText returns the session's text.
+func (s Session) MarshalText() ([]byte, error) { return []byte(s.version + "/" + s.key), nil }
+
+// UnmarshalText parses the session's text.
+func (s *Session) UnmarshalText(text []byte) (err error) {
+	*s, err = ParseSession(string(text))
+	return err
+}
 
 // FolderIn returns the folder in a user's home. It does not need to exist.
 func FolderIn(home string) (Folder, error) {
-	if home == "" {
-		return Folder{}, errors.New("find a folder for the program that renews the profile's credentials: the variable HOME is empty")
+	if !filepath.IsAbs(home) {
+		return Folder{}, explain.Advise(fmt.Errorf("the variable HOME must be an absolute path, got %q", home), setHome)
 	}
-	root, err := filepath.Abs(filepath.Join(home, ".authenticate-with-aws"))
-	return Folder{root: root}, err
+	return Folder{root: filepath.Join(home, ".authenticate-with-aws")}, nil
 }
 
-// FolderOf returns the folder of a program that [Folder.Stage] has put there.
-func FolderOf(program string) Folder {
+const setHome = "Set HOME, for this Step and for everything that uses its logins and profiles, to a folder that this user can write to " +
+	"and run programs from: its file system must not be mounted read-only or noexec."
+
+// Find returns the folder and the session of a program that [Folder.Stage] has put there, called with a session's key.
+func Find(program, key string) (Folder, Session, error) {
 	folder := filepath.Dir(program)
-	return Folder{root: filepath.Dir(folder), version: filepath.Base(folder)}
+	session, err := ParseSession(filepath.Base(folder) + "/" + key)
+	return Folder{root: filepath.Dir(folder)}, session, err
 }
 
 func (f Folder) String() string { return f.root }
 
-func (f Folder) programFolder() string { return filepath.Join(f.root, f.version) }
+// Path returns the path of a file in the folder.
+func (f Folder) Path(name ...string) string { return filepath.Join(f.root, filepath.Join(name...)) }
 
-func (f Folder) session(key Key) string { return filepath.Join(f.programFolder(), key.digest) }
+func (f Folder) file(s Session, name string) string { return f.Path(s.version, s.key, name) }
+
+// The files of a session.
+const (
+	settingsName = "settings.json"
+	cacheName    = "cache.json"
+	lockName     = "lock"
+)
 
 // Stage prepares to keep what a profile's credential process needs after the Step has ended: the program, the first credentials,
-// obtained now, and the settings, with which the caller can obtain them again. The command runs the program for the session. Nothing is in place before the changes are
-// committed; to discard them, do it in this order, so that no empty folder stays.
+// obtained now, and the settings, with which the caller can obtain them again. The command runs the program for the session.
+// Nothing is in place before the changes are committed; to discard them, do it in this order, so that no empty folder stays.
 func (f Folder) Stage(
 	ctx context.Context, program string, settings secret.Text, c credentials.Credentials, now time.Time,
-) (Command, []*sharedfile.Change, error) {
-	process, changes, err := f.stage(ctx, program, settings, entry{Credentials: c, Obtained: now})
+) (Session, Command, []*sharedfile.Change, error) {
+	session, command, changes, err := f.stage(ctx, program, settings, entry{Credentials: c, Obtained: now})
 	slices.Reverse(changes)
-	if err != nil {
-		for _, change := range changes {
-			change.Discard()
-		}
-		return Command{}, nil, explain.Advise(
-			fmt.Errorf("keep the program that renews the profile's credentials in %s: %w", f, err),
-			"Set HOME, for this Step and for all that use the profile, to a folder that this user can write to and run programs from: "+
-				"its file system must not be mounted read-only or noexec.",
-			"Or leave aws_profile empty: the Step then exports credentials, which are not renewed.")
+	if err == nil {
+		return session, command, changes, nil
 	}
-	return process, changes, nil
+	for _, change := range changes {
+		change.Discard()
+	}
+	err = f.Explain(fmt.Errorf("keep the program that renews the profile's credentials in %s: %w", f, err))
+	return Session{}, Command{}, nil, err
+}
+
+// Explain says what to do about an error of a file in the folder, unless the error says more than that the file system rejects it.
+func (f Folder) Explain(err error) error {
+	for _, known := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOLCK, syscall.EOPNOTSUPP} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	if errors.As(err, new(*explain.Error)) && !errors.As(err, new(*fs.PathError)) {
+		return err
+	}
+	return explain.Advise(err, setHome)
 }
 
 func (f Folder) stage(
 	ctx context.Context, program string, settings secret.Text, first entry,
-) (process Command, changes []*sharedfile.Change, err error) {
+) (session Session, command Command, changes []*sharedfile.Change, err error) {
 	content, err := os.ReadFile(program)
 	if err != nil {
-		return process, nil, err
+		return session, command, nil, err
 	}
 	// By content and not by release, since a Step under development has many builds of one release.
-	digest := sha256.Sum256(content)
-	f.version = hex.EncodeToString(digest[:8])
-	key := KeyOf(settings)
-	installed := filepath.Join(f.programFolder(), ProgramName)
-	if process, err = newCommand(installed, key); err != nil {
-		return process, nil, err
+	version, key := sha256.Sum256(content), sha256.Sum256([]byte(settings.Reveal()))
+	session = Session{version: hex.EncodeToString(version[:8]), key: hex.EncodeToString(key[:])}
+	installed := f.Path(session.version, ProgramName)
+	if command, err = newCommand(installed, session.key); err != nil {
+		return session, command, nil, err
 	}
-	if err := f.secure(); err != nil {
-		return process, nil, err
+	if err := f.Secure(session.version, session.key); err != nil {
+		return session, command, nil, err
 	}
 	for _, file := range []struct {
-		path    string
+		name    string
 		content []byte
-		mode    fs.FileMode
 	}{
 		// The session comes first: as long as it is there, no other run removes the program.
-		{f.settingsPath(key), []byte(settings.Reveal()), secretMode},
-		{f.Cache(key).path, first.encode(), secretMode},
+		{settingsName, []byte(settings.Reveal())},
+		{cacheName, first.encode()},
 		// A credential process can take the lock in a folder that it cannot write to, such as a read-only mount in a container.
-		{f.Cache(key).lock, []byte{}, secretMode},
-		{installed, content, programMode},
+		{lockName, []byte{}},
 	} {
-		change, err := sharedfile.File{Path: file.path, Mode: file.mode, MaxSize: maxProgramSize}.Prepare(
+		change, err := sharedfile.File{Path: f.file(session, file.name), Mode: secretMode, IsOwn: true}.Prepare(
 			func([]byte) ([]byte, error) { return file.content, nil })
 		if err != nil {
-			return process, changes, err
+			return session, command, changes, err
 		}
 		changes = append(changes, change)
 	}
-	return process, changes, checkRuns(ctx, changes[len(changes)-1].Staged())
+	change, err := sharedfile.File{Path: installed, Mode: programMode, MaxSize: maxProgramSize, IsOwn: true, IsFixed: true}.Prepare(
+		func([]byte) ([]byte, error) { return content, nil })
+	if err != nil {
+		return session, command, changes, err
+	}
+	return session, command, append(changes, change), checkRuns(ctx, change.Staged())
 }
 
-// secure closes the folders to other users. It refuses a link and a folder that belongs to another user, who could replace the
-// program.
-func (f Folder) secure() error {
-	for _, folder := range []string{f.root, f.programFolder()} {
+// Secure closes the folder and those below it, each in the one before, to other users. It rejects a link and a folder that belongs to
+// another user, who could replace the program.
+func (f Folder) Secure(below ...string) error {
+	for i := range len(below) + 1 {
+		folder := f.Path(below[:i]...)
 		info, err := os.Lstat(folder)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -147,31 +198,12 @@ func (f Folder) secure() error {
 	return nil
 }
 
-// checkRuns runs the program, since the first to find out that it cannot run should not be the Step that needs credentials.
-func checkRuns(ctx context.Context, program string) error {
-	err := command.Run(ctx, nil, nil, program, Subcommand, "--help")
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err() // not its cause, which would be a reason that needs no explanation
-	case err != nil:
-		return fmt.Errorf("the program cannot run from there: %w", err)
-	}
-	return nil
-}
-
-func (f Folder) settingsPath(key Key) string { return filepath.Join(f.session(key), "settings.json") }
-
-// Settings reads the settings of a session.
-func (f Folder) Settings(key Key) (secret.Text, error) {
-	path := f.settingsPath(key)
-	content, err := sharedfile.Read(path)
+// Settings returns the settings of a session.
+func (f Folder) Settings(s Session) (secret.Text, error) {
+	path := f.file(s, settingsName)
+	content, err := sharedfile.ReadOwn(path)
 	if err == nil && content == nil {
 		err = explain.Advise(fmt.Errorf("the settings of the session: %s does not exist", path), "Run the Step again.")
 	}
 	return secret.New(string(content)), err
-}
-
-// Cache returns the cache of a session's credentials.
-func (f Folder) Cache(key Key) Cache {
-	return Cache{path: filepath.Join(f.session(key), "cache.json"), lock: filepath.Join(f.session(key), "lock")}
 }

@@ -9,87 +9,117 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
-
-// testProgram is a fake of the Step's program. It fails unless it is called like the Step calls it.
-const testProgram = "#!/bin/sh\n[ \"$*\" = \"credential-process --help\" ]\n"
-
-func testFolder(t *testing.T) (folder Folder, program string) {
-	t.Helper()
-	folder, err := FolderIn(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	program = filepath.Join(t.TempDir(), "step")
-	write(t, program, testProgram)
-	return folder, program
-}
-
-// mustStage stages a session whose credentials have the given access key ID.
-func (f Folder) mustStage(t *testing.T, program string, settings secret.Text, id string) (Command, []*sharedfile.Change) {
-	t.Helper()
-	command, changes, err := f.Stage(t.Context(), program, settings, testCredentials(id, time.Hour), noon())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return command, changes
-}
-
-// folderOf returns the folder of the program that the command runs.
-func folderOf(command Command) Folder {
-	program, _, _ := strings.Cut(command.text, " ")
-	return FolderOf(program)
-}
 
 func TestFolderIn(t *testing.T) {
 	if folder, err := FolderIn("/home/me"); err != nil || folder.String() != "/home/me/.authenticate-with-aws" {
 		t.Errorf("got %s, %v", folder, err)
 	}
-	if _, err := FolderIn(""); err == nil {
-		t.Error("got no error for an empty HOME")
+	for _, home := range []string{"", "me", "./me", "~"} {
+		_, err := FolderIn(home)
+		if err == nil || err.Error() != fmt.Sprintf("the variable HOME must be an absolute path, got %q", home) {
+			t.Errorf("%q: got %v", home, err)
+		}
+		checkAdvice(t, err, setHome)
+	}
+}
+
+func TestSessionText(t *testing.T) {
+	var s Session
+	if err := s.UnmarshalText([]byte(testVersion + "/" + testKey)); err != nil || s != (Session{version: testVersion, key: testKey}) {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	if text, err := s.MarshalText(); err != nil || string(text) != testVersion+"/"+testKey {
+		t.Errorf("got %s, %v", text, err)
+	}
+	for _, wrong := range []string{
+		"", testKey, "/" + testKey, testVersion, "../" + testKey, testVersion + "/" + strings.ToUpper(testKey[1:]) + "A", testVersion + "/" + testKey + "0",
+		testVersion + "/../" + testKey, testVersion + "//" + testKey, testVersion + "/" + testKey + "\n", testVersion + "/" + testKey[1:],
+	} {
+		if s, err := ParseSession(wrong); err == nil {
+			t.Errorf("%q: got %+v", wrong, s)
+		}
+	}
+}
+
+// The credential process finds its session by its own path and the key.
+func TestFind(t *testing.T) {
+	folder, s, err := Find("/home/me/.authenticate-with-aws/"+testVersion+"/"+ProgramName, testKey)
+	if err != nil || folder.String() != "/home/me/.authenticate-with-aws" || s != (Session{version: testVersion, key: testKey}) {
+		t.Errorf("got %s, %+v, %v", folder, s, err)
+	}
+	for program, key := range map[string]string{"/usr/bin/" + ProgramName: testKey, "/a/" + testVersion + "/" + ProgramName: "key"} {
+		if _, _, err := Find(program, key); err == nil {
+			t.Errorf("%s, %s: got no error", program, key)
+		}
+	}
+}
+
+func TestSettings(t *testing.T) {
+	folder, s := testSession(t, credentials.Credentials{})
+	path := folder.file(s, settingsName)
+	write(t, path, "x")
+	if settings, err := folder.Settings(s); err != nil || settings.Reveal() != "x" {
+		t.Errorf("got %v, %v", settings, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	_, err := folder.Settings(s)
+	if err == nil || err.Error() != "the settings of the session: "+path+" does not exist" {
+		t.Errorf("got %v", err)
+	}
+	checkAdvice(t, err, "Run the Step again.")
+	// A link is not followed.
+	for _, target := range []string{folder.file(s, cacheName), "/dev/zero", "nothing"} {
+		if err := errors.Join(os.RemoveAll(path), os.Symlink(target, path)); err != nil {
+			t.Fatal(err)
+		}
+		if settings, err := folder.Settings(s); err == nil || !settings.IsEmpty() || !strings.Contains(err.Error(), path+" is a link") {
+			t.Errorf("%s: got %v", target, err)
+		}
 	}
 }
 
 func TestStage(t *testing.T) {
 	folder, program := testFolder(t)
-	settings := secret.New(`{"secret_access_key":"canary-key"}`)
-	key := KeyOf(settings)
-	command, changes := folder.mustStage(t, program, settings, "first")
-	installed := folderOf(command)
-	want := filepath.Join(folder.root, installed.version, ProgramName) + " credential-process " + key.String()
-	if command.text != want {
+	const settings = `{"secret_access_key":"canary-key"}`
+	s, command, changes, err := folder.Stage(t.Context(), program, secret.New(settings), testCredentials("first", time.Hour), noon())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := folder.program(s) + " credential-process " + s.key; command.text != want {
 		t.Errorf("got %s", command.text)
 	}
-	if _, err := installed.Settings(key); err == nil || exists(filepath.Join(installed.programFolder(), ProgramName)) {
+	if found := parseCommand(command.text); found == nil || *found != s {
+		t.Errorf("the command has the session %v, want %v", found, s)
+	}
+	if _, err := folder.Settings(s); err == nil || exists(folder.program(s)) {
 		t.Error("the files exist before the commit")
 	}
 	commit(t, changes...)
-	if got := read(t, filepath.Join(installed.programFolder(), ProgramName)); got != testProgram {
+	if got := read(t, folder.program(s)); got != testProgram {
 		t.Errorf("got the program %s", got)
 	}
-	if answer, err := installed.Cache(key).Get(t.Context(), at(0), never(t)); err != nil || answer.AccessKeyID.Reveal() != "first" {
-		t.Errorf("got %+v, %v", answer, err)
+	folder.mustHave(t, s, settings, "first")
+	got, err := folder.Settings(s)
+	if text := fmt.Sprintf("%v %+v %#v", got, got, testCredentials("x", 0)); err != nil || strings.Contains(text, "canary") {
+		t.Errorf("a secret is printed: %s, %v", text, err)
 	}
-	got, err := installed.Settings(key)
-	if err != nil || got.Reveal() != settings.Reveal() {
-		t.Errorf("got %v, %v", got, err)
-	}
-	if text := fmt.Sprintf("%v %+v %#v", got, got, testCredentials("x", 0)); strings.Contains(text, "canary") {
-		t.Errorf("a secret is printed: %s", text)
-	}
-	version := installed.version
 	modes := map[string]fs.FileMode{
-		version: 0o700, version + "/" + ProgramName: 0o700, version + "/" + key.String(): 0o700,
-		version + "/" + key.String() + "/settings.json": 0o600, version + "/" + key.String() + "/cache.json": 0o600,
-		version + "/" + key.String() + "/lock": 0o600,
+		folder.Path(s.version): 0o700, folder.program(s): 0o700, folder.Path(s.version, s.key): 0o700,
+		folder.file(s, settingsName): 0o600, folder.file(s, cacheName): 0o600, folder.file(s, lockName): 0o600,
 	}
 	for path, mode := range modes {
-		checkMode(t, filepath.Join(folder.root, path), mode)
+		checkMode(t, path, mode)
 	}
 	if paths := tree(t, folder.root); len(paths) != len(modes) {
 		t.Errorf("got %q", paths)
@@ -99,7 +129,7 @@ func TestStage(t *testing.T) {
 
 func TestDiscardedStage(t *testing.T) {
 	folder, program := testFolder(t)
-	_, changes := folder.mustStage(t, program, secret.New("{}"), "x")
+	_, changes := folder.mustStage(t, program, "{}", "x")
 	for _, change := range changes {
 		change.Discard()
 	}
@@ -118,13 +148,12 @@ func TestTwoStepsWithOneSession(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder, program := testFolder(t)
-			settings := secret.New(`{"role_arn":"arn"}`)
-			var failing, good []*sharedfile.Change
-			var command Command
+			const settings = `{"role_arn":"arn"}`
+			var failing []*sharedfile.Change
 			if test.isStagedFirst {
 				_, failing = folder.mustStage(t, program, settings, "failing")
 			}
-			command, good = folder.mustStage(t, program, settings, "good")
+			s, good := folder.mustStage(t, program, settings, "good")
 			if !test.isStagedFirst {
 				_, failing = folder.mustStage(t, program, settings, "failing")
 			}
@@ -137,81 +166,78 @@ func TestTwoStepsWithOneSession(t *testing.T) {
 			if test.isDiscardedFirst {
 				commit(t, good...)
 			}
-			checkSession(t, command, settings, "good")
+			folder.mustHave(t, s, settings, "good")
 		})
 	}
 }
 
-// checkSession checks that a command finds its program and the session's files.
-func checkSession(t *testing.T, command Command, settings secret.Text, id string) {
-	t.Helper()
-	folder := folderOf(command)
-	if err := checkRuns(t.Context(), filepath.Join(folder.programFolder(), ProgramName)); err != nil {
-		t.Error(err)
-	}
-	if _, err := folder.Settings(KeyOf(settings)); err != nil {
-		t.Error(err)
-	}
-	if answer, err := folder.Cache(KeyOf(settings)).Get(t.Context(), at(0), never(t)); err != nil || answer.AccessKeyID.Reveal() != id {
-		t.Errorf("got %+v, %v", answer, err)
-	}
-}
-
-// The program is copied only once, and again if it differs or the copy is damaged.
+// The program is copied only once, and again if it differs, if the copy is damaged, or if it has disappeared meanwhile.
 func TestStageAgain(t *testing.T) {
 	folder, program := testFolder(t)
-	first, changes := folder.mustStage(t, program, secret.New("{}"), "x")
+	first, changes := folder.mustStage(t, program, "{}", "x")
 	commit(t, changes...)
-	installed := filepath.Join(folderOf(first).programFolder(), ProgramName)
-	before, err := os.Stat(installed)
+	before, err := os.Stat(folder.program(first))
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, changes := folder.mustStage(t, program, secret.New("{}"), "y")
+	again, changes := folder.mustStage(t, program, "{}", "y")
 	commit(t, changes...)
-	if after, err := os.Stat(installed); err != nil || again != first || !os.SameFile(before, after) {
+	if after, err := os.Stat(folder.program(first)); err != nil || again != first || !os.SameFile(before, after) {
 		t.Errorf("the same program was copied again: %v", err)
 	}
-	checkSession(t, first, secret.New("{}"), "y")
+	folder.mustHave(t, first, "{}", "y")
 
-	write(t, installed, "#!/bin/false\n")
-	_, changes = folder.mustStage(t, program, secret.New("{}"), "z")
+	write(t, folder.program(first), "#!/bin/false\n")
+	_, changes = folder.mustStage(t, program, "{}", "z")
 	commit(t, changes...)
-	checkSession(t, first, secret.New("{}"), "z")
+	folder.mustHave(t, first, "{}", "z")
+
+	_, changes = folder.mustStage(t, program, "{}", "after a sweep")
+	if err := os.RemoveAll(folder.Path(first.version)); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, changes...)
+	folder.mustHave(t, first, "{}", "after a sweep")
 
 	write(t, program, testProgram+"# another version\n")
-	second, changes := folder.mustStage(t, program, secret.New("{}"), "of another version")
+	second, changes := folder.mustStage(t, program, "{}", "of another version")
 	commit(t, changes...)
-	checkSession(t, first, secret.New("{}"), "z")
-	checkSession(t, second, secret.New("{}"), "of another version")
+	folder.mustHave(t, first, "{}", "after a sweep")
+	folder.mustHave(t, second, "{}", "of another version")
+	if first.version == second.version || first.key != second.key {
+		t.Errorf("got the sessions %v and %v", first, second)
+	}
 }
 
-// Other users cannot read the folder, even if it existed before.
+// levels returns the folders that Stage creates for a session.
+func (f Folder) levels(s Session) []string {
+	return []string{f.root, f.Path(s.version), f.Path(s.version, s.key)}
+}
+
+// Other users cannot read the folders, even if these existed before.
 func TestOpenFolderIsClosed(t *testing.T) {
 	folder, program := testFolder(t)
-	command, changes := folder.mustStage(t, program, secret.New("{}"), "x")
+	s, changes := folder.mustStage(t, program, "{}", "x")
 	commit(t, changes...)
-	folders := []string{folder.root, folderOf(command).programFolder()}
-	for _, path := range folders {
+	for _, path := range folder.levels(s) {
 		if err := os.Chmod(path, 0o777); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, changes = folder.mustStage(t, program, secret.New("{}"), "x")
+	_, changes = folder.mustStage(t, program, "{}", "x")
 	commit(t, changes...)
-	for _, path := range folders {
+	for _, path := range folder.levels(s) {
 		checkMode(t, path, 0o700)
 	}
 }
 
-// The Step runs a program in the folder, so a folder of another user, or a link to one, is rejected.
+// The Step runs a program in the folder, so a folder of another user, or a link to one, is rejected, at each of the levels.
 func TestFolderOfAnotherUser(t *testing.T) {
-	const want = "must be a folder that belongs to this user"
 	elsewhere := t.TempDir()
-	for name, create := range map[string]func(string) error{
-		"a link": func(path string) error { return os.Symlink(elsewhere, path) },
-		"a file": func(path string) error { return os.WriteFile(path, nil, 0o600) },
-		"another user's": func(path string) error {
+	for name, create := range map[string]func(t *testing.T, path string) error{
+		"a link": func(_ *testing.T, path string) error { return os.Symlink(elsewhere, path) },
+		"a file": func(_ *testing.T, path string) error { return os.WriteFile(path, nil, 0o600) },
+		"another user's": func(t *testing.T, path string) error {
 			if os.Geteuid() != 0 {
 				t.Skip("only root can create a folder of another user")
 			}
@@ -219,33 +245,55 @@ func TestFolderOfAnotherUser(t *testing.T) {
 			return errors.Join(os.Mkdir(path, 0o700), os.Chown(path, user, user))
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			folder, program := testFolder(t)
-			if err := create(folder.root); err != nil {
-				t.Fatal(err)
-			}
-			_, changes, err := folder.Stage(t.Context(), program, secret.New("{}"), testCredentials("x", time.Hour), noon())
-			if changes != nil || err == nil || !strings.Contains(err.Error(), folder.root+" "+want) {
-				t.Errorf("got %v", err)
-			}
-			if left := append(tree(t, folder.root), tree(t, elsewhere)...); len(left) > 0 {
-				t.Errorf("left behind: %q", left)
-			}
-		})
-		t.Run(name+" for the program", func(t *testing.T) {
-			folder, program := testFolder(t)
-			command, changes := folder.mustStage(t, program, secret.New("{}"), "x")
-			for _, change := range changes {
-				change.Discard()
-			}
-			if err := errors.Join(os.Mkdir(folder.root, 0o700), create(folderOf(command).programFolder())); err != nil {
-				t.Fatal(err)
-			}
-			_, _, err := folder.Stage(t.Context(), program, secret.New("{}"), testCredentials("x", time.Hour), noon())
-			if err == nil || !strings.Contains(err.Error(), folderOf(command).programFolder()+" "+want) {
-				t.Errorf("got %v", err)
-			}
-		})
+		for level := range 3 {
+			t.Run(fmt.Sprintf("%s at level %d", name, level), func(t *testing.T) {
+				folder, program := testFolder(t)
+				s, changes := folder.mustStage(t, program, "{}", "x")
+				commit(t, changes...)
+				path := folder.levels(s)[level]
+				if err := errors.Join(os.RemoveAll(path), create(t, path)); err != nil {
+					t.Fatal(err)
+				}
+				before := tree(t, folder.root)
+				_, _, changes, err := folder.Stage(t.Context(), program, secret.New("{}"), testCredentials("x", time.Hour), noon())
+				if changes != nil || err == nil || !strings.Contains(err.Error(), path+" must be a folder that belongs to this user") {
+					t.Errorf("got %v", err)
+				}
+				checkAdvice(t, err, setHome)
+				if left := tree(t, folder.root); !slices.Equal(left, before) || len(tree(t, elsewhere)) > 0 {
+					t.Errorf("left behind: %q, %q", left, tree(t, elsewhere))
+				}
+			})
+		}
+	}
+}
+
+// No file in the folder is written through a link, and no link is replaced.
+func TestStageThroughALink(t *testing.T) {
+	target := filepath.Join(t.TempDir(), "target")
+	write(t, target, "old")
+	for _, name := range []string{settingsName, cacheName, lockName, ProgramName} {
+		for _, to := range []string{target, "/dev/zero", "nothing"} {
+			t.Run(name+" to "+filepath.Base(to), func(t *testing.T) {
+				folder, program := testFolder(t)
+				s, changes := folder.mustStage(t, program, "{}", "x")
+				commit(t, changes...)
+				path := folder.file(s, name)
+				if name == ProgramName {
+					path = folder.program(s)
+				}
+				if err := errors.Join(os.Remove(path), os.Symlink(to, path)); err != nil {
+					t.Fatal(err)
+				}
+				_, _, changes, err := folder.Stage(t.Context(), program, secret.New("{}"), testCredentials("x", time.Hour), noon())
+				if changes != nil || err == nil || !strings.Contains(err.Error(), path+" is a link and must be a file") {
+					t.Errorf("got %v", err)
+				}
+				if got, err := os.Readlink(path); err != nil || got != to || read(t, target) != "old" {
+					t.Errorf("the link was followed or replaced: %q, %v", got, err)
+				}
+			})
+		}
 	}
 }
 
@@ -281,19 +329,28 @@ func TestStageFails(t *testing.T) {
 			if test.program != "" {
 				write(t, program, test.program)
 			}
-			_, changes, err := folder.Stage(t.Context(), program, secret.New("{}"), testCredentials("x", time.Hour), noon())
+			_, _, changes, err := folder.Stage(t.Context(), program, secret.New("{}"), testCredentials("x", time.Hour), noon())
 			prefix := "keep the program that renews the profile's credentials in " + folder.root + ": "
 			if changes != nil || err == nil || !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v", err)
 			}
-			checkAdvice(t, err, "Set HOME, for this Step and for all that use the profile, to a folder that this user can write to and run "+
-				"programs from: its file system must not be mounted read-only or noexec.")
-			checkAdvice(t, err, "Or leave aws_profile empty: the Step then exports credentials, which are not renewed.")
-			if test.prepare == nil && exists(home) && !slices.Equal(tree(t, home), nil) {
+			checkAdvice(t, err, setHome)
+			if test.prepare == nil && exists(home) && len(tree(t, home)) > 0 {
 				t.Errorf("left behind: %q", tree(t, home))
 			}
 		})
 	}
+}
+
+// A disk that is full has other advice than a home that can't be used.
+func TestAdviceAboutTheFolder(t *testing.T) {
+	folder, _ := testFolder(t)
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE} {
+		if do := explain.Of(folder.Explain(&fs.PathError{Err: errno})).Do; slices.Contains(do, setHome) {
+			t.Errorf("%s: got %q", errno, do)
+		}
+	}
+	checkAdvice(t, folder.Explain(&fs.PathError{Err: syscall.EROFS}), setHome)
 }
 
 func TestStageEndsWithItsContext(t *testing.T) {

@@ -111,3 +111,59 @@ func commit(t *testing.T, changes ...*sharedfile.Change) {
 		change.Discard()
 	}
 }
+
+const (
+	testVersion = "0123456789abcdef"
+	testKey     = testVersion + testVersion + testVersion + testVersion
+)
+
+// testSession returns a session of credentials that were obtained at noon.
+func testSession(t *testing.T, c credentials.Credentials) (Folder, Session) {
+	t.Helper()
+	folder, s := Folder{root: t.TempDir()}, Session{version: testVersion, key: testKey}
+	write(t, folder.file(s, cacheName), string(entry{Credentials: c, Obtained: noon()}.encode()))
+	write(t, folder.file(s, settingsName), "{}")
+	write(t, folder.file(s, lockName), "")
+	return folder, s
+}
+
+// testProgram is a fake of the Step's program. It fails unless it is called as the Step calls it.
+const testProgram = "#!/bin/sh\n[ \"$*\" = \"credential-process --help\" ]\n"
+
+func testFolder(t *testing.T) (folder Folder, program string) {
+	t.Helper()
+	folder, err := FolderIn(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	program = filepath.Join(t.TempDir(), "step")
+	write(t, program, testProgram)
+	return folder, program
+}
+
+// mustStage stages a session whose credentials have the given access key ID.
+func (f Folder) mustStage(t *testing.T, program, settings, id string) (Session, []*sharedfile.Change) {
+	t.Helper()
+	session, _, changes, err := f.Stage(t.Context(), program, secret.New(settings), testCredentials(id, time.Hour), noon())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return session, changes
+}
+
+// program returns the path of the program of a session.
+func (f Folder) program(s Session) string { return f.Path(s.version, ProgramName) }
+
+// mustHave checks that a session works: its program, its settings, and its credentials.
+func (f Folder) mustHave(t *testing.T, s Session, settings, id string) {
+	t.Helper()
+	if err := checkRuns(t.Context(), f.program(s)); err != nil {
+		t.Error(err)
+	}
+	if got, err := f.Settings(s); err != nil || got.Reveal() != settings {
+		t.Errorf("got the settings %q, %v", got.Reveal(), err)
+	}
+	if c, _, err := f.Get(t.Context(), s, at(0), never(t)); err != nil || c.AccessKeyID.Reveal() != id {
+		t.Errorf("got %q, %v", c.AccessKeyID.Reveal(), err)
+	}
+}

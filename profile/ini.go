@@ -12,11 +12,15 @@ import (
 type line struct {
 	// begin and end are where the line is in the file, in bytes.
 	begin, end int
-	// text is the line without the whitespace around it.
-	text string
+	// raw is the line without its end, and text without the whitespace around it.
+	raw, text string
 	// section is the text in brackets at the beginning of the line, whatever its indentation: some readers take it for a section
 	// where others see a part of the setting above. It ends at the first closing bracket, where most readers end it.
 	section string
+	// isContinuation reports whether the line is a part of the setting above for the AWS CLI.
+	isContinuation bool
+	// setting and value are the name of the setting that begins on the line, in lower case, and its value.
+	setting, value string
 }
 
 // isComment reports whether readers ignore the line.
@@ -54,7 +58,7 @@ type parser struct {
 
 func (p *parser) parseLine(raw string, number int) (line, error) {
 	raw = strings.TrimRight(raw, "\r\n")
-	l := line{text: strings.TrimSpace(raw)}
+	l := line{raw: raw, text: strings.TrimSpace(raw)}
 	switch {
 	case !utf8.ValidString(raw), number == 1 && strings.HasPrefix(raw, "\ufeff"):
 		return l, errors.New("must be UTF-8 without a byte order mark")
@@ -73,13 +77,14 @@ func (p *parser) parseLine(raw string, number int) (line, error) {
 		if p.isNested && !strings.Contains(l.text, "=") {
 			return l, errors.New("a nested setting must be NAME = VALUE")
 		}
+		l.isContinuation = true
 		return l, nil
 	}
 	p.indent = indent
 	if l.text[0] == '[' {
 		return l, p.openSection(l.section, number)
 	}
-	return l, p.addSetting(l.text, number)
+	return l, p.addSetting(&l, number)
 }
 
 // isControl reports whether a character ends a line, or might, for some reader.
@@ -97,19 +102,19 @@ func (p *parser) openSection(section string, number int) error {
 	return nil
 }
 
-func (p *parser) addSetting(text string, number int) error {
-	separator := strings.IndexAny(text, "=:")
+func (p *parser) addSetting(l *line, number int) error {
+	separator := strings.IndexAny(l.text, "=:")
 	switch {
 	case p.settings == nil:
 		return errors.New("a setting must be in a section, which begins with [NAME]")
 	case separator <= 0:
-		return errors.New("must be a section, a setting (NAME = VALUE) or a comment")
+		return errors.New("must be a section, a setting (NAME = VALUE), or a comment")
 	}
-	name := strings.ToLower(strings.TrimSpace(text[:separator]))
-	if first, found := p.settings[name]; found {
+	l.setting, l.value = strings.ToLower(strings.TrimSpace(l.text[:separator])), strings.TrimSpace(l.text[separator+1:])
+	if first, found := p.settings[l.setting]; found {
 		return fmt.Errorf("repeats the setting of line %d", first)
 	}
-	p.settings[name] = number
-	p.hasSetting, p.isNested = true, separator == len(text)-1
+	p.settings[l.setting] = number
+	p.hasSetting, p.isNested = true, l.value == ""
 	return nil
 }

@@ -33,9 +33,11 @@ func TestMain(m *testing.M) {
 				panic(err)
 			}
 		}
-		if err := loginForever(folder); err != nil {
-			fmt.Println(err)
-			os.Exit(1)
+		for {
+			if err := loginAndOut(folder, func(step string) { fmt.Println(step) }); err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
 		}
 	}
 	os.Exit(m.Run())
@@ -50,39 +52,49 @@ func bigProgram() string { return "#!/bin/sh\nexit\n# " + strings.Repeat("progra
 
 func bigConfig() string { return "# " + strings.Repeat("x", 1<<18) + "\n" }
 
-// loginForever logs in and out until it fails, and prints a line for each login.
-func loginForever(folder string) error {
+func keptFolder(folder string) Folder { return Folder{root: filepath.Join(folder, "kept")} }
+
+// loginAndOut logs in and out, and says what it has done.
+func loginAndOut(folder string, done func(step string)) error {
 	ctx := context.Background()
-	file := ConfigFile{path: filepath.Join(folder, "config"), credentials: filepath.Join(folder, "credentials")}
-	kept := Folder{root: filepath.Join(folder, "kept")}
-	name := Name{text: "bitrise"}
-	for {
-		command, changes, err := kept.Stage(ctx, filepath.Join(folder, "program"), bigSettings(), testCredentials(bigID(), time.Hour), noon())
-		if err != nil {
-			return err
-		}
-		change, err := file.PrepareProfile(Profile{Name: name, Command: command})
-		if err != nil {
-			for _, change := range changes {
-				change.Discard()
-			}
-			return err
-		}
-		if err := sharedfile.Commit(ctx, append(changes, change)...); err != nil {
-			return err
-		}
-		fmt.Println("ok")
-		change, command, err = file.PrepareRemoval(name)
-		if err == nil {
-			err = sharedfile.Commit(ctx, change)
-		}
-		if err == nil {
-			err = kept.Remove(ctx, file, command)
-		}
-		if err != nil {
-			return err
-		}
+	file := ConfigFile{Path: filepath.Join(folder, "config"), Credentials: filepath.Join(folder, "credentials")}
+	kept := keptFolder(folder)
+	s, command, changes, err := kept.Stage(ctx, filepath.Join(folder, "program"), bigSettings(), testCredentials(bigID(), time.Hour), noon())
+	if err != nil {
+		return err
 	}
+	done("staged")
+	change, err := file.PrepareProfile(Profile{Name: Name{text: "bitrise"}, Command: command})
+	changes = append(changes, change)
+	if err != nil {
+		for _, change := range changes[:len(changes)-1] {
+			change.Discard()
+		}
+		return err
+	}
+	done("prepared")
+	if err := sharedfile.Commit(ctx, changes...); err != nil {
+		return err
+	}
+	done("committed")
+	if err := kept.RemoveSecrets(ctx, s); err != nil {
+		return err
+	}
+	done("secrets removed")
+	change, _, err = file.PrepareRemoval([]Session{s})
+	if err == nil {
+		err = sharedfile.Commit(ctx, change)
+	}
+	if err != nil {
+		return err
+	}
+	done("profile removed")
+	if err := kept.Remove(ctx, s); err != nil {
+		return err
+	}
+	kept.RemoveIfEmpty()
+	done("removed")
+	return nil
 }
 
 // prepareKill creates the initial files for a process that will be killed.
@@ -101,6 +113,14 @@ func killable(t *testing.T, folder string, environ ...string) *exec.Cmd {
 	return command
 }
 
+// mustBeUntouched checks that nothing of a login is left.
+func mustBeUntouched(t *testing.T, folder string) {
+	t.Helper()
+	if got := tree(t, folder); !slices.Equal(got, []string{"config", "program"}) || read(t, filepath.Join(folder, "config")) != bigConfig() {
+		t.Errorf("left behind: %q", got)
+	}
+}
+
 // If the file system is full at any point, nothing is changed. A limit on the size of files simulates this.
 func TestWritesThatEndEarly(t *testing.T) {
 	settings, cache := len(bigSettings().Reveal()), len(entry{Credentials: testCredentials(bigID(), time.Hour), Obtained: noon()}.encode())
@@ -112,17 +132,16 @@ func TestWritesThatEndEarly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			folder := prepareKill(t)
 			output, err := killable(t, folder, fmt.Sprint(killedLimit, "=", limit)).CombinedOutput()
-			if err == nil || strings.Contains(string(output), "ok\n") {
+			if err == nil || strings.Contains(string(output), "committed\n") {
 				t.Fatalf("the limit was not reached: %s", output)
 			}
-			if got := tree(t, folder); !slices.Equal(got, []string{"config", "program"}) || read(t, filepath.Join(folder, "config")) != bigConfig() {
-				t.Errorf("left behind: %q", got)
-			}
+			mustBeUntouched(t, folder)
 		})
 	}
 }
 
-// Whenever the process is killed, each file is complete or does not exist, and the next process is not blocked by a lock.
+// Whenever the process is killed, each file is complete or does not exist, and the next process is not blocked by a lock. After all
+// that, one login and logout leave nothing behind, not even temporary files.
 func TestKilledAtAnyPoint(t *testing.T) {
 	folder := prepareKill(t)
 	seen := map[int]int{}
@@ -135,42 +154,42 @@ func TestKilledAtAnyPoint(t *testing.T) {
 		if err := command.Start(); err != nil {
 			t.Fatal(err)
 		}
+		const steps = 6 // of a login and a logout
 		lines := bufio.NewScanner(output)
-		for range 1 + rand.IntN(4) {
-			if !lines.Scan() || lines.Text() != "ok" {
+		for range 1 + rand.IntN(2*steps) {
+			if !lines.Scan() || strings.Contains(lines.Text(), ":") {
 				t.Fatalf("the process exited before it was killed: %s", lines.Text())
 			}
-		}
-		// At some point in the next iteration.
-		for n := rand.IntN(1 << 28); n > 0; n-- {
-			_ = n
 		}
 		_ = command.Process.Kill()
 		_ = command.Wait()
 		seen[checkWhole(t, folder)]++
 	}
 	t.Logf("kills left these numbers of whole files: %v", seen)
+	if err := loginAndOut(folder, func(string) {}); err != nil {
+		t.Error(err)
+	}
+	mustBeUntouched(t, folder)
 }
 
 // checkWhole checks that each file is complete or does not exist, and returns the number of files.
 func checkWhole(t *testing.T, folder string) (count int) {
 	t.Helper()
 	content := strings.TrimPrefix(read(t, filepath.Join(folder, "config")), bigConfig())
-	if content != "" && (!strings.HasPrefix(content, "\n"+beginMark+"\n") || !strings.HasSuffix(content, "\n"+endMark+"\n")) {
+	if content != "" && (!strings.HasPrefix(content, "\n[profile bitrise]\n") || parseCommand(strings.TrimSuffix(content, "\n")) == nil) {
 		t.Fatalf("the configuration file is incomplete: %q", content)
 	}
-	key := KeyOf(bigSettings())
-	for _, path := range tree(t, filepath.Join(folder, "kept")) {
-		path = filepath.Join(folder, "kept", path)
+	kept := keptFolder(folder)
+	for _, path := range tree(t, kept.root) {
 		var isWhole bool
 		switch filepath.Base(path) {
 		case ProgramName:
-			isWhole = read(t, path) == bigProgram()
-		case "settings.json":
-			_, err := FolderOf(filepath.Dir(path)).Settings(key)
-			isWhole = err == nil
-		case "cache.json":
-			isWhole = !Cache{path: path}.read().isEmpty()
+			isWhole = read(t, kept.Path(path)) == bigProgram()
+		case settingsName:
+			isWhole = read(t, kept.Path(path)) == bigSettings().Reveal()
+		case cacheName:
+			s, err := ParseSession(filepath.Dir(path))
+			isWhole = err == nil && !kept.readCache(s).isEmpty()
 		default:
 			continue
 		}

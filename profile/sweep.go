@@ -3,123 +3,144 @@ package profile
 import (
 	"context"
 	"errors"
+
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
 
-// unusedAge is the age at which a session that no profile of the configuration file uses is removed. Another build may use
-// another configuration file. No session is good for more than 12 hours, so one that is in use is renewed more often than this.
-const unusedAge = 24 * time.Hour
-
-var versionPattern = regexp.MustCompile(`^[0-9a-f]{16}$`)
-
-// Remove removes the session that a command runs, and its program if no other session uses it. Call it after the change of
-// [ConfigFile.PrepareRemoval] has been committed. A session that another profile in the file uses stays.
-func (f Folder) Remove(ctx context.Context, file ConfigFile, command Command) error {
-	return f.removeSessions(ctx, file, command.runs)
-}
-
-// Sweep removes what earlier profiles and killed runs have left: sessions that no profile in the file uses, if nothing has been
-// written for a day, and programs without sessions.
-func (f Folder) Sweep(ctx context.Context, file ConfigFile) error {
-	return f.removeSessions(ctx, file, func(version string, key Key) bool {
-		f.version = version
-		info, err := os.Stat(f.session(key))
-		return err == nil && time.Since(info.ModTime()) > unusedAge
+// RemoveSecrets removes the settings and the credentials of a session, so that nothing can renew or use it. A renewal that is in
+// progress ends first, because it would write the credentials again. What is missing is fine.
+func (f Folder) RemoveSecrets(ctx context.Context, s Session) error {
+	return f.lockSession(ctx, s, func() error {
+		return errors.Join(removeFile(f.file(s, settingsName)), removeFile(f.file(s, cacheName)))
 	})
 }
 
-func (f Folder) removeSessions(ctx context.Context, file ConfigFile, isUnused func(version string, key Key) bool) error {
-	versions, err := os.ReadDir(f.root)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// Remove removes a session without its secrets, and its program if it has no other sessions.
+func (f Folder) Remove(ctx context.Context, s Session) error {
+	// Another run may be about to put this session, or one of the same program, into place.
+	unlock, err := sharedfile.LockFolders(ctx, f.Path(s.version, s.key), f.Path(s.version))
+	if err != nil {
+		return err
 	}
+	defer unlock()
+	if _, err := os.Lstat(f.file(s, settingsName)); err == nil {
+		return nil // written again meanwhile
+	}
+	err = removeFolder(f.Path(s.version, s.key), lockName)
+	sessions, listErr := f.sessionsOf(s.version)
+	if len(sessions) == 0 && listErr == nil {
+		err = errors.Join(err, removeFolder(f.Path(s.version), ProgramName))
+	}
+	return errors.Join(err, listErr)
+}
+
+// RemoveUnused removes the sessions that were not used for a time, and returns them.
+func (f Folder) RemoveUnused(ctx context.Context, now time.Time, age time.Duration) (removed []Session, err error) {
+	versions, err := readFolder(f.root)
 	problems := []error{err}
 	for _, version := range versions {
-		if !versionPattern.MatchString(version.Name()) {
-			continue
-		}
-		f.version = version.Name()
-		for _, key := range f.keys() {
-			if isUnused(f.version, key) {
-				problems = append(problems, f.removeSession(ctx, file, key))
+		sessions, err := f.sessionsOf(version)
+		problems = append(problems, err)
+		for _, s := range sessions {
+			isUnused := false
+			err := f.lockSession(ctx, s, func() error {
+				if isUnused = now.Sub(f.lastUsed(s)) > age; !isUnused {
+					return nil
+				}
+				return errors.Join(removeFile(f.file(s, settingsName)), removeFile(f.file(s, cacheName)))
+			})
+			if isUnused && err == nil {
+				removed = append(removed, s)
+				err = f.Remove(ctx, s)
 			}
-		}
-		problems = append(problems, f.removeProgram(ctx))
-	}
-	_ = os.Remove(f.root) // fails, as it should, if something is left
-	return errors.Join(problems...)
-}
-
-// keys returns the keys of the sessions of one version.
-func (f Folder) keys() []Key {
-	entries, _ := os.ReadDir(f.programFolder())
-	var keys []Key
-	for _, entry := range entries {
-		if key, err := ParseKey(entry.Name()); err == nil {
-			keys = append(keys, key)
+			problems = append(problems, err)
 		}
 	}
-	return keys
+	return removed, errors.Join(problems...)
 }
 
-// removeSession removes a session that is not used. A renewal at work ends first, or it would write the credentials again.
-func (f Folder) removeSession(ctx context.Context, file ConfigFile, key Key) error {
-	unlockCache, err := sharedfile.LockFile(ctx, f.Cache(key).lock)
+// Has reports whether a session exists, or may exist because it can't be seen.
+func (f Folder) Has(s Session) bool {
+	_, err := os.Lstat(f.Path(s.version, s.key))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// RemoveIfEmpty removes the folder, and those in it that are given, if nothing is in them anymore.
+func (f Folder) RemoveIfEmpty(names ...string) {
+	for _, name := range append(names, "") {
+		_ = os.Remove(f.Path(name)) // fails, as it should, if something is left
+	}
+}
+
+// lockSession calls a function while no process renews a session; not at all if the session doesn't exist.
+func (f Folder) lockSession(ctx context.Context, s Session, do func() error) error {
+	unlock, err := sharedfile.LockFile(ctx, f.file(s, lockName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // another run has removed it
+		return nil
 	}
-	if err != nil {
-		return err
-	}
-	defer unlockCache()
-	// No other run commits a profile of this session meanwhile.
-	unlock, err := sharedfile.LockFolders(ctx, f.session(key))
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if file.runs(f.version, key) {
-		return nil
-	}
-	// The settings first: a process that waits for the lock may create the lock file again while the folder is being removed, but
-	// without settings it cannot renew.
-	if err := os.Remove(f.settingsPath(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return removeFolder(f.session(key))
+	return do()
 }
 
-func (f Folder) removeProgram(ctx context.Context) error {
-	unlock, err := sharedfile.LockFolders(ctx, f.programFolder())
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if len(f.keys()) > 0 {
-		return nil
-	}
-	return removeFolder(f.programFolder())
-}
-
-// removeFolder removes the files of a folder, and the folder. Temporary files (see package sharedfile) may belong to a run at
-// work, so new ones stay.
-func removeFolder(folder string) error {
-	entries, err := os.ReadDir(folder)
-	problems := []error{err}
-	for _, entry := range entries {
-		info, err := entry.Info()
-		if err == nil && strings.HasPrefix(entry.Name(), ".") && time.Since(info.ModTime()) <= unusedAge {
-			continue
+// lastUsed returns when a credential process asked for a session last, or a run wrote it. What can't be read counts as never used.
+func (f Folder) lastUsed(s Session) (last time.Time) {
+	for _, name := range []string{lockName, cacheName} {
+		if info, err := os.Lstat(f.file(s, name)); err == nil && info.ModTime().After(last) {
+			last = info.ModTime()
 		}
-		problems = append(problems, os.Remove(filepath.Join(folder, entry.Name())))
 	}
-	_ = os.Remove(folder) // fails, as it should, if something is left
-	return errors.Join(problems...)
+	return last
+}
+
+// sessionsOf returns the sessions of one version of the program.
+func (f Folder) sessionsOf(version string) ([]Session, error) {
+	names, err := readFolder(f.Path(version))
+	var sessions []Session
+	for _, name := range names {
+		if session, err := ParseSession(version + "/" + name); err == nil {
+			sessions = append(sessions, session)
+		}
+	}
+	return sessions, err
+}
+
+// readFolder returns the names in a folder; none if it doesn't exist, or is a file.
+func readFolder(path string) (names []string, err error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
+		return nil, nil
+	}
+	entries, err := os.ReadDir(path)
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names, err
+}
+
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// removeFolder removes a file of the Step's in a folder, what killed runs have left there, and the folder if nothing else is in it.
+func removeFolder(folder, name string) error {
+	sharedfile.Sweep(folder)
+	if err := removeFile(filepath.Join(folder, name)); err != nil {
+		return err
+	}
+	names, err := readFolder(folder)
+	if err != nil || len(names) > 0 {
+		return err
+	}
+	return removeFile(folder)
 }

@@ -10,11 +10,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
+
+// unusedAge is how long a session may be unused in these tests.
+const unusedAge = 24 * time.Hour
 
 // machine is the state of a build machine.
 type machine struct {
@@ -30,297 +34,359 @@ func newMachine(t *testing.T) machine {
 	return machine{t: t, folder: folder, program: program, file: testFile(t, "")}
 }
 
-// session returns different settings for each name.
-func session(name string) secret.Text { return secret.New(name) }
-
-// login writes a profile like the Step does.
-func (m machine) login(name string, settings secret.Text) Command {
+// login writes a profile as the Step does. The settings differ for each session.
+func (m machine) login(name, settings string) Session {
 	m.t.Helper()
-	command, changes := m.folder.mustStage(m.t, m.program, settings, "x")
+	s, command, changes, err := m.folder.Stage(m.t.Context(), m.program, secret.New(settings), testCredentials("x", time.Hour), noon())
+	if err != nil {
+		m.t.Error(err)
+		return s
+	}
 	p := testProfile(m.t, name)
 	p.Command = command
 	change, err := m.file.PrepareProfile(p)
 	if err != nil {
-		m.t.Fatal(err)
+		m.t.Error(err)
+		return s
 	}
 	commit(m.t, append(changes, change)...)
-	return command
+	return s
 }
 
-// logout removes a profile like the Step does.
-func (m machine) logout(name string) {
+// logout removes sessions as the Step does: their secrets, their profiles, and what is left.
+func (m machine) logout(sessions ...Session) {
 	m.t.Helper()
-	change, command, err := m.file.PrepareRemoval(testProfile(m.t, name).Name)
-	if err != nil || change == nil {
-		m.t.Errorf("got %v, %v", change, err)
+	for _, s := range sessions {
+		if err := m.folder.RemoveSecrets(m.t.Context(), s); err != nil {
+			m.t.Error(err)
+		}
+	}
+	change, _, err := m.file.PrepareRemoval(sessions)
+	if err != nil {
+		m.t.Error(err)
 		return
 	}
 	commit(m.t, change)
-	if err := m.folder.Remove(m.t.Context(), m.file, command); err != nil {
-		m.t.Error(err)
+	for _, s := range sessions {
+		if err := m.folder.Remove(m.t.Context(), s); err != nil {
+			m.t.Error(err)
+		}
 	}
+	m.folder.RemoveIfEmpty()
 }
 
-// age sets the times of all the Step's files and folders back.
+// age sets the times of all the Step's files back.
 func (m machine) age(by time.Duration) {
 	m.t.Helper()
-	for _, path := range append(tree(m.t, m.folder.root), "") {
-		when := time.Now().Add(-by)
+	when := time.Now().Add(-by)
+	for _, path := range tree(m.t, m.folder.root) {
 		if err := os.Chtimes(filepath.Join(m.folder.root, path), when, when); err != nil {
 			m.t.Fatal(err)
 		}
 	}
 }
 
-func (m machine) sweep() {
+// sweep removes unused sessions, and checks which it reports.
+func (m machine) sweep(want ...Session) {
 	m.t.Helper()
-	if err := m.folder.Sweep(m.t.Context(), m.file); err != nil {
-		m.t.Error(err)
+	removed, err := m.folder.RemoveUnused(m.t.Context(), time.Now(), unusedAge)
+	if err != nil || !slices.Equal(removed, want) {
+		m.t.Errorf("got %v, %v; want %v", removed, err, want)
 	}
+	m.folder.RemoveIfEmpty()
 }
 
-// use renews a session like the credential process does.
-func (m machine) use(command Command, settings secret.Text) {
+func (m machine) mustBeGone() {
 	m.t.Helper()
-	if _, err := folderOf(command).Cache(KeyOf(settings)).Get(m.t.Context(), at(time.Hour), renewed(2*time.Hour)); err != nil {
-		m.t.Error(err)
+	if exists(m.folder.root) {
+		m.t.Errorf("left behind: %q", tree(m.t, m.folder.root))
 	}
 }
 
 func TestLogoutRemovesEverything(t *testing.T) {
 	m := newMachine(t)
-	command := m.login("bitrise", session("1"))
-	m.use(command, session("1"))
-	m.logout("bitrise")
-	if exists(m.folder.root) || read(t, m.file.path) != "" {
-		t.Errorf("left behind: %q, %q", tree(t, m.folder.root), read(t, m.file.path))
+	s := m.login("bitrise", "1")
+	if _, _, err := m.folder.Get(t.Context(), s, at(time.Hour), renewed(2*time.Hour)); err != nil {
+		t.Error(err)
+	}
+	if !m.folder.Has(s) {
+		t.Error("the session is missing")
+	}
+	m.logout(s)
+	if m.mustBeGone(); m.folder.Has(s) || read(t, m.file.Path) != "" {
+		t.Errorf("left behind: %q", read(t, m.file.Path))
 	}
 	// The second time, there is nothing to remove.
-	if err := m.folder.Remove(t.Context(), m.file, command); err != nil {
+	m.logout(s)
+	m.mustBeGone()
+}
+
+// The secrets go first, and alone: what leads to the session stays until it is safe to forget it.
+func TestRemoveSecrets(t *testing.T) {
+	m := newMachine(t)
+	s, other := m.login("bitrise", "1"), m.login("other", "2")
+	before := read(t, m.file.Path)
+	if err := m.folder.RemoveSecrets(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if left := tree(t, m.folder.Path(s.version, s.key)); !slices.Equal(left, []string{lockName}) || !m.folder.Has(s) {
+		t.Errorf("got %q", left)
+	}
+	if read(t, m.file.Path) != before {
+		t.Error("the configuration file was changed")
+	}
+	m.folder.mustHave(t, other, "2", "x")
+	if err := m.folder.RemoveSecrets(t.Context(), Session{version: testVersion, key: testKey}); err != nil {
+		t.Errorf("of a session that doesn't exist: got %v", err)
+	}
+}
+
+// What can't be removed is an error, not something that is gone. The rest is removed.
+func TestRemovalThatFails(t *testing.T) {
+	for _, name := range []string{settingsName, cacheName, lockName} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			s := m.login("bitrise", "1")
+			path := m.folder.file(s, name)
+			if err := errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "full"), 0o700)); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.folder.RemoveSecrets(t.Context(), s); err == nil || !strings.Contains(err.Error(), path) {
+				t.Errorf("got %v", err)
+			}
+			if name == settingsName && exists(m.folder.file(s, cacheName)) || name == cacheName && exists(m.folder.file(s, settingsName)) {
+				t.Errorf("left behind: %q", tree(t, m.folder.root))
+			}
+		})
+	}
+}
+
+// A session that a login has written again between RemoveSecrets and Remove is kept.
+func TestRemoveKeepsASessionThatIsBack(t *testing.T) {
+	m := newMachine(t)
+	s := m.login("bitrise", "1")
+	if err := m.folder.RemoveSecrets(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	m.login("bitrise", "1")
+	before := tree(t, m.folder.root)
+	if err := m.folder.Remove(t.Context(), s); err != nil {
 		t.Error(err)
+	}
+	m.folder.mustHave(t, s, "1", "x")
+	if after := tree(t, m.folder.root); !slices.Equal(before, after) {
+		t.Errorf("got %q, want %q", after, before)
 	}
 }
 
 func TestLogoutKeepsWhatOthersUse(t *testing.T) {
 	m := newMachine(t)
-	first := m.login("first", session("1"))
-	second := m.login("second", session("2"))
-	m.logout("first")
-	checkSession(t, second, session("2"), "x")
-	if exists(folderOf(first).session(KeyOf(session("1")))) {
+	first, second := m.login("first", "1"), m.login("second", "2")
+	m.logout(first)
+	m.folder.mustHave(t, second, "2", "x")
+	if m.folder.Has(first) {
 		t.Error("the session was left behind")
 	}
-
-	// Another profile has the same session.
-	third := m.login("third", session("2"))
-	m.logout("second")
-	checkSession(t, third, session("2"), "x")
-
 	// Another version of the program has a session of the same settings.
 	write(t, m.program, testProgram+"# new version\n")
-	fourth := m.login("fourth", session("2"))
-	m.logout("third")
-	checkSession(t, fourth, session("2"), "x")
-	if exists(folderOf(third).programFolder()) {
+	third := m.login("third", "2")
+	m.logout(second)
+	m.folder.mustHave(t, third, "2", "x")
+	if exists(m.folder.Path(second.version)) {
+		t.Errorf("left behind: %q", tree(t, m.folder.root))
+	}
+	// Files of others are kept.
+	notes := []string{"notes", filepath.Join(third.version, "notes"), filepath.Join(third.version, third.key, "notes")}
+	for _, path := range notes {
+		write(t, m.folder.Path(path), "x")
+	}
+	m.logout(third)
+	for _, path := range notes {
+		if !exists(m.folder.Path(path)) {
+			t.Errorf("%s was removed", path)
+		}
+	}
+	if exists(m.folder.file(third, settingsName)) || exists(m.folder.file(third, cacheName)) || exists(m.folder.file(third, lockName)) {
 		t.Errorf("left behind: %q", tree(t, m.folder.root))
 	}
 }
 
 // A logout does not affect another run that has staged the same session, or another session of the same program.
 func TestLogoutWhileAnotherRunIsStaged(t *testing.T) {
-	for _, name := range []string{"1", "2"} {
-		t.Run("session "+name, func(t *testing.T) {
+	for _, settings := range []string{"1", "2"} {
+		t.Run("session "+settings, func(t *testing.T) {
 			m := newMachine(t)
-			m.login("first", session("1"))
-			command, changes := m.folder.mustStage(t, m.program, session(name), "staged")
-			m.logout("first")
+			first := m.login("first", "1")
+			s, changes := m.folder.mustStage(t, m.program, settings, "staged")
+			m.logout(first)
 			commit(t, changes...)
-			checkSession(t, command, session(name), "staged")
+			m.folder.mustHave(t, s, settings, "staged")
 		})
 	}
 }
 
+// In the bubble, the runs have all the time that they need.
 func TestLogoutAndLoginAtOnce(t *testing.T) {
-	m := newMachine(t)
-	for i := range 8 {
-		m.login(fmt.Sprintf("old%d", i), session(fmt.Sprint(i%4)))
-	}
-	commands := make([]Command, 8)
-	var group sync.WaitGroup
-	for i := range commands {
-		group.Add(2)
-		go func() {
-			defer group.Done()
-			m.logout(fmt.Sprintf("old%d", i))
-		}()
-		go func() {
-			defer group.Done()
-			commands[i] = m.login(fmt.Sprintf("new%d", i), session(fmt.Sprint(i%6)))
-		}()
-	}
-	group.Wait()
-	for i, command := range commands {
-		checkSession(t, command, session(fmt.Sprint(i%6)), "x")
-	}
-	for i := range commands {
-		m.logout(fmt.Sprintf("new%d", i))
-	}
-	if exists(m.folder.root) || read(t, m.file.path) != "" {
-		t.Errorf("left behind: %q, %q", tree(t, m.folder.root), read(t, m.file.path))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		old, sessions := make([]Session, 4), make([]Session, 8)
+		for i := range old {
+			old[i] = m.login(fmt.Sprint("old", i), fmt.Sprint("old", i))
+		}
+		var group sync.WaitGroup
+		for i := range sessions {
+			group.Go(func() { m.logout(old[i%len(old)]) })
+			group.Go(func() { sessions[i] = m.login(fmt.Sprint("new", i), fmt.Sprint(i%6)) })
+		}
+		group.Wait()
+		for i, s := range sessions {
+			m.folder.mustHave(t, s, fmt.Sprint(i%6), "x")
+		}
+		m.logout(sessions...)
+		if m.mustBeGone(); strings.TrimSpace(read(t, m.file.Path)) != "" {
+			t.Errorf("left behind: %q", read(t, m.file.Path))
+		}
+	})
 }
 
 // A logout waits for a renewal that is in progress, which would write the credentials again.
 func TestLogoutDuringARenewal(t *testing.T) {
 	m := newMachine(t)
-	command := m.login("bitrise", session("1"))
+	s := m.login("bitrise", "1")
 	var group sync.WaitGroup
-	cache := folderOf(command).Cache(KeyOf(session("1")))
-	_, err := cache.Get(t.Context(), at(time.Hour), func(context.Context) (credentials.Credentials, error) {
+	_, _, err := m.folder.Get(t.Context(), s, at(time.Hour), func(context.Context) (credentials.Credentials, error) {
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		file := testFile(t, "")
-		if err := m.folder.Remove(ended, file, command); !errors.Is(err, context.Canceled) {
+		if err := m.folder.RemoveSecrets(ended, s); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		group.Add(1)
-		go func() {
-			defer group.Done()
-			m.logout("bitrise")
-		}()
+		group.Go(func() { m.logout(s) })
 		return testCredentials("new", 2*time.Hour), nil
 	})
 	if err != nil {
 		t.Error(err)
 	}
 	group.Wait()
-	if exists(m.folder.root) {
-		t.Errorf("left behind: %q", tree(t, m.folder.root))
-	}
+	m.mustBeGone()
 }
 
-func TestRemoveKeepsWhatAnUnreadableFileMayUse(t *testing.T) {
+func TestRemoveUnused(t *testing.T) {
 	m := newMachine(t)
-	command := m.login("bitrise", session("1"))
-	file := testFile(t, "")
-	if err := os.Mkdir(file.path, 0o700); err != nil {
+	old := m.login("bitrise", "1")
+	write(t, m.program, testProgram+"# new version\n")
+	current := m.login("bitrise", "2") // replaces the profile
+
+	m.age(unusedAge - time.Hour)
+	m.sweep()
+	m.folder.mustHave(t, old, "1", "x")
+
+	// A credential process still uses it, from the cache.
+	m.age(unusedAge + time.Hour)
+	if _, _, err := m.folder.Get(t.Context(), old, time.Now, renewed(time.Hour)); err != nil {
+		t.Error(err)
+	}
+	m.sweep(current)
+	if _, err := m.folder.Settings(old); err != nil {
+		t.Error(err)
+	}
+	if exists(m.folder.Path(current.version)) {
+		t.Errorf("left behind: %q", tree(t, m.folder.root))
+	}
+
+	m.age(unusedAge + time.Hour)
+	m.sweep(old)
+	m.mustBeGone()
+	m.sweep()
+}
+
+// A session that is used from the cache only, such as that of a long-lived key, is in use as well.
+func TestUseOfTheCacheKeepsASession(t *testing.T) {
+	m := newMachine(t)
+	s := m.login("bitrise", "1")
+	m.age(unusedAge + time.Hour)
+	write(t, m.folder.file(s, cacheName), string(entry{Credentials: testCredentials("key", 0), Obtained: noon()}.encode()))
+	old := time.Now().Add(-unusedAge - time.Hour)
+	if err := os.Chtimes(m.folder.file(s, cacheName), old, old); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.folder.Remove(t.Context(), file, command); err != nil {
-		t.Error(err)
+	if _, _, err := m.folder.Get(t.Context(), s, time.Now, never(t)); err != nil {
+		t.Fatal(err)
 	}
-	checkSession(t, command, session("1"), "x")
+	m.sweep()
+	if !m.folder.Has(s) {
+		t.Error("the session was removed")
+	}
 }
 
-func TestSweep(t *testing.T) {
+// A session without a lock file is not removed before it is a day old, because a run may be about to put it into place.
+func TestSweepKeepsWhatIsStaged(t *testing.T) {
 	m := newMachine(t)
-	old := m.login("bitrise", session("1"))
-	write(t, m.program, testProgram+"# new version\n")
-	current := m.login("bitrise", session("2")) // replaces the profile
-
-	m.age(unusedAge - time.Minute)
+	s, changes := m.folder.mustStage(t, m.program, "1", "staged")
+	m.age(unusedAge + time.Hour)
 	m.sweep()
-	checkSession(t, old, session("1"), "x")
-
-	// The credential process in another configuration file still uses it.
-	m.age(unusedAge + time.Minute)
-	m.use(old, session("1"))
-	m.sweep()
-	if _, err := folderOf(old).Settings(KeyOf(session("1"))); err != nil {
-		t.Error(err)
-	}
-
-	m.age(unusedAge + time.Minute)
-	m.sweep()
-	if exists(folderOf(old).programFolder()) {
-		t.Errorf("left behind: %q", tree(t, m.folder.root))
-	}
-	checkSession(t, current, session("2"), "x")
+	commit(t, changes...)
+	m.folder.mustHave(t, s, "1", "staged")
 }
 
-func TestSweepRemovesWhatKilledRunsLeft(t *testing.T) {
+// Temporary files of killed runs are removed with the session. Those of a run that is still there are kept, with their folders.
+func TestTemporaryFiles(t *testing.T) {
 	m := newMachine(t)
-	m.folder.mustStage(t, m.program, session("1"), "x")
-	if len(tree(t, m.folder.root)) != 6 {
-		t.Fatalf("got %q", tree(t, m.folder.root))
+	s := m.login("bitrise", "1")
+	write(t, m.folder.file(s, ".cache.json.authenticate-with-aws-killed"), "of a killed run")
+	write(t, m.folder.Path(s.version, "."+ProgramName+".authenticate-with-aws-killed"), "of a killed run")
+	_, changes := m.folder.mustStage(t, m.program, "1", "of a living run")
+	m.age(unusedAge + time.Hour)
+	m.sweep(s)
+	var living []string
+	for _, change := range changes {
+		if change.Staged() != change.Path() {
+			living = append(living, filepath.Base(change.Staged()))
+		}
 	}
-	m.sweep()
-	if len(tree(t, m.folder.root)) != 6 {
-		t.Errorf("files of a run that may be active were removed: %q", tree(t, m.folder.root))
+	if left := tree(t, m.folder.Path(s.version, s.key)); len(left) == 0 || !slices.Equal(left, living) {
+		t.Errorf("got %q, want %q", left, living)
 	}
-	m.age(unusedAge + time.Minute)
-	m.sweep()
-	if exists(m.folder.root) {
-		t.Errorf("left behind: %q", tree(t, m.folder.root))
-	}
-}
+	commit(t, changes...)
+	m.folder.mustHave(t, s, "1", "of a living run")
 
-// Temporary files may belong to an active run, so they are kept for a day.
-func TestRemoveFolder(t *testing.T) {
-	for age, isKept := range map[time.Duration]bool{unusedAge - time.Minute: true, unusedAge + time.Minute: false} {
-		folder := filepath.Join(t.TempDir(), "folder")
-		now := time.Now()
-		for _, name := range []string{".temporary", "file"} {
-			write(t, filepath.Join(folder, name), "x")
-			if err := os.Chtimes(filepath.Join(folder, name), now.Add(-age), now.Add(-age)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := removeFolder(folder); err != nil {
-			t.Error(err)
-		}
-		if left := tree(t, folder); slices.Equal(left, []string{".temporary"}) != isKept || exists(folder) != isKept {
-			t.Errorf("after %s: got %q", age, left)
-		}
-	}
-	if err := removeFolder(filepath.Join(t.TempDir(), "missing")); err == nil {
-		t.Error("got no error for a missing folder")
-	}
-	folder := t.TempDir()
-	write(t, filepath.Join(folder, "full", "file"), "x")
-	if err := removeFolder(folder); err == nil || !strings.Contains(err.Error(), "full") {
-		t.Errorf("got %v", err)
-	}
+	m.age(unusedAge + time.Hour)
+	m.sweep(s)
+	m.mustBeGone()
 }
 
 // Other files in the folder are kept.
-func TestSweepLeavesOtherFiles(t *testing.T) {
+func TestSweepKeepsOtherFiles(t *testing.T) {
 	m := newMachine(t)
-	command := m.login("bitrise", session("1"))
-	for _, path := range []string{"notes", "version/file", strings.Repeat("0", 15) + "/" + ProgramName, folderOf(command).version + "/notes"} {
-		write(t, filepath.Join(m.folder.root, path), "x")
+	s := m.login("bitrise", "1")
+	other := []string{
+		"notes", "version/file", testVersion[1:] + "/" + ProgramName, testVersion + "/notes", testVersion + "/" + testKey[1:] + "/lock", s.version + "/notes",
+	}
+	for _, path := range other {
+		write(t, m.folder.Path(path), "x")
 	}
 	m.age(2 * unusedAge)
-	before := tree(t, m.folder.root)
-	m.sweep()
-	after := tree(t, m.folder.root)
-	if !slices.Contains(after, "notes") || !slices.Contains(after, "version/file") || len(after) < len(before) {
-		t.Errorf("got %q", after)
+	m.sweep(s)
+	for _, path := range other {
+		if !exists(m.folder.Path(path)) {
+			t.Errorf("%s was removed", path)
+		}
 	}
 }
 
-func TestSweepOfNothing(t *testing.T) {
+// One session that cannot be removed keeps no other from being removed, and is reported.
+func TestSweepContinuesAfterAnError(t *testing.T) {
 	m := newMachine(t)
-	m.sweep()
-	write(t, m.folder.root, "a file")
-	if err := m.folder.Sweep(t.Context(), m.file); err == nil {
-		t.Error("got no error for a file")
-	}
-}
-
-// The settings are removed before anything else, so that no process renews a session of which a part is gone.
-func TestSettingsAreRemovedFirst(t *testing.T) {
-	m := newMachine(t)
-	command := m.login("bitrise", session("1"))
-	folder, key := folderOf(command), KeyOf(session("1"))
-	settings := folder.settingsPath(key)
-	if err := errors.Join(os.Remove(settings), os.MkdirAll(filepath.Join(settings, "full"), 0o700)); err != nil {
+	stuck, other := m.login("stuck", "1"), m.login("other", "2")
+	path := m.folder.file(stuck, settingsName)
+	if err := errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "full"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.folder.Remove(t.Context(), testFile(t, ""), command); err == nil {
-		t.Error("got no error")
+	m.age(unusedAge + time.Hour)
+	removed, err := m.folder.RemoveUnused(t.Context(), time.Now(), unusedAge)
+	if err == nil || !strings.Contains(err.Error(), path) || !slices.Equal(removed, []Session{other}) {
+		t.Errorf("got %v, %v", removed, err)
 	}
-	if !exists(folder.Cache(key).path) || !exists(folder.Cache(key).lock) {
-		t.Errorf("something else was removed: %q", tree(t, m.folder.root))
+	if !exists(m.folder.program(stuck)) || m.folder.Has(other) {
+		t.Errorf("got %q", tree(t, m.folder.root))
 	}
 }

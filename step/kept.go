@@ -21,6 +21,8 @@ type kept struct {
 	// Environment has the variables that set AWS's endpoints and the trusted certificates. A later Step may change them for its own
 	// purposes. Proxies are not kept: a renewal uses those of the process that needs the credentials.
 	Environment Environment
+	// Build is the build that the profile belongs to.
+	Build build
 	// GivenToken is the digest of identity_token, so that each token has its own session. The token itself is not kept, because it
 	// is valid for minutes only.
 	GivenToken string
@@ -28,7 +30,7 @@ type kept struct {
 
 // keep returns what a profile keeps of a run.
 func (in Inputs) keep(environment Environment) kept {
-	k := kept{Inputs: in, Environment: Environment{}}
+	k := kept{Inputs: in, Environment: Environment{}, Build: buildOf(environment)}
 	if !in.IdentityToken.IsEmpty() {
 		digest := sha256.Sum256([]byte(in.IdentityToken.Reveal()))
 		k.GivenToken = hex.EncodeToString(digest[:])
@@ -62,7 +64,7 @@ func (k kept) encode() secret.Text {
 	}
 	maps.DeleteFunc(inputs, func(_, value string) bool { return value == "" })
 	content, _ := json.MarshalIndent(map[string]any{ // cannot fail for strings
-		"Inputs": inputs, "Environment": k.Environment, "GivenToken": k.GivenToken,
+		"Inputs": inputs, "Environment": k.Environment, "Build": k.Build, "GivenToken": k.GivenToken,
 	}, "", "  ")
 	return secret.New(string(content) + "\n")
 }

@@ -127,9 +127,9 @@ func TestLogoutEmptiesTheCredentials(t *testing.T) {
 	logout := step.Environment{"action": "logout", "access_key_id": "", "secret_access_key": ""}
 	set := step.Environment{
 		"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "c", "AWS_SECURITY_TOKEN": "c",
-		"AWS_CREDENTIAL_EXPIRATION": "d", "AWS_REGION": "e", "AWS_CALLER_ARN": "f", "ENVMAN_ENVSTORE_PATH": newStore(t),
+		"AWS_CREDENTIAL_EXPIRATION": "d", "AWS_REGION": "e", "AWS_CALLER_ARN": "f", "ENVMAN_ENVSTORE_PATH": newStore(t), "HOME": t.TempDir(),
 	}
-	unset := step.Environment{"AWS_SESSION_TOKEN": "c", "ENVMAN_ENVSTORE_PATH": newStore(t)}
+	unset := step.Environment{"AWS_SESSION_TOKEN": "c", "ENVMAN_ENVSTORE_PATH": newStore(t), "HOME": t.TempDir()}
 	for name, row := range map[string]struct {
 		environment step.Environment
 		want        []variable

@@ -1,7 +1,6 @@
 package step
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,8 +31,13 @@ type authenticator struct {
 	log    *report.Log
 	now    func() time.Time
 	http   *transport.Client
+	tokens oidc.Client
 	sts    *awsauth.Client
 	ecr    *dockerlogin.Client
+	// perBuild has values of variables that change with every build.
+	perBuild []string
+	// asksForSubject makes a denied role cause a request that finds out who decides what sub says.
+	asksForSubject bool
 }
 
 // newAuthenticator prepares the calls to Bitrise, STS, and ECR. Nothing is sent yet.
@@ -55,6 +59,8 @@ func newAuthenticator(
 	}
 	return &authenticator{
 		config: config, log: log, now: now, http: client, sts: awsauth.NewClient(sdk, now), ecr: dockerlogin.NewClient(sdk),
+		tokens:   oidc.Client{HTTP: client.Client, BuildURL: config.BuildURL, BuildAPIToken: config.BuildAPIToken, Now: now},
+		perBuild: perBuild(environment),
 	}, nil
 }
 
@@ -102,12 +108,20 @@ func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, erro
 		role.Token = token
 		session, err := a.obtain(ctx, role, "Assuming the role", "Assumed")
 		switch {
+		case err == nil:
+			if a.config.Verbose {
+				a.log.ConditionKeys(awsauth.ConditionKeys(token))
+			}
 		case errors.Is(err, awsauth.ErrTokenExpired) && isGiven:
 			err = fmt.Errorf("the token in identity_token expired at %s, before it could be exchanged", clock(token.Expires))
 		case errors.Is(err, awsauth.ErrTokenExpired):
 			continue
-		case err == nil && a.config.Verbose:
-			a.log.ConditionKeys(awsauth.ConditionKeys(token))
+		default:
+			subject := awsauth.SubjectUnknown
+			if a.asksForSubject && !isGiven && awsauth.IsDenied(err) {
+				subject = a.subject(ctx, token)
+			}
+			err = role.Explain(err, subject, a.perBuild)
 		}
 		return session, err
 	}
@@ -116,20 +130,18 @@ func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, erro
 // identityToken returns the token in identity_token, or else a new one from Bitrise.
 func (a *authenticator) identityToken(ctx context.Context) (idtoken.Token, error) {
 	if given := a.config.WebIdentity.Token; !given.Text.IsEmpty() {
-		a.log.Printf("Using the identity token from %s for %s", issuer(given), strings.Join(given.Audience, ", "))
+		a.log.Printf("Using the identity token from %s for %s, %s", issuer(given), strings.Join(given.Audience, ", "), subjectOf(given))
 		return given, nil
 	}
 	started := a.now()
-	client := oidc.Client{
-		HTTP: a.http.Client, BuildURL: a.config.BuildURL, BuildAPIToken: a.config.BuildAPIToken,
-		Now: a.now, Retry: a.retry("Fetching an identity token"), Skew: a.warnOfSkew(),
-	}
+	client := a.tokens
+	client.Retry, client.Skew = a.retry("Fetching an identity token"), a.warnOfSkew()
 	token, err := client.Token(ctx, a.config.Audience)
 	if err != nil {
 		return idtoken.Token{}, err
 	}
 	a.log.Protect(token.Text)
-	a.log.Printf("Fetched an identity token from %s for %s (%s)", issuer(token), a.config.Audience, a.since(started))
+	a.log.Printf("Fetched an identity token from %s for %s, %s (%s)", issuer(token), a.config.Audience, subjectOf(token), a.since(started))
 	return token, nil
 }
 
@@ -190,18 +202,3 @@ func (a *authenticator) retry(what string) retry.Policy {
 }
 
 func (a *authenticator) since(start time.Time) string { return elapsed(a.now().Sub(start)) }
-
-func elapsed(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
-
-// clock formats a time as the log and the outputs show it.
-func clock(t time.Time) string {
-	if t.IsZero() {
-		return "an unknown time"
-	}
-	return t.UTC().Format(time.RFC3339)
-}
-
-// caller names whose the credentials are.
-func caller(session awsauth.Session) string { return cmp.Or(session.CallerARN, "an unknown caller") }
-
-func issuer(token idtoken.Token) string { return cmp.Or(token.Issuer, "an unknown issuer") }

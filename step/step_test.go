@@ -17,7 +17,6 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
 // Every input that shapes the session is kept for the renewals of a profile, or is deliberately not. This test fails for a new input
@@ -62,7 +61,7 @@ func TestSessionKeys(t *testing.T) {
 	key := keyOf(t, given)
 	for name, isShaping := range map[string]bool{
 		"region": true, "identity_token": true, "secret_access_key": true, "AWS_ENDPOINT_URL_STS": true, "AWS_CA_BUNDLE": true,
-		"external_id": true, "build_api_token": false, "docker_login": false, "timeout": false, "HTTPS_PROXY": false,
+		"external_id": true, "BITRISE_BUILD_SLUG": true, "build_api_token": false, "docker_login": false, "timeout": false, "HTTPS_PROXY": false,
 	} {
 		other := maps.Clone(given)
 		other[name] = "another"
@@ -72,13 +71,13 @@ func TestSessionKeys(t *testing.T) {
 	}
 }
 
-func keyOf(t *testing.T, environment Environment) profile.Key {
+func keyOf(t *testing.T, environment Environment) string {
 	t.Helper()
 	inputs, err := readInputs(environment)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return profile.KeyOf(inputs.keep(environment).encode())
+	return inputs.keep(environment).encode().Reveal()
 }
 
 func TestDamagedSettings(t *testing.T) {

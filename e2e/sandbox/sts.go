@@ -136,6 +136,13 @@ func (s *Sandbox) EndSessions() {
 	}
 }
 
+// CallerARN returns whose an access key is, as GetCallerIdentity does; empty for an unknown one.
+func (s *Sandbox) CallerARN(accessKeyID string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys[accessKeyID].principal.arn
+}
+
 // sessionPolicies parses the session policies and computes how much of the allotted space they and the tags take, in percent.
 func (s *Sandbox) sessionPolicies(form url.Values) ([]*Policy, int, *refusal) {
 	const defaultSpace = 2048

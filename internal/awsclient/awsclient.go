@@ -13,10 +13,13 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
@@ -87,4 +90,21 @@ func Check(getenv func(key string) string) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// Expiry returns when something that a service issued expires, by this machine's clock, by which it will be read. It reports whether
+// that is in the future by the service's own clock, which the response's Date says: this machine's may be wrong.
+func Expiry(expires *time.Time, metadata middleware.Metadata, now time.Time) (local time.Time, isValid bool) {
+	const tolerance = 10 * time.Second // Date is in seconds, and a response takes a while
+
+	if expires == nil {
+		return time.Time{}, false
+	}
+	date, found := awsmiddleware.GetServerTime(metadata)
+	skew := now.Sub(date)
+	if !found || skew.Abs() < tolerance {
+		skew = 0
+	}
+	local = expires.Add(skew)
+	return local, local.After(now)
 }

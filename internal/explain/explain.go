@@ -24,9 +24,9 @@ type Explanation struct {
 	Do []string
 	// ConditionKeys are the identity token's claims, to compare with a trust policy; empty where that does not help.
 	ConditionKeys []ConditionKey
-	// Policy is a trust policy in JSON that would admit this build and little else, and PolicyAdmits says what it admits;
+	// Policy is a trust policy in JSON that would let in this build and little else, and PolicyLetsIn says what it lets in;
 	// empty if there is none to suggest.
-	Policy, PolicyAdmits string
+	Policy, PolicyLetsIn string
 }
 
 // ConditionKey is a claim of an identity token as a trust policy sees it.

@@ -30,7 +30,7 @@ func (l *Log) sections(x explain.Explanation) []section {
 			lines:   l.lines(table(x.ConditionKeys)...),
 			isBlock: true,
 		},
-		{title: l.clean("A trust policy that admits " + x.PolicyAdmits), lines: l.lines(x.Policy), isBlock: true},
+		{title: l.clean("A trust policy that lets in " + x.PolicyLetsIn), lines: l.lines(x.Policy), isBlock: true},
 	}
 	return slices.DeleteFunc(all, func(s section) bool { return len(s.lines) == 0 })
 }

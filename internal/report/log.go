@@ -19,7 +19,6 @@ import (
 type Log struct {
 	w       io.Writer
 	colors  bool
-	quiet   bool
 	debug   bool
 	secrets *secret.Redactor
 }
@@ -30,12 +29,8 @@ func NewLog(w io.Writer) *Log { return &Log{w: w, colors: true, secrets: new(sec
 // NewPlainLog returns a log without colors, for a stream that other programs show.
 func NewPlainLog(w io.Writer) *Log { return &Log{w: w, secrets: new(secret.Redactor)} }
 
-// Quiet returns a log of the same secrets that writes warnings and errors only.
-func (l *Log) Quiet() *Log {
-	quiet := *l
-	quiet.quiet = true
-	return &quiet
-}
+// Quiet returns a log of the same secrets that shows nothing.
+func (l *Log) Quiet() *Log { return &Log{w: io.Discard, secrets: l.secrets} }
 
 // Protect adds secrets that are never shown from now on.
 func (l *Log) Protect(secrets ...secret.Text) { l.secrets.Add(secrets...) }
@@ -44,13 +39,13 @@ func (l *Log) Protect(secrets ...secret.Text) { l.secrets.Add(secrets...) }
 func (l *Log) EnableDebug() { l.debug = true }
 
 // Infof writes a heading.
-func (l *Log) Infof(format string, args ...any) { l.info(colorstring.Blue, format, args...) }
+func (l *Log) Infof(format string, args ...any) { l.line(colorstring.Blue, format, args...) }
 
 // Printf writes a line.
-func (l *Log) Printf(format string, args ...any) { l.info(colorstring.NoColor, format, args...) }
+func (l *Log) Printf(format string, args ...any) { l.line(colorstring.NoColor, format, args...) }
 
 // Donef writes a success.
-func (l *Log) Donef(format string, args ...any) { l.info(colorstring.Green, format, args...) }
+func (l *Log) Donef(format string, args ...any) { l.line(colorstring.Green, format, args...) }
 
 // Warnf writes a warning.
 func (l *Log) Warnf(format string, args ...any) { l.line(colorstring.Yellow, format, args...) }
@@ -61,13 +56,7 @@ func (l *Log) Errorf(format string, args ...any) { l.line(colorstring.Red, forma
 // Debugf writes a line to a verbose log.
 func (l *Log) Debugf(format string, args ...any) {
 	if l.debug {
-		l.info(colorstring.Magenta, format, args...)
-	}
-}
-
-func (l *Log) info(color colorstring.ColorFunc, format string, args ...any) {
-	if !l.quiet {
-		l.line(color, format, args...)
+		l.line(colorstring.Magenta, format, args...)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestLevels(t *testing.T) {
 		"colors": {func(w *bytes.Buffer) *report.Log { return report.NewLog(w) },
 			"\x1b[34;1minfo x\x1b[0m\nprint\n\x1b[32;1mdone\x1b[0m\n\x1b[33;1mwarn\x1b[0m\n\x1b[31;1merror\x1b[0m\n"},
 		"plain": {func(w *bytes.Buffer) *report.Log { return report.NewPlainLog(w) }, "info x\nprint\ndone\nwarn\nerror\n"},
-		"quiet": {func(w *bytes.Buffer) *report.Log { return report.NewPlainLog(w).Quiet() }, "warn\nerror\n"},
+		"quiet": {func(w *bytes.Buffer) *report.Log { return report.NewPlainLog(w).Quiet() }, ""},
 		"verbose": {func(w *bytes.Buffer) *report.Log {
 			log := report.NewPlainLog(w)
 			log.EnableDebug()
@@ -62,7 +62,7 @@ func TestLinesAreClean(t *testing.T) {
 			var written bytes.Buffer
 			log := report.NewPlainLog(&written)
 			log.Protect(secret.New(canary))
-			log.Quiet().Warnf("%s", row.given)
+			log.Warnf("%s", row.given)
 			if written.String() != row.want {
 				t.Errorf("got %.80q, want %.80q", &written, row.want)
 			}
@@ -85,7 +85,7 @@ func explanation() explain.Explanation {
 		ConditionKeys: []explain.ConditionKey{
 			{Key: "issuer:aud", Value: "sts.amazonaws.com", IsDocumented: true}, {Key: "issuer:app_slug", Value: "0123|456"},
 		},
-		Policy: "{\n  \"Version\": \"2012-10-17\"\n}", PolicyAdmits: "builds of this app only",
+		Policy: "{\n  \"Version\": \"2012-10-17\"\n}", PolicyLetsIn: "builds of this app only",
 	}
 }
 
@@ -114,7 +114,7 @@ The identity token's claims, as condition keys of a trust policy
   issuer:app_slug  0123|456
 * AWS documents that IAM evaluates this key.
 
-A trust policy that admits builds of this app only
+A trust policy that lets in builds of this app only
 {
   "Version": "2012-10-17"
 }
@@ -197,7 +197,7 @@ func TestAnnotate(t *testing.T) {
 		"**The identity token's claims, as condition keys of a trust policy**\n\n" +
 		"    * issuer:aud       sts.amazonaws.com\n      issuer:app_slug  0123|456\n" +
 		"    * AWS documents that IAM evaluates this key.\n\n" +
-		"**A trust policy that admits builds of this app only**\n\n    {\n      \"Version\": \"2012-10-17\"\n    }\n"
+		"**A trust policy that lets in builds of this app only**\n\n    {\n      \"Version\": \"2012-10-17\"\n    }\n"
 	if string(got) != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
@@ -248,7 +248,7 @@ func TestExplanationsShowNoSecret(t *testing.T) {
 	x := explain.Explanation{
 		Cause: leaky, SaidBy: leaky, Said: leaky + "\n" + leaky, Means: []string{leaky}, Do: []string{leaky},
 		ConditionKeys: []explain.ConditionKey{{Key: leaky, Value: leaky}},
-		Policy:        leaky, PolicyAdmits: leaky,
+		Policy:        leaky, PolicyLetsIn: leaky,
 	}
 	home, stored := fakeBitrise(t, "cat > STORED")
 	var written bytes.Buffer

@@ -160,7 +160,7 @@ func TestRedactCutSecrets(t *testing.T) {
 	}
 }
 
-// The header of a JSON Web Token is public, so whoever has the rest of the token has all of it (issue 24, item 2).
+// The header of a JSON Web Token is public, so the rest of the token is as good as all of it (issue 24, item 2).
 func TestRedactTheEndOfAToken(t *testing.T) {
 	const header, payload, signature = "eyJhbGciOiJSUzI1NiJ9", "eyJpc3MiOiJodHRwczovL3Rva2VuIn0", "c2lnbmF0dXJl-_canary"
 

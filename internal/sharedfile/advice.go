@@ -2,33 +2,80 @@ package sharedfile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-const elsewhere = "Or use another folder for this workflow: DOCKER_CONFIG for Docker's file, AWS_CONFIG_FILE for AWS's."
+const elsewhere = "Or use a different folder for this workflow: DOCKER_CONFIG for Docker's file, AWS_CONFIG_FILE for AWS's."
 
-// advise adds what to do to an error of the file system.
+// advise adds what to do to an error of the file system, unless it has advice already.
 func advise(err error) error {
+	if err == nil || errors.As(err, new(*explain.Error)) {
+		return err
+	}
+	return explain.Advise(err, advice(err)...)
+}
+
+func advice(err error) []string {
+	path := pathOf(err)
 	folder := "the folder"
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		folder = filepath.Dir(path.Path)
+	if path != "" {
+		folder = filepath.Dir(path)
 	}
+	writable := "Check that this user can write to " + folder
 	switch {
+	case errors.Is(err, errBusy):
+		return []string{"Find the program that writes the file again and again, and end it.", elsewhere}
 	case errors.Is(err, syscall.EBUSY):
-		return explain.Advise(err,
-			"The file is a mount point, so it cannot be replaced. Mount the folder that contains it instead of the file.", elsewhere)
+		return []string{
+			"The file is a mount point, so it cannot be replaced. Mount the folder that contains it instead of the file.", elsewhere,
+		}
 	case errors.Is(err, syscall.EROFS):
-		return explain.Advise(err, "The file system is read-only: make "+folder+" writable.", elsewhere)
+		return []string{"The file system is read-only: make " + folder + " writable.", elsewhere}
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return explain.Advise(err, "Free some disk space.")
+		return []string{"Free some disk space."}
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return []string{"Raise the limit of open files (ulimit -n), or end what keeps so many files open."}
+	case errors.Is(err, syscall.ENOLCK), errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.ENOSYS):
+		return []string{"The file system of " + path + " has no locks, which keep builds from overwriting each other's changes. Some " +
+			"network file systems don't. Set HOME, DOCKER_CONFIG, and AWS_CONFIG_FILE to paths on a local disk."}
 	case errors.Is(err, fs.ErrPermission):
-		return explain.Advise(err, "Check that this user can write to "+folder+".", elsewhere)
+		return append(ownership(path), writable+".", elsewhere)
 	default:
-		return explain.Advise(err, "Check that this user can write to "+folder+", and that the disk is not full.", elsewhere)
+		return []string{writable + ", and that the disk is not full.", elsewhere}
 	}
+}
+
+// pathOf returns the path that an error of the file system is about; empty if it is about none.
+func pathOf(err error) string {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return path.Path
+	case errors.As(err, &link):
+		return link.New
+	default:
+		return ""
+	}
+}
+
+// ownership says whose a file is, if it isn't this user's.
+func ownership(path string) []string {
+	info, err := os.Stat(path)
+	if err != nil || ownerOf(info) == os.Geteuid() {
+		return nil
+	}
+	name := strconv.Itoa(ownerOf(info))
+	if owner, err := user.LookupId(name); err == nil {
+		name = owner.Username
+	}
+	return []string{fmt.Sprintf("%s belongs to %s. Change its owner to the user that runs the build, or remove it.", path, name)}
 }

@@ -1,4 +1,4 @@
-package sharedfile_test
+package sharedfile
 
 import (
 	"os"
@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
 
 // A file that cannot be replaced is written in place: its inode stays the same, and nothing is left next to it.
@@ -39,11 +37,11 @@ func TestInPlace(t *testing.T) {
 				t.Fatal(err)
 			}
 			hinder(t, path)
-			change := prepare(t, sharedfile.File{Path: path, KeepMode: true, InPlace: true}, appending("new"))
+			change := prepare(t, File{Path: path, KeepMode: true, InPlace: true}, appending("new"))
 			if got := read(t, path); got != "old " {
 				t.Errorf("before the commit: got %q", got)
 			}
-			if err := sharedfile.Commit(t.Context(), change); err != nil {
+			if err := Commit(t.Context(), change); err != nil {
 				t.Fatal(err)
 			}
 			change.Discard()

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -44,10 +45,12 @@ func LockFolders(ctx context.Context, folders ...string) (unlock func(), err err
 }
 
 // LockFile waits until no other process, and no other goroutine, holds the lock, or until ctx is done. path is a file that serves
-// as a lock and nothing else: it is created with mode 0600, and stays, since others may be waiting for it. If its folder does not
-// exist, the error is an [fs.ErrNotExist].
+// as a lock and nothing else: it is created with mode 0600, and stays, since others may be waiting for it. A link is not followed. If
+// its folder does not exist, the error is an [fs.ErrNotExist].
 func LockFile(ctx context.Context, path string) (unlock func(), err error) {
-	return acquire(ctx, flock.New(path, flock.SetPermissions(0o600)))
+	const flags = os.O_CREATE | os.O_RDONLY | syscall.O_NOFOLLOW
+
+	return acquire(ctx, flock.New(path, flock.SetFlag(flags), flock.SetPermissions(0o600)))
 }
 
 // lockFolder creates a folder if necessary, and locks it. Another run may remove it at any moment; then it is created again.
@@ -68,17 +71,24 @@ func lockFolder(ctx context.Context, folder string) (unlock func(), err error) {
 func acquire(ctx context.Context, lock *flock.Flock) (unlock func(), err error) {
 	const poll = 10 * time.Millisecond
 
-	if _, err := lock.TryLockContext(ctx, poll); err != nil {
-		if ctx.Err() == nil {
-			return nil, advise(fmt.Errorf("lock %s: %w", lock.Path(), err))
+	for ctx.Err() == nil {
+		isLocked, err := lock.TryLock()
+		switch {
+		case isLocked:
+			return func() { _ = lock.Unlock() }, nil
+		case err != nil && !errors.Is(err, syscall.EINTR):
+			return nil, advise(&fs.PathError{Op: "lock", Path: lock.Path(), Err: err})
 		}
-		err = fmt.Errorf("wait for the lock on %s: %w", lock.Path(), context.Cause(ctx))
-		if errors.Is(err, ErrLocked) {
-			err = explain.Advise(err,
-				"Find the process that holds the folder's lock (lsof, fuser) and end it.",
-				"If other builds share this machine and its home folder, give each its own DOCKER_CONFIG and AWS_CONFIG_FILE.")
+		select {
+		case <-time.After(poll):
+		case <-ctx.Done():
 		}
-		return nil, err
 	}
-	return func() { _ = lock.Unlock() }, nil
+	err = fmt.Errorf("wait for the lock on %s: %w", lock.Path(), context.Cause(ctx))
+	if errors.Is(err, ErrLocked) {
+		err = explain.Advise(err,
+			"Find the process that holds the folder's lock (lsof, fuser) and end it.",
+			"If other builds share this machine and its home folder, give each its own DOCKER_CONFIG and AWS_CONFIG_FILE.")
+	}
+	return nil, err
 }

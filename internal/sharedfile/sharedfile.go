@@ -9,26 +9,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"syscall"
-	"time"
-
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
-)
-
-const (
-	// MaxSize is the largest file that is read, in bytes. Configuration files have a few kilobytes; 3,000 ECR logins, 9 MB.
-	MaxSize = 16 << 20
-
-	// folderMode is the mode of folders that are created.
-	folderMode fs.FileMode = 0o700
-	// leftoverAge is the age at which a temporary file cannot belong to a running Step anymore, whose timeout is at most an hour.
-	leftoverAge = 2 * time.Hour
 )
 
 // File is a file to change. Its folder does not need to exist.
@@ -40,13 +24,17 @@ type File struct {
 	KeepMode bool
 	// MaxSize is the largest file that is read, in bytes; zero: [MaxSize].
 	MaxSize int64
+	// IsOwn is for a file in the Step's own folder. No link is followed to it.
+	IsOwn bool
+	// IsFixed is for a file whose path stands for its content. Commit doesn't read it again.
+	IsFixed bool
 	// InPlace is for a file that only this process changes now. It is not locked, and it is written in place, in one write, where
 	// no other file can take its place: its folder is read-only, it is a mount point, or its owner could not be kept.
 	InPlace bool
 }
 
-// Edit returns the new content of a file, given the current one, which is nil if there is no file. If it returns nil then, no
-// file is created. It may run more than once.
+// Edit returns the new content of a file, given the current one. nil stands for no file: to return it removes the file, or creates
+// none. It may run more than once.
 type Edit func(content []byte) ([]byte, error)
 
 // Change is the new version of a file, not yet in its place. Call Discard when done with it, committed or not.
@@ -56,21 +44,25 @@ type Change struct {
 	edit   Edit
 	// before is what edit saw, and after what it returned.
 	before, after []byte
-	// temporary is the file that holds what edit returned; empty if there is nothing to change.
-	temporary string
+	// temporary holds what edit returned; nil if there is nothing to change, or if it is to be written in place.
+	temporary *temporary
 	// folders were created for the temporary file, the innermost first.
 	folders []string
+	isDone  bool
 }
 
 // Prepare writes the new version of a file next to it and leaves the file alone.
 func (f File) Prepare(edit Edit) (*Change, error) {
-	target, err := resolve(f.Path)
-	if err != nil {
-		return nil, err
-	}
 	f.MaxSize = cmp.Or(f.MaxSize, MaxSize)
-	c := &Change{file: f, target: target, edit: edit}
-	content, err := read(target, f.MaxSize)
+	c := &Change{file: f, target: f.Path, edit: edit}
+	if !f.IsOwn {
+		target, err := resolve(f.Path)
+		if err != nil {
+			return nil, err
+		}
+		c.target = target
+	}
+	content, err := f.read(c.target)
 	if err == nil {
 		err = c.apply(content)
 	}
@@ -92,16 +84,19 @@ func (c *Change) apply(content []byte) error {
 	if isSame(content, after) {
 		return nil
 	}
+	if after == nil {
+		return advise(checkReplaceable(c.target))
+	}
 	if err = c.stage(); err != nil && c.file.InPlace {
 		return nil
 	}
 	return err
 }
 
-// stage writes the new version next to the file.
+// stage writes the new version next to the file, if it will be possible to rename it.
 func (c *Change) stage() error {
-	if isMountPoint(c.target) {
-		return advise(&fs.PathError{Op: "replace", Path: c.target, Err: syscall.EBUSY})
+	if err := checkReplaceable(c.target); err != nil {
+		return advise(err)
 	}
 	folders, err := makeFolders(filepath.Dir(c.target))
 	c.folders = append(folders, c.folders...)
@@ -122,7 +117,18 @@ func (f File) mode(target string) fs.FileMode {
 
 // Staged returns the path of the file that holds the new version until [Commit]: a temporary file, or the file itself if there is
 // nothing to change.
-func (c *Change) Staged() string { return cmp.Or(c.temporary, c.target) }
+func (c *Change) Staged() string {
+	if c.temporary != nil {
+		return c.temporary.path
+	}
+	return c.target
+}
+
+// Path returns the path of the file, without links.
+func (c *Change) Path() string { return c.target }
+
+// IsDone reports whether the new version is in place.
+func (c *Change) IsDone() bool { return c.isDone }
 
 // Discard removes what Prepare left beside the file. After [Commit] it does nothing.
 func (c *Change) Discard() {
@@ -134,17 +140,18 @@ func (c *Change) Discard() {
 }
 
 func (c *Change) removeTemporary() {
-	if c.temporary != "" {
-		_ = os.Remove(c.temporary)
+	if c.temporary != nil {
+		c.temporary.remove()
 	}
-	c.temporary = ""
+	c.temporary = nil
 }
 
-// Commit puts all changes into place, or none if it fails before the first rename: it takes the locks of all folders, edits
-// again what another program has changed since Prepare, and renames.
+// Commit puts all changes into place, in their order, or none if it fails before the first rename: it takes the locks of all
+// folders, edits again what another program has changed since Prepare, and renames. [Change.IsDone] says which are in place if it
+// fails later.
 func Commit(ctx context.Context, changes ...*Change) error {
 	// For a file that is not there and stays away, not even the folder is created.
-	changes = slices.DeleteFunc(slices.Clone(changes), func(c *Change) bool { return c.before == nil && c.temporary == "" })
+	changes = slices.DeleteFunc(slices.Clone(changes), func(c *Change) bool { return c.before == nil && c.after == nil })
 	var folders []string
 	for _, c := range changes {
 		if !c.file.InPlace {
@@ -157,54 +164,75 @@ func Commit(ctx context.Context, changes ...*Change) error {
 	}
 	defer unlock()
 	for _, c := range changes {
-		if err := c.refresh(); err != nil {
+		if _, err := c.refresh(); err != nil {
 			return err
 		}
 	}
 	for _, c := range changes {
-		if err := c.rename(); err != nil {
-			return err
+		if err := c.put(); err != nil {
+			return fmt.Errorf("put %s into place: %w", c.target, err)
 		}
 	}
 	return nil
 }
 
-// refresh edits again if the file has changed.
-func (c *Change) refresh() error {
-	content, err := read(c.target, c.file.MaxSize)
-	if err != nil {
-		return err
+// refresh edits again if the file has changed, and reports whether it has.
+func (c *Change) refresh() (hasChanged bool, err error) {
+	var content []byte
+	if !c.file.IsFixed {
+		content, err = c.file.read(c.target)
+	} else if _, missing := os.Lstat(c.target); missing == nil {
+		content = c.before
 	}
-	if isSame(content, c.before) {
-		return nil
+	if err != nil || isSame(content, c.before) {
+		return false, err
 	}
-	return c.apply(content)
+	return true, c.apply(content)
 }
 
 // isSame reports whether two contents are equal. No file, nil, is not the same as an empty one.
 func isSame(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
 
-// rename puts the file into place. Programs that do not know the lock, such as docker login, may write at any time, so the
-// file is compared once more right before it is replaced.
-func (c *Change) rename() error {
-	if err := c.refresh(); err != nil {
-		return err
+// errBusy is a file that another program changes all the time.
+var errBusy = errors.New("another program keeps changing the file")
+
+// put puts the file into place. Programs that do not know the lock, such as docker login, may write at any time. So the file is
+// compared right before it is replaced, with nothing in between, and edited again if it has changed.
+func (c *Change) put() error {
+	const mostAttempts = 20
+
+	for range mostAttempts {
+		hasChanged, err := c.refresh()
+		if err != nil {
+			return err
+		}
+		if !hasChanged {
+			return c.replace()
+		}
 	}
+	return advise(errBusy)
+}
+
+// replace replaces the file.
+func (c *Change) replace() error {
 	if isSame(c.before, c.after) {
 		return nil
 	}
 	var err error
-	if c.temporary != "" {
-		err = os.Rename(c.temporary, c.target)
+	switch {
+	case c.after == nil:
+		err = os.Remove(c.target)
+	case c.temporary != nil:
+		err = c.temporary.rename(c.target)
 	}
-	if c.file.InPlace && (c.temporary == "" || err != nil) {
+	if c.file.InPlace && (c.temporary == nil || err != nil) { // no other file could take its place
 		err = c.overwrite()
 		c.removeTemporary()
 	}
 	if err != nil {
 		return advise(err)
 	}
-	c.temporary, c.folders = "", nil
+	c.temporary, c.folders, c.isDone = nil, nil, true
 	return nil
 }
 
@@ -220,149 +248,14 @@ func (c *Change) overwrite() error {
 // Replace writes a new file in one step. It is for files that only the Step uses, whose lock the caller holds. Missing
 // folders are created.
 func Replace(path string, content []byte, mode fs.FileMode) error {
-	target, err := resolve(path)
-	if err != nil {
-		return err
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return notRegular(path, info.Mode())
 	}
 	// Not nil, which would stand for no file.
-	edit := func([]byte) ([]byte, error) { return append([]byte{}, content...), nil }
-	c := &Change{file: File{Mode: mode}, target: target, edit: edit}
+	c := &Change{file: File{Mode: mode}, target: path, after: append([]byte{}, content...)}
 	defer c.Discard()
-	if err := c.apply(nil); err != nil {
+	if err := c.stage(); err != nil {
 		return err
 	}
-	return advise(os.Rename(c.temporary, target))
-}
-
-// Read returns a file's content; nil, and no error, if there is no file. A file that is not regular, which might never end,
-// or is larger than [MaxSize] is an error.
-func Read(path string) ([]byte, error) { return read(path, MaxSize) }
-
-func read(path string, maxSize int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case err != nil:
-		return nil, advise(err)
-	case !info.Mode().IsRegular():
-		return nil, explain.Advise(fmt.Errorf("%s is not a regular file", path), "Choose the path of a file.", elsewhere)
-	case info.Size() > maxSize:
-		err := fmt.Errorf("%s must be at most %d MiB, got %d MiB", path, maxSize>>20, info.Size()>>20)
-		return nil, explain.Advise(err, "Reduce the file, or remove it.", elsewhere)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, advise(err)
-	}
-	defer func() { _ = file.Close() }()
-	content, err := io.ReadAll(io.LimitReader(file, maxSize+1))
-	if err == nil && int64(len(content)) > maxSize {
-		err = fmt.Errorf("%s must be at most %d MiB", path, maxSize>>20)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return content, nil
-}
-
-// writeTemporary writes a file next to the target, with the target's owner, and removes what a killed run has left there.
-func (f File) writeTemporary(target string, content []byte) (path string, err error) {
-	prefix := "." + filepath.Base(target) + ".authenticate-with-aws-"
-	sweep(filepath.Dir(target), prefix)
-	file, err := os.CreateTemp(filepath.Dir(target), prefix+"*")
-	if err != nil {
-		return "", advise(err)
-	}
-	if err := errors.Join(f.fill(file, content, target), file.Close()); err != nil {
-		_ = os.Remove(file.Name())
-		return "", advise(err)
-	}
-	return file.Name(), nil
-}
-
-// fill writes the content to the disk before a name points to it: after a crash, an empty file would be neither version.
-// CreateTemp creates files with mode 0600, so that no other user can read it at any moment.
-func (f File) fill(file *os.File, content []byte, target string) error {
-	if _, err := file.Write(content); err != nil {
-		return err
-	}
-	if info, err := os.Stat(target); err == nil {
-		if owner, ok := info.Sys().(*syscall.Stat_t); ok {
-			// Only root can keep another user's file that user's.
-			err := file.Chown(int(owner.Uid), int(owner.Gid))
-			if err != nil && (f.InPlace || !errors.Is(err, fs.ErrPermission)) {
-				return err
-			}
-		}
-	}
-	return errors.Join(file.Chmod(f.mode(target)), file.Sync())
-}
-
-// sweep removes temporary files that killed runs have left.
-func sweep(folder, prefix string) {
-	entries, _ := os.ReadDir(folder)
-	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), prefix) {
-			continue
-		}
-		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > leftoverAge {
-			_ = os.Remove(filepath.Join(folder, entry.Name()))
-		}
-	}
-}
-
-// makeFolders creates a folder and those above it, and returns the ones that it created, the innermost first.
-func makeFolders(folder string) (created []string, err error) {
-	for path := folder; ; path = filepath.Dir(path) {
-		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		created = append(created, path)
-	}
-	return created, advise(os.MkdirAll(folder, folderMode))
-}
-
-// isMountPoint reports whether a file is a mount point, which cannot be renamed over. Only Linux says so before a rename fails,
-// when other files may be in place already. See https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html.
-func isMountPoint(path string) bool {
-	const mountPoint = 4 // the field's index
-
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return false
-	}
-	if path, err = filepath.EvalSymlinks(path); err != nil {
-		return false
-	}
-	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
-	for line := range strings.Lines(string(mounts)) {
-		if fields := strings.Fields(line); len(fields) > mountPoint && unescape.Replace(fields[mountPoint]) == path {
-			return true
-		}
-	}
-	return false
-}
-
-// resolve follows links to the file that is to be written, which does not need to exist. A link's ".." is relative to the folder
-// that the link is really in, so the folder is resolved first.
-func resolve(path string) (string, error) {
-	const mostLinks = 40
-
-	for range mostLinks {
-		folder, name := filepath.Split(path)
-		if existing, err := filepath.EvalSymlinks(folder); err == nil {
-			folder = existing
-		}
-		path = filepath.Join(folder, name)
-		next, err := os.Readlink(path)
-		if err != nil {
-			return path, nil // not a link, or nothing there
-		}
-		if !filepath.IsAbs(next) {
-			next = folder + string(filepath.Separator) + next // not joined, which would remove ".." from the text
-		}
-		path = next
-	}
-	return "", fmt.Errorf("%s: too many links", path)
+	return c.replace()
 }

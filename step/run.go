@@ -9,13 +9,11 @@ package step
 import (
 	"cmp"
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
 
 // Step is what a run needs from outside. All fields are required.
@@ -33,15 +31,6 @@ type Step struct {
 	isDone atomic.Bool
 }
 
-const (
-	// graceAfterSignal leaves time to explain, within the second that a process has after a signal.
-	graceAfterSignal = 950 * time.Millisecond
-	// graceAfterTimeout leaves time to explain.
-	graceAfterTimeout = 2 * time.Second
-	// timeToExplain is how long it may take to write an explanation to the log and to the build page.
-	timeToExplain = 5 * time.Second
-)
-
 // Run does everything that the inputs ask for and returns nil, or explains in the log why it could not, exports nothing, and
 // returns the error. It ends when ctx is done.
 func (s *Step) Run(ctx context.Context) error {
@@ -54,14 +43,6 @@ func (s *Step) Run(ctx context.Context) error {
 		s.explain(ctx, err)
 	}
 	return err
-}
-
-// exit ends the process with the exit code of a run that does not end in time.
-func (s *Step) exit(code int) {
-	if s.isDone.Load() {
-		code = 0
-	}
-	s.Exit(code)
 }
 
 func (s *Step) run(ctx context.Context) error {
@@ -97,10 +78,6 @@ func (s *Step) configure() (Inputs, Config, error) {
 
 // login obtains credentials and hands them on: it stages all files, with the outputs in the last one, and commits them.
 func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
-	store, err := findEnvstore(s.Environment)
-	if err != nil {
-		return err
-	}
 	files, err := s.findFiles(config)
 	if err != nil {
 		return err
@@ -110,24 +87,28 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 		return err
 	}
 	defer authenticator.http.CloseIdleConnections()
+	authenticator.asksForSubject = true
 	session, err := authenticator.session(ctx)
 	if err != nil {
 		return err
 	}
 
-	staged := staged{store: store, files: files, outputs: commonOutputs(config.Region, session)}
+	staged := &staged{files: files, outputs: commonOutputs(config.Region, session)}
 	defer staged.discard()
-	if config.DockerLogin {
-		if err := s.stageLogins(ctx, &staged, authenticator, session); err != nil {
-			return err
-		}
-	}
 	if config.hasProfile() {
-		if err := s.stageProfile(ctx, &staged, config, inputs.keep(s.Environment), session); err != nil {
+		if err := s.stageProfile(ctx, staged, config, inputs.keep(s.Environment), session); err != nil {
 			return err
 		}
 	} else {
 		staged.outputs = append(credentialOutputs(session.Credentials), staged.outputs...)
+	}
+	if config.DockerLogin {
+		if err := s.stageLogins(ctx, staged, authenticator, session); err != nil {
+			return err
+		}
+	}
+	if err := s.stageRecord(staged); err != nil {
+		return err
 	}
 	effects := variableEffects(s.Environment, staged.facts(config))
 	staged.outputs = append(staged.outputs, effects.outputs...)
@@ -138,78 +119,10 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 		return err
 	}
 	effects.print(s.Log)
-	if config.hasProfile() {
-		if err := files.profiles.Sweep(ctx, files.config); err != nil {
-			s.Log.Debugf("Could not remove what earlier profiles have left in %s: %s", files.profiles, explain.OneLine(err))
+	if config.hasProfile() || config.DockerLogin {
+		if err := s.sweep(ctx, files.folder); err != nil {
+			s.Log.Debugf("Could not remove everything that earlier builds have left in %s: %s", files.folder, explain.OneLine(err))
 		}
 	}
 	return nil
-}
-
-// facts returns what the table of variables needs to know about the run.
-func (s *staged) facts(config Config) runFacts {
-	run := runFacts{
-		region: config.Region.String(), profile: config.Profile.String(), registries: s.registries, dockerFile: s.files.docker.String(),
-	}
-	if config.hasProfile() {
-		run.configFile, run.credentialsFile = s.files.config.String(), s.files.config.Credentials()
-	}
-	return run
-}
-
-// staged is what a run is going to change.
-type staged struct {
-	store   envstore
-	files   files
-	outputs []output
-	// registries are the hosts that Docker is going to be logged in to.
-	registries []string
-	changes    []*sharedfile.Change
-	// done are the lines for the log once the changes are in place.
-	done []string
-}
-
-// discard removes the changes that were not committed.
-func (s *staged) discard() {
-	for _, change := range s.changes {
-		change.Discard()
-	}
-}
-
-// commit puts the files into place, envman's store with the outputs last. If it fails, nothing is exported.
-func (s *Step) commit(ctx context.Context, staged staged) error {
-	started := s.Now()
-	outputs := forEnvironment(staged.outputs, s.Environment)
-	exports, err := staged.store.prepare(outputs)
-	if err != nil {
-		return err
-	}
-	defer exports.Discard()
-	if err := sharedfile.Commit(ctx, append(staged.changes, exports)...); err != nil {
-		return err
-	}
-	s.isDone.Store(true)
-	for _, line := range staged.done {
-		s.Log.Printf("%s", line)
-	}
-	if len(outputs) > 0 {
-		s.Log.Donef("Exported for the next Steps (%s):", elapsed(s.Now().Sub(started)))
-		printOutputs(s.Log, outputs)
-	}
-	return nil
-}
-
-// explain writes an error to the log, and to the build page if possible.
-func (s *Step) explain(ctx context.Context, err error) {
-	var inputs *InputError
-	switch {
-	case errors.As(err, &inputs):
-		logProblems(s.Log, inputs)
-	case errors.Is(err, errInterrupted):
-		s.Log.Errorf("%s; nothing was exported", errInterrupted)
-	default:
-		x := explain.Of(err)
-		s.Log.Explain(x)
-		s.Log.Annotate(ctx, s.Environment.Get("HOME"), x)
-	}
 }

@@ -1,10 +1,14 @@
 package profile
 
 import (
-	"encoding/json"
-	"io"
-	"time"
+	"context"
+	"fmt"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/command"
 )
+
+// ProgramName is the name of the Step's program where it is kept.
+const ProgramName = "authenticate-with-aws"
 
 // Usage explains the program to a person who runs it by hand.
 const Usage = `This is the program of the Bitrise Step "Authenticate with AWS", kept as a
@@ -21,18 +25,14 @@ To test the profile:          aws sts get-caller-identity --profile NAME
 To set up such a profile:     set the Step's input aws_profile to NAME
 `
 
-// Print writes credentials in the format that AWS defines for credential processes:
-// https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html.
-func Print(w io.Writer, answer Answer) error {
-	output := struct {
-		Version         int
-		AccessKeyId     string //nolint:revive // as AWS spells it
-		SecretAccessKey string
-		SessionToken    string    `json:",omitempty"`
-		Expiration      time.Time `json:",omitzero"`
-	}{
-		Version: 1, AccessKeyId: answer.AccessKeyID.Reveal(), SecretAccessKey: answer.SecretAccessKey.Reveal(),
-		SessionToken: answer.SessionToken.Reveal(), Expiration: answer.Expiration.UTC().Truncate(time.Millisecond),
+// checkRuns runs the program, since the first to find out that it cannot run should not be the Step that needs credentials.
+func checkRuns(ctx context.Context, program string) error {
+	err := command.Run(ctx, nil, nil, program, Subcommand, "--help")
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err() // not its cause, which would be a reason that needs no explanation
+	case err != nil:
+		return fmt.Errorf("the program cannot run from there: %w", err)
 	}
-	return json.NewEncoder(w).Encode(output)
+	return nil
 }

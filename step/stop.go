@@ -12,6 +12,15 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
 )
 
+const (
+	// graceAfterSignal leaves time to explain, within the second that a process has after a signal.
+	graceAfterSignal = 950 * time.Millisecond
+	// graceAfterTimeout leaves time to explain.
+	graceAfterTimeout = 2 * time.Second
+	// timeToExplain is how long it may take to write an explanation to the log and to the build page.
+	timeToExplain = 5 * time.Second
+)
+
 // errInterrupted is the end of a run by a signal.
 var errInterrupted = errors.New("interrupted by a signal")
 
@@ -53,4 +62,52 @@ func logProblems(log *report.Log, err *InputError) {
 		}
 	}
 	log.Problems("Invalid inputs (nothing was sent):", problems, "invalid inputs: "+strings.Join(names, ", "))
+}
+
+// explain writes an error to the log, and to the build page if possible.
+func (s *Step) explain(ctx context.Context, err error) {
+	var inputs *InputError
+	switch {
+	case errors.As(err, &inputs):
+		logProblems(s.Log, inputs)
+	case errors.Is(err, errInterrupted):
+		s.Log.Errorf("%s; nothing was exported", errInterrupted)
+	default:
+		x := explain.Of(err)
+		s.Log.Explain(x)
+		s.Log.Annotate(ctx, s.Environment.Get("HOME"), x)
+	}
+}
+
+// exit ends the process with the exit code of a run that does not end in time.
+func (s *Step) exit(code int) {
+	if s.isDone.Load() {
+		code = 0
+	}
+	s.Exit(code)
+}
+
+// watch ends the process if it does not end shortly after ctx: an operation that no context can stop, such as writing to a log
+// that is not read, must not make it hang. The line is the last one of the log. stop calls it off.
+func watch(ctx context.Context, grace time.Duration, log *report.Log, exit func(code int), line string) (stop func()) {
+	done := make(chan struct{})
+	stopWaiting := context.AfterFunc(ctx, func() {
+		select {
+		case <-done:
+			return
+		case <-time.After(grace):
+		}
+		// The log may be what hangs.
+		written := make(chan struct{})
+		go func() {
+			log.Errorf("%s", line)
+			close(written)
+		}()
+		select {
+		case <-written:
+		case <-time.After(20 * time.Millisecond):
+		}
+		exit(1)
+	})
+	return func() { stopWaiting(); close(done) }
 }

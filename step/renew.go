@@ -47,7 +47,7 @@ func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
 		_, _ = io.WriteString(p.Stderr, profile.Usage)
 		return 2
 	}
-	key, err := profile.ParseKey(arguments[0])
+	folder, session, err := profile.Find(p.Program, arguments[0])
 	if err != nil {
 		_, _ = fmt.Fprintf(p.Stderr, "%s: %s\n\n%s", profile.ProgramName, err, profile.Usage)
 		return 2
@@ -56,10 +56,7 @@ func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
 	ctx, cancel := context.WithTimeoutCause(ctx, renewalTimeout, errRenewalTimeout)
 	defer cancel()
 	defer watch(ctx, graceAfterSignal, log, p.Exit, "interrupted or out of time: the credential process did not end and was stopped")()
-	folder := profile.FolderOf(p.Program)
-	answer, err := folder.Cache(key).Get(ctx, p.Now, func(ctx context.Context) (credentials.Credentials, error) {
-		return p.renew(ctx, folder, key, log.Quiet())
-	})
+	issued, expiration, err := p.credentials(ctx, folder, session, log)
 	switch {
 	case err == nil:
 	case errors.Is(context.Cause(ctx), errRenewalTimeout):
@@ -74,10 +71,7 @@ func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
 		log.Explain(explain.Of(err))
 		return 1
 	}
-	if answer.Problem != nil {
-		log.Warnf("%s: %s", profile.ProgramName, explain.OneLine(answer.Problem))
-	}
-	if err := profile.Print(p.Stdout, answer); err != nil {
+	if err := profile.Print(p.Stdout, issued, expiration); err != nil {
 		log.Errorf("%s: print the credentials: %s", profile.ProgramName, err)
 		return 1
 	}
@@ -86,21 +80,32 @@ func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
 
 var errRenewalTimeout = fmt.Errorf("no new credentials within %d seconds", int(renewalTimeout.Seconds()))
 
-// renew obtains the session again, as the run of the Step did.
-func (p CredentialProcess) renew(
-	ctx context.Context, folder profile.Folder, key profile.Key, log *report.Log,
-) (credentials.Credentials, error) {
-	settings, err := folder.Settings(key)
+// credentials returns the credentials of a session, which is the session of the build that this process belongs to, as far as it knows.
+func (p CredentialProcess) credentials(
+	ctx context.Context, folder profile.Folder, session profile.Session, log *report.Log,
+) (credentials.Credentials, time.Time, error) {
+	settings, err := folder.Settings(session)
 	if err != nil {
-		return credentials.Credentials{}, err
+		return credentials.Credentials{}, time.Time{}, err
 	}
 	kept, err := parseKept(settings)
 	if err != nil {
-		return credentials.Credentials{}, err
+		return credentials.Credentials{}, time.Time{}, err
 	}
+	if own := buildOf(p.Environment); kept.Build.isOther(own) {
+		return credentials.Credentials{}, time.Time{}, errOtherBuild(kept.Build, own)
+	}
+	log.Protect(kept.Inputs.secrets()...)
+	return folder.Get(ctx, session, p.Now, func(ctx context.Context) (credentials.Credentials, error) {
+		return p.renew(ctx, kept, log.Quiet())
+	})
+}
+
+// renew obtains the session again, as the run of the Step did.
+func (p CredentialProcess) renew(ctx context.Context, kept kept, log *report.Log) (credentials.Credentials, error) {
 	inputs := kept.Inputs
 	inputs.BuildAPIToken = secret.New(p.Environment.Get(buildTokenVariable))
-	log.Protect(inputs.secrets()...)
+	log.Protect(inputs.BuildAPIToken)
 	switch {
 	case kept.GivenToken != "":
 		return credentials.Credentials{}, errTokenNotKept()
@@ -144,6 +149,17 @@ func (p CredentialProcess) restore(kept Environment) (Environment, error) {
 		}
 	}
 	return environment, nil
+}
+
+func errOtherBuild(owner, own build) error {
+	return &explain.Error{
+		Err: fmt.Errorf("the profile belongs to the build %s, and this process to the build %s", owner, own),
+		Explanation: explain.Explanation{
+			Means: []string{"Builds that share a machine write their profiles to the same file. The other build has written a profile with " +
+				"this name since, so its credentials aren't meant for this build."},
+			Do: []string{"Give each build's profile its own name: set aws_profile to bitrise-$BITRISE_BUILD_SLUG."},
+		},
+	}
 }
 
 func errTokenNotKept() error {

@@ -1,0 +1,172 @@
+package sharedfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
+)
+
+const (
+	// MaxSize is the largest file that is read, in bytes. Configuration files have a few kilobytes; 3,000 ECR logins, 9 MB.
+	MaxSize = 16 << 20
+
+	// folderMode is the mode of folders that are created.
+	folderMode fs.FileMode = 0o700
+)
+
+// Read returns a file's content; nil, and no error, if there is no file. A file that is not regular, which might never end,
+// or is larger than [MaxSize] is an error. Links are followed.
+func Read(path string) ([]byte, error) { return File{MaxSize: MaxSize}.read(path) }
+
+// ReadOwn is [Read] for a file in the Step's own folder: a link is an error.
+func ReadOwn(path string) ([]byte, error) { return File{MaxSize: MaxSize, IsOwn: true}.read(path) }
+
+func (f File) read(path string) ([]byte, error) {
+	stat, flags := os.Stat, os.O_RDONLY|syscall.O_NONBLOCK
+	if f.IsOwn {
+		stat, flags = os.Lstat, flags|syscall.O_NOFOLLOW
+	}
+	info, err := stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, advise(err)
+	case !info.Mode().IsRegular():
+		return nil, notRegular(path, info.Mode())
+	case info.Size() > f.MaxSize:
+		err := fmt.Errorf("%s must be at most %d MiB, got %d MiB", path, f.MaxSize>>20, info.Size()>>20)
+		return nil, explain.Advise(err, "Reduce the file, or remove it.", elsewhere)
+	}
+	file, err := os.OpenFile(path, flags, 0)
+	if err != nil {
+		return nil, advise(err)
+	}
+	defer func() { _ = file.Close() }()
+	content, err := io.ReadAll(io.LimitReader(file, f.MaxSize+1))
+	if err == nil && int64(len(content)) > f.MaxSize {
+		err = fmt.Errorf("%s must be at most %d MiB", path, f.MaxSize>>20)
+	}
+	if err != nil {
+		return nil, advise(err)
+	}
+	return content, nil
+}
+
+func notRegular(path string, mode fs.FileMode) error {
+	switch {
+	case mode.IsDir():
+		return explain.Advise(fmt.Errorf("%s is a folder and must be a file", path),
+			"Remove the folder. Docker creates one if a file that is to be mounted doesn't exist.", elsewhere)
+	case mode&fs.ModeSymlink != 0:
+		return explain.Advise(fmt.Errorf("%s is a link and must be a file", path), "Remove the link.")
+	default:
+		return explain.Advise(fmt.Errorf("%s is not a regular file", path), "Choose the path of a file.", elsewhere)
+	}
+}
+
+// makeFolders creates a folder and those above it, and returns the ones that it created, the innermost first.
+func makeFolders(folder string) (created []string, err error) {
+	for path := folder; ; path = filepath.Dir(path) {
+		info, err := os.Lstat(path)
+		if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+				return nil, explain.Advise(fmt.Errorf("%s is a link to a folder that doesn't exist", path),
+					"Create the folder, or remove the link.", elsewhere)
+			}
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		created = append(created, path)
+	}
+	return created, advise(os.MkdirAll(folder, folderMode))
+}
+
+// checkReplaceable finds out what would keep another file from taking a file's place, as far as that can be known before.
+func checkReplaceable(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil // nothing to replace, or the change itself fails
+	}
+	fail := func(err error) error { return &fs.PathError{Op: "replace", Path: path, Err: err} }
+	if isMountPoint(path) {
+		return fail(syscall.EBUSY)
+	}
+	// An immutable file can't be opened for writing either, not even by root. Other errors don't matter, because the file is
+	// replaced and not written.
+	file, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err == nil {
+		_ = file.Close()
+	}
+	if errors.Is(err, syscall.EPERM) {
+		return fail(syscall.EPERM)
+	}
+	folder, err := os.Stat(filepath.Dir(path))
+	if err != nil || folder.Mode()&fs.ModeSticky == 0 || os.Geteuid() == 0 {
+		return nil
+	}
+	if ownerOf(info) != os.Geteuid() && ownerOf(folder) != os.Geteuid() {
+		return fail(syscall.EPERM)
+	}
+	return nil
+}
+
+// ownerOf returns the ID of the user that a file belongs to; -1 if it is unknown.
+func ownerOf(info fs.FileInfo) int {
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(owner.Uid)
+	}
+	return -1
+}
+
+// isMountPoint reports whether a file is a mount point, which cannot be renamed over. Only Linux says so before a rename fails,
+// when other files may be in place already. See https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html.
+func isMountPoint(path string) bool {
+	const mountPoint = 4 // the field's index
+
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return false
+	}
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return false
+	}
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	for line := range strings.Lines(string(mounts)) {
+		if fields := strings.Fields(line); len(fields) > mountPoint && unescape.Replace(fields[mountPoint]) == path {
+			return true
+		}
+	}
+	return false
+}
+
+// resolve follows links to the file that is to be written, which does not need to exist. A link's ".." is relative to the folder
+// that the link is really in, so the folder is resolved first.
+func resolve(path string) (string, error) {
+	const mostLinks = 40
+
+	for range mostLinks {
+		folder, name := filepath.Split(path)
+		if existing, err := filepath.EvalSymlinks(folder); err == nil {
+			folder = existing
+		}
+		path = filepath.Join(folder, name)
+		next, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // not a link, or nothing there
+		}
+		if !filepath.IsAbs(next) {
+			next = folder + string(filepath.Separator) + next // not joined, which would remove ".." from the text
+		}
+		path = next
+	}
+	return "", fmt.Errorf("%s: too many links", path)
+}

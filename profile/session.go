@@ -1,0 +1,171 @@
+package profile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
+)
+
+const (
+	// longestWindow is more than the 15 minutes before the expiry in which botocore asks for new credentials at every call.
+	longestWindow = 20 * time.Minute
+	// safetyMargin is how long before their expiry credentials are reported as expired, so that no call is signed with credentials
+	// that expire on their way.
+	safetyMargin = 150 * time.Second
+	// pause is how long a failed renewal is not repeated while the old credentials are valid.
+	pause = time.Minute
+	// optionalRenewalTimeout is how long a renewal may take as long as the old credentials are valid.
+	optionalRenewalTimeout = 15 * time.Second
+)
+
+// entry is what the cache of a session holds.
+type entry struct {
+	credentials.Credentials
+	// Obtained is when the credentials were obtained, and so the beginning of their lifetime.
+	Obtained time.Time
+	// Failed is when a renewal failed last; zero if none has.
+	Failed time.Time
+}
+
+// window is the time before the expiry in which the credentials are renewed.
+func (e entry) window() time.Duration { return min(longestWindow, e.Expires.Sub(e.Obtained)/3) }
+
+func (e entry) isEmpty() bool { return e.AccessKeyID.IsEmpty() }
+
+// needsRenewal reports whether there are no valid credentials, or the window has begun.
+func (e entry) needsRenewal(now time.Time) bool {
+	if e.isUsable(now) && now.Sub(e.Failed).Abs() < pause {
+		return false
+	}
+	return !e.isUsable(now) || !e.Expires.IsZero() && !now.Before(e.Expires.Add(-e.window()))
+}
+
+// isUsable reports whether AWS still accepts the credentials.
+func (e entry) isUsable(now time.Time) bool {
+	return !e.isEmpty() && (e.Expires.IsZero() || now.Before(e.Expires))
+}
+
+// expiration is the expiry to report to SDKs, which then ask again: a moment before the real one, but never in the past, which botocore
+// takes for an error.
+func (e entry) expiration(now time.Time) time.Time {
+	if reported := e.Expires.Add(-min(safetyMargin, e.window()/2)); !e.Expires.IsZero() && now.Before(reported) {
+		return reported
+	}
+	return e.Expires
+}
+
+// Renewal obtains new credentials for a session.
+type Renewal func(ctx context.Context) (credentials.Credentials, error)
+
+// Get returns a session's credentials, and the expiry to report for them: those in the cache until their renewal is due. Then one of
+// the processes renews them, while the others wait for it, or until ctx is done. If that fails or takes too long, credentials that
+// have not expired are returned.
+func (f Folder) Get(
+	ctx context.Context, s Session, now func() time.Time, renew Renewal,
+) (c credentials.Credentials, expiration time.Time, err error) {
+	f.markUsed(s, now())
+	cached := f.readCache(s)
+	if cached.needsRenewal(now()) {
+		cached, err = f.renew(ctx, s, now, cached, renew)
+	}
+	return cached.Credentials, cached.expiration(now()), err
+}
+
+func (f Folder) renew(ctx context.Context, s Session, now func() time.Time, cached entry, renew Renewal) (entry, error) {
+	if cached.isUsable(now()) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, optionalRenewalTimeout)
+		defer cancel()
+	}
+	unlock, err := sharedfile.LockFile(ctx, f.file(s, lockName))
+	if err == nil {
+		defer unlock()
+		_, err = os.Lstat(f.file(s, settingsName)) // a logout may have removed the session meanwhile
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = explain.Advise(fmt.Errorf("the session %s does not exist", f.Path(s.version, s.key)), "Run the Step again.")
+	}
+	if err != nil {
+		return cached.orError(now(), err)
+	}
+	if cached = f.readCache(s); !cached.needsRenewal(now()) {
+		return cached, nil
+	}
+	renewed, err := renew(ctx)
+	if err == nil {
+		cached = entry{Credentials: renewed, Obtained: now()}
+	} else {
+		cached.Failed = now()
+	}
+	// If the cache cannot be written, such as in a read-only home, the credentials are renewed each time.
+	_ = sharedfile.Replace(f.file(s, cacheName), cached.encode(), secretMode)
+	return cached.orError(now(), err)
+}
+
+// orError returns the credentials if they have not expired, else the error.
+func (e entry) orError(now time.Time, err error) (entry, error) {
+	if err != nil && !e.isUsable(now) {
+		return entry{}, err
+	}
+	return e, nil
+}
+
+// markUsed notes that the session is in use, which keeps a sweep from removing it. In a read-only home it can't.
+func (f Folder) markUsed(s Session, now time.Time) { _ = os.Chtimes(f.file(s, lockName), now, now) }
+
+type cacheFile struct {
+	AccessKeyID     string    `json:"access_key_id"`
+	SecretAccessKey string    `json:"secret_access_key"`
+	SessionToken    string    `json:"session_token,omitempty"`
+	Obtained        time.Time `json:"obtained"`
+	Expires         time.Time `json:"expires,omitzero"`
+	Failed          time.Time `json:"failed,omitzero"`
+}
+
+func (e entry) encode() []byte {
+	content, _ := json.Marshal(cacheFile{ // fails only for years of more than four digits, and then nothing is cached
+		AccessKeyID: e.AccessKeyID.Reveal(), SecretAccessKey: e.SecretAccessKey.Reveal(), SessionToken: e.SessionToken.Reveal(),
+		Obtained: e.Obtained.UTC(), Expires: e.Expires.UTC(), Failed: e.Failed.UTC(),
+	})
+	return content
+}
+
+// readCache returns the cached credentials; none if the file does not exist or is damaged: then they are renewed, and the file is
+// replaced.
+func (f Folder) readCache(s Session) entry {
+	content, err := sharedfile.ReadOwn(f.file(s, cacheName))
+	var file cacheFile
+	if err != nil || json.Unmarshal(content, &file) != nil || file.SecretAccessKey == "" {
+		return entry{}
+	}
+	return entry{Obtained: file.Obtained, Failed: file.Failed, Credentials: credentials.Credentials{
+		AccessKeyID: secret.New(file.AccessKeyID), SecretAccessKey: secret.New(file.SecretAccessKey),
+		SessionToken: secret.New(file.SessionToken), Expires: file.Expires,
+	}}
+}
+
+// Print writes credentials in the format that AWS defines for credential processes:
+// https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html.
+func Print(w io.Writer, c credentials.Credentials, expiration time.Time) error {
+	output := struct {
+		Version         int
+		AccessKeyId     string //nolint:revive // as AWS spells it
+		SecretAccessKey string
+		SessionToken    string    `json:",omitempty"`
+		Expiration      time.Time `json:",omitzero"`
+	}{
+		Version: 1, AccessKeyId: c.AccessKeyID.Reveal(), SecretAccessKey: c.SecretAccessKey.Reveal(),
+		SessionToken: c.SessionToken.Reveal(), Expiration: expiration.UTC().Truncate(time.Millisecond),
+	}
+	return json.NewEncoder(w).Encode(output)
+}

@@ -1,0 +1,250 @@
+package step
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
+)
+
+// files are the files that a run changes.
+type files struct {
+	store  envstore
+	folder profile.Folder
+	// record is the path of the build's record.
+	record string
+	docker dockerlogin.File
+	config profile.ConfigFile
+}
+
+// findFiles finds out, before anything is sent, whether the files can be changed.
+func (s *Step) findFiles(config Config) (found files, err error) {
+	if found.store, err = findEnvstore(s.Environment); err != nil {
+		return found, err
+	}
+	if !config.DockerLogin && !config.hasProfile() {
+		return found, nil
+	}
+	if found.folder, err = profile.FolderIn(s.Environment.Get("HOME")); err != nil {
+		return found, err
+	}
+	found.record = recordPath(found.folder, buildOf(s.Environment))
+	if _, err := readRecord(found.record); err != nil {
+		return found, err
+	}
+	if config.DockerLogin {
+		if found.docker, err = dockerlogin.FindFile(s.Environment.Get); err == nil {
+			err = found.docker.Check()
+		}
+	}
+	if err == nil && config.hasProfile() {
+		if found.config, err = profile.FindConfigFile(s.Environment.Get); err == nil {
+			_, err = found.config.Check(config.Profile)
+		}
+	}
+	return found, err
+}
+
+// staged is what a run is going to change.
+type staged struct {
+	files   files
+	outputs []output
+	// registries are the hosts that Docker is going to be logged in to.
+	registries []string
+	// profiles and logins are for the build's record.
+	profiles []writtenProfile
+	logins   []writtenLogin
+	changes  []*sharedfile.Change
+	// done are the lines for the log once the changes are in place.
+	done []string
+}
+
+// discard removes the changes that were not committed.
+func (s *staged) discard() {
+	for _, change := range s.changes {
+		change.Discard()
+	}
+}
+
+// stageLogins gets a login to every registry and stages them in Docker's file.
+func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator, session awsauth.Session) error {
+	started := s.Now()
+	logins, err := a.ecr.Logins(ctx, dockerlogin.LoginRequest{
+		Credentials: session.Credentials, AccountID: session.AccountID, Registries: a.config.Registries, Retry: a.retry("Getting an ECR login"),
+	})
+	for _, login := range logins {
+		s.Log.Protect(login.Password)
+		staged.registries = append(staged.registries, login.Registry.String())
+	}
+	if err != nil {
+		return err
+	}
+	file, names := staged.files.docker, strings.Join(staged.registries, ", ")
+	change, entries, err := file.PrepareLogins(logins)
+	if err != nil {
+		return err
+	}
+	staged.changes = append(staged.changes, change)
+	if err := s.stageEntries(staged, entries); err != nil {
+		return err
+	}
+	first := slices.MinFunc(logins, func(x, y dockerlogin.Login) int { return x.Expires.Compare(y.Expires) })
+	s.Log.Printf("Obtained logins for %s; they expire at %s (%s)", names, clock(first.Expires), a.since(started))
+	staged.done = append(staged.done, fmt.Sprintf("Logged in to %s, in %s", names, file))
+	staged.outputs = append(staged.outputs,
+		plain("ECR_REGISTRY", staged.registries[0]), plain("ECR_REGISTRIES", strings.Join(staged.registries, "\n")))
+	return nil
+}
+
+// stageEntries notes the logins for the record, and says what they set aside. What an earlier login has set aside is kept in mind.
+func (s *Step) stageEntries(staged *staged, entries []dockerlogin.Entry) error {
+	records, err := readRecords(staged.files.folder)
+	if err != nil {
+		return err
+	}
+	file := staged.files.docker.String()
+	for _, entry := range entries {
+		login := writtenLogin{File: file, Entry: entry}
+		switch {
+		case entry.Helper == nil:
+			login.Helper = setAside(records, login)
+		case *entry.Helper == "":
+			s.Log.Printf("Docker will read the login to %s from %s instead of its credentials store", entry.Host, file)
+		default:
+			s.Log.Printf("The credential helper %q is set aside for %s until this build logs out", *entry.Helper, entry.Host)
+		}
+		staged.logins = append(staged.logins, login)
+	}
+	return nil
+}
+
+// stageProfile stages a profile that hands out the session's credentials and renews them. The credentials themselves are not
+// exported: they would take precedence over the profile.
+func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, kept kept, session awsauth.Session) error {
+	file, folder := staged.files.config, staged.files.folder
+	stored, command, changes, err := folder.Stage(ctx, s.Program, kept.encode(), session.Credentials, s.Now())
+	staged.changes = append(staged.changes, changes...)
+	if err != nil {
+		return err
+	}
+	change, err := file.PrepareProfile(profile.Profile{Name: config.Profile, Region: config.Region, Command: command})
+	if err != nil {
+		return err
+	}
+	staged.changes = append(staged.changes, change)
+	staged.profiles = []writtenProfile{{File: file, Name: config.Profile.String(), Session: stored, Written: s.Now().UTC()}}
+	written := fmt.Sprintf("Wrote the profile %q to %s", config.Profile, file)
+	if config.isRenewable() {
+		written += "; its credentials renew automatically, with the program in " + folder.String()
+	}
+	staged.done = append(staged.done, written)
+	staged.outputs = append(emptyCredentialOutputs(), staged.outputs...)
+	staged.outputs = append(staged.outputs, plain("AWS_SDK_LOAD_CONFIG", "1"))
+	s.warnOfLimits(config)
+	return s.warnOfReplacing(staged, config.Profile)
+}
+
+// warnOfReplacing warns if the profile is another build's until now.
+func (s *Step) warnOfReplacing(staged *staged, name profile.Name) error {
+	replaced, err := staged.files.config.Check(name)
+	if err != nil || replaced == nil {
+		return err
+	}
+	records, err := readRecords(staged.files.folder)
+	for _, r := range records {
+		isIts := slices.Contains(sessions(r.Profiles), *replaced)
+		if isIts && r.Build.isOther(buildOf(s.Environment)) {
+			s.Log.Warnf("The profile %q belonged to the build %s, whose tools can't use it anymore. Give each build's profile its own name: "+
+				"bitrise-$BITRISE_BUILD_SLUG.", name, r.Build)
+		}
+	}
+	return err
+}
+
+// warnOfLimits warns of credentials that cannot be renewed, or only with something that is kept.
+func (s *Step) warnOfLimits(config Config) {
+	switch {
+	case config.AccessKey != nil && !config.AccessKey.SessionToken.IsEmpty():
+		s.Log.Warnf("session_token is set: the profile's credentials can be renewed only until that session expires, if at all.")
+	case config.AccessKey != nil && len(config.Chain) > 0:
+		s.Log.Warnf("The profile keeps the access key in a file that only this user can read, because it needs the key to renew its credentials.")
+	case config.AccessKey != nil:
+		s.Log.Warnf("The profile keeps the access key in a file that only this user can read, and hands it out as it is: it does not expire.")
+	case !config.WebIdentity.Token.Text.IsEmpty():
+		s.Log.Warnf("identity_token is set, and it is not kept: the profile's credentials work until they expire and are not " +
+			"renewed. Leave identity_token empty to let the Step fetch tokens.")
+	case config.BuildAPIToken.Reveal() != s.Environment.Get(buildTokenVariable):
+		s.Log.Warnf("build_api_token differs from %s, which the profile reads when it renews its credentials. Set that variable for "+
+			"the next Steps.", buildTokenVariable)
+	}
+}
+
+// facts returns what the variables of the environment are compared with.
+func (s *staged) facts(config Config) runFacts {
+	run := runFacts{
+		region: config.Region.String(), profile: config.Profile.String(), registries: s.registries, dockerFile: s.files.docker.String(),
+	}
+	if config.hasProfile() {
+		run.configFile, run.credentialsFile = s.files.config.Path, s.files.config.Credentials
+	}
+	return run
+}
+
+// stageRecord stages the record of what the build writes. It is the first to be put into place.
+func (s *Step) stageRecord(staged *staged) error {
+	if len(staged.profiles)+len(staged.logins) == 0 {
+		return nil
+	}
+	change, err := prepareRecord(staged.files.folder, staged.files.record, func(r *record) {
+		r.add(buildOf(s.Environment), staged.profiles, staged.logins)
+	})
+	if err == nil {
+		staged.changes = slices.Insert(staged.changes, 0, change)
+	}
+	return err
+}
+
+// commit puts the files into place, envman's store with the outputs last. If it fails, nothing is exported, and the log lists what is
+// in place already.
+func (s *Step) commit(ctx context.Context, staged *staged) error {
+	started := s.Now()
+	outputs := forEnvironment(staged.outputs, s.Environment)
+	exports, err := staged.files.store.prepare(outputs)
+	if err != nil {
+		return err
+	}
+	staged.changes = append(staged.changes, exports)
+	if err := sharedfile.Commit(ctx, staged.changes...); err != nil {
+		s.listWritten(staged.changes)
+		return err
+	}
+	s.isDone.Store(true)
+	for _, line := range staged.done {
+		s.Log.Printf("%s", line)
+	}
+	if len(outputs) > 0 {
+		s.Log.Donef("Exported for the next Steps (%s):", elapsed(s.Now().Sub(started)))
+		printOutputs(s.Log, outputs)
+	}
+	return nil
+}
+
+// listWritten lists the files that a failed run has changed.
+func (s *Step) listWritten(changes []*sharedfile.Change) {
+	isFirst := true
+	for _, change := range changes {
+		if !change.IsDone() {
+			continue
+		}
+		if isFirst {
+			s.Log.Warnf("These files were changed before the failure. A run with action: logout removes what was added:")
+		}
+		isFirst = false
+		s.Log.Warnf("- %s", change.Path())
+	}
+}

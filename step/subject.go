@@ -1,0 +1,64 @@
+package step
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
+)
+
+// subject finds out who decides what sub says: it requests one more token, with a random sub. Only a trust policy that is suggested
+// depends on the result, so there is a single attempt, and the log does not mention it. The new token is not used for anything else.
+func (a *authenticator) subject(ctx context.Context, token idtoken.Token) awsauth.Subject {
+	const timeout = 3 * time.Second
+
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	before := token.Claim("sub").Value
+	random := randomLike(before)
+	other, err := a.tokens.TokenWithSubject(ctx, a.config.Audience, random)
+	if err != nil || before == random {
+		return awsauth.SubjectUnknown
+	}
+	a.log.Protect(other.Text)
+	switch other.Claim("sub").Value {
+	case random:
+		return awsauth.SubjectChosen
+	case before:
+		return awsauth.SubjectFixed
+	default:
+		return awsauth.SubjectUnknown
+	}
+}
+
+// randomLike replaces each letter of a text by a random letter, and each digit by a random digit.
+func randomLike(text string) string {
+	random := func(first rune, n int32) rune { return first + rand.Int32N(n) } //nolint:gosec // others may guess it
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsUpper(r):
+			return random('A', 26)
+		case unicode.IsLetter(r):
+			return random('a', 26)
+		case unicode.IsDigit(r):
+			return random('0', 10)
+		default:
+			return r
+		}
+	}, text)
+}
+
+// perBuild returns the values of variables that change with every build.
+func perBuild(environment Environment) []string {
+	var values []string
+	for _, key := range []string{
+		"BITRISE_BUILD_NUMBER", "BITRISE_BUILD_SLUG", "BITRISE_BUILD_TRIGGER_TIMESTAMP", "BITRISE_GIT_COMMIT", "GIT_CLONE_COMMIT_HASH",
+	} {
+		values = append(values, environment.Get(key))
+	}
+	return values
+}
