@@ -5,7 +5,7 @@ GO ?= go
 LINT = $(CURDIR)/bin/golangci-lint
 GREMLINS = $(CURDIR)/bin/gremlins
 
-.PHONY: demo sandbox test unit e2e bench fuzz mutation lint vuln release fmt clean help
+.PHONY: demo sandbox test unit e2e stress bench fuzz mutation lint vuln release fmt clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -23,20 +23,28 @@ test: unit e2e ## run all tests of both modules with the race detector and print
 	@echo; echo "Coverage of the Step by all tests together:"
 	@$(GO) tool covdata percent -i=$(COVERAGE)/unit,$(COVERAGE)/e2e | sed 's|^.*/bitrise-step-authenticate-with-aws|.|'
 
+# Far more than a slow machine needs. A test that hangs ends here, with what each goroutine was doing.
+TIMEOUT = 60m
+
 unit: ## run the unit tests
 	@rm -rf $(COVERAGE)/unit && mkdir -p $(COVERAGE)/unit
-	$(GO) test -race -timeout 30m -cover ./... -args -test.gocoverdir=$(COVERAGE)/unit
+	$(GO) test -race -timeout $(TIMEOUT) -cover ./... -args -test.gocoverdir=$(COVERAGE)/unit
 
 # -count=1, because the test cache does not notice changes in the Step. Most of these tests wait for processes and retries
 # rather than compute, so more of them run in parallel than there are CPUs.
 e2e: ## run the tests that run the Step as a program
 	@rm -rf $(COVERAGE)/e2e && mkdir -p $(COVERAGE)/e2e
-	cd e2e && GOCOVERDIR=$(COVERAGE)/e2e $(GO) test -race -timeout 30m -count=1 -parallel 8 ./...
+	cd e2e && GOCOVERDIR=$(COVERAGE)/e2e $(GO) test -race -timeout $(TIMEOUT) -count=1 -parallel 8 ./...
+
+STRESS ?= $(MAKE) test
+
+stress: ## run make test, or the command STRESS, three times, two of them while other programs use all CPUs, and print the times
+	.ci/stress $(STRESS)
 
 BENCHFLAGS ?=
 
 bench: ## measure round trips, CPU, and memory over a link of 100 ms; BENCHFLAGS=-cold adds cold builds, which take minutes
-	cd e2e && $(GO) test -timeout 30m -bench . -benchtime 10s -run '^$$' . $(BENCHFLAGS)
+	cd e2e && $(GO) test -timeout $(TIMEOUT) -bench . -benchtime 10s -run '^$$' . $(BENCHFLAGS)
 
 FUZZTIME ?= 20s
 

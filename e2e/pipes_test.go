@@ -11,7 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
@@ -178,14 +177,6 @@ func (p *fullPipe) fill() {
 	}
 }
 
-// waitForExit waits for a process, and kills it if it hangs.
-func waitForExit(command *exec.Cmd) (code int) {
-	timer := time.AfterFunc(time.Minute, func() { _ = command.Process.Kill() })
-	defer timer.Stop()
-	_ = command.Wait()
-	return command.ProcessState.ExitCode()
-}
-
 // 16.3: a reader that does not read the log hangs neither the Step nor the credential process, once a signal or the timeout has ended it.
 func TestReaderThatDoesNotRead(t *testing.T) {
 	t.Parallel()
@@ -207,7 +198,7 @@ func TestReaderThatDoesNotRead(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if code := waitForExit(command); code != 1 {
+			if code := exitCode(command.Wait()); code != 1 {
 				t.Errorf("exit code %d, want 1", code)
 			}
 			r.mustHaveExportedNothing()
@@ -223,18 +214,18 @@ func TestReaderThatDoesNotRead(t *testing.T) {
 		if err := command.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if code := waitForExit(command); code != 1 || len(cloud.Calls()) != 0 {
+		if code := exitCode(command.Wait()); code != 1 || len(cloud.Calls()) != 0 {
 			t.Errorf("exit code %d and %d calls, want 1 and none", code, len(cloud.Calls()))
 		}
 		r.mustHaveExportedNothing()
 	})
 	t.Run("credential process", func(t *testing.T) {
 		t.Parallel()
-		cloud := startSandbox(t, sandbox.Options{Config: shortSessions(2)})
+		cloud := startSandbox(t, sandbox.Options{})
 		endpoint, reached := stuckAt(t, cloud.AWSURL(), 2)
 		r := newProfileRun(t, cloud, "AWS_ENDPOINT_URL_STS="+endpoint)
 		r.mustStep(map[string]string{"role_arn": role, "aws_profile": oddName})
-		waitUntil(t, time.Now().Add(2*time.Second)) // as long as the sessions live
+		r.expireSessions()
 		command, pipe := r.process(), newFullPipe(t)
 		command.Stderr = pipe.writer
 		if err := command.Start(); err != nil {
@@ -245,7 +236,7 @@ func TestReaderThatDoesNotRead(t *testing.T) {
 		if err := command.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		if code := waitForExit(command); code != 1 {
+		if code := exitCode(command.Wait()); code != 1 {
 			t.Errorf("exit code %d, want 1", code)
 		}
 		r.credentials() // the lock of the renewal is free

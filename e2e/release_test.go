@@ -35,7 +35,7 @@ func TestReleaseIsReproducible(t *testing.T) {
 	for _, folder := range []string{first, second} {
 		// Neither the environment nor "go env -w" affects a release.
 		environment := []string{"GOENV=off", "GOFLAGS=-buildvcs=auto", "GOAMD64=v2", "CGO_ENABLED=1"}
-		must(t, folder, environment, "make", "release", "RELEASE_PLATFORMS="+strings.Join(platforms, " "))
+		mustBuild(t, folder, environment, "make", "release", "RELEASE_PLATFORMS="+strings.Join(platforms, " "))
 	}
 	for _, platform := range platforms {
 		name := filepath.Join("dist", "authenticate-with-aws-"+strings.ReplaceAll(platform, "/", "-"))
@@ -83,8 +83,16 @@ func copyOfTheSource(t *testing.T, name string) string {
 	return target
 }
 
+// mustBuild is [must] for programs that build something.
+func mustBuild(t testing.TB, folder string, environment []string, program string, arguments ...string) {
+	t.Helper()
+	builds.Lock()
+	defer builds.Unlock()
+	must(t, folder, environment, program, arguments...)
+}
+
 // must runs a program and returns its output.
-func must(t *testing.T, folder string, environment []string, program string, arguments ...string) string {
+func must(t testing.TB, folder string, environment []string, program string, arguments ...string) string {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), program, arguments...)
 	command.Dir, command.Env = folder, append(os.Environ(), environment...)
@@ -125,7 +133,7 @@ type goreleaser struct {
 func TestGoReleaserConfiguration(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(root(t), ".goreleaser.yaml")
-	must(t, filepath.Join(root(t), "e2e", "release"), nil, "go", "run", ".", file)
+	mustBuild(t, filepath.Join(root(t), "e2e", "release"), nil, "go", "run", ".", file)
 	if program, err := exec.LookPath("goreleaser"); err == nil {
 		must(t, root(t), nil, program, "check")
 	}
@@ -289,7 +297,9 @@ func TestSearchForVulnerabilities(t *testing.T) {
 	} {
 		command := exec.CommandContext(t.Context(), filepath.Join(module, ".ci", "vuln"))
 		command.Env = append(os.Environ(), row.variables...)
+		builds.Lock()
 		output, err := command.CombinedOutput()
+		builds.Unlock()
 		if row.fails && strings.Contains(string(output), "govulncheck cannot be downloaded") {
 			t.Skip(string(output))
 		}
