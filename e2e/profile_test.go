@@ -171,7 +171,7 @@ func TestProfileWithValidCredentialsMakesNoCalls(t *testing.T) {
 	if got := count(cloud, "*"); got != 2 {
 		t.Errorf("got %d calls in total, want 2", got)
 	}
-	// They are renewed five minutes before they expire, an hour after the start. The reported expiration is between the two.
+	// They expire an hour after the start, and are reported to expire at most two and a half minutes earlier.
 	if left := time.Until(first.Expiration); left < 55*time.Minute || left > time.Hour-time.Minute {
 		t.Errorf("the credentials are reported to expire in %s, want between 55 and 59 minutes", left)
 	}
