@@ -131,7 +131,7 @@ func echo(r *http.Request) string {
 }
 
 // inHeader is echo for a header or a trailer. net/http quotes these in its errors, which would put JSON's escapes inside others.
-func inHeader(r *http.Request) string { return strings.ReplaceAll(inHeader(r), `\`, "") }
+func inHeader(r *http.Request) string { return strings.ReplaceAll(echo(r), `\`, "") }
 
 func secretsOf(r *http.Request) []string {
 	all := []string{r.Header.Get("BUILD_API_TOKEN"), r.Header.Get("X-Amz-Security-Token"), formOf(r).Get("WebIdentityToken")}
