@@ -18,10 +18,9 @@ import (
 // stepconf reads the plain ones (tag env). It has no constraints to check: a value that fails one is printed, whatever it is.
 // It does not read those with the tag secret: a stepconf.Secret shows its text in JSON and under some of fmt's verbs.
 type Inputs struct {
-	Action string `env:"action"`
-	Region string `env:"region"`
+	RoleARN string `env:"role_arn"`
+	Region  string `env:"region"`
 
-	RoleARN       string      `env:"role_arn"`
 	Audience      string      `env:"audience"`
 	SessionName   string      `env:"session_name"`
 	IdentityToken secret.Text `secret:"identity_token"`
@@ -31,12 +30,13 @@ type Inputs struct {
 	SessionToken    secret.Text `secret:"session_token"`
 
 	SessionDuration        string `env:"session_duration"`
-	RoleChain              string `env:"role_chain"`
-	ExternalID             string `env:"external_id"`
-	SessionTags            string `env:"session_tags"`
 	InlineSessionPolicy    string `env:"inline_session_policy"`
 	ManagedSessionPolicies string `env:"managed_session_policies"`
 	AllowedAccountIDs      string `env:"allowed_account_ids"`
+
+	RoleChain   string `env:"role_chain"`
+	ExternalID  string `env:"external_id"`
+	SessionTags string `env:"session_tags"`
 
 	AWSProfile string `env:"aws_profile"`
 
@@ -47,6 +47,8 @@ type Inputs struct {
 	BuildAPIToken secret.Text `secret:"build_api_token"`
 	Timeout       string      `env:"timeout"`
 	Verbose       string      `env:"verbose"`
+
+	Action string `env:"action"`
 }
 
 // reader lets stepconf read a snapshot of the environment. It calls Get only.
