@@ -63,6 +63,14 @@ func otherARN(s string) error {
 
 func (r RoleARN) String() string { return r.text }
 
+// Short returns the role's name and account, for a log.
+func (r RoleARN) Short() string {
+	if r.account == "" {
+		return r.name
+	}
+	return r.name + " in account " + r.account
+}
+
 // owner names the role's account in a sentence; STS-compatible services have none.
 func (r RoleARN) owner() string {
 	if r.account == "" {

@@ -18,7 +18,7 @@ func TestSignals(t *testing.T) {
 	}{
 		"SIGTERM while the token is fetched": {idToken + " * silence", "Inputs:", syscall.SIGTERM},
 		"SIGINT while STS does not answer":   {assume + " * silence", "Fetched an identity token", syscall.SIGINT},
-		"SIGTERM while ECR does not answer":  {login + " * silence", "Assumed arn:", syscall.SIGTERM},
+		"SIGTERM while ECR does not answer":  {login + " * silence", "Assumed role ", syscall.SIGTERM},
 		"SIGINT while waiting for a retry":   {assume + " * status 503 60", "retrying in", syscall.SIGINT},
 		"SIGHUP while the token is fetched":  {idToken + " * silence", "Inputs:", syscall.SIGHUP},
 	} {

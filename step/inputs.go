@@ -102,7 +102,7 @@ func (in Inputs) secrets() []secret.Text {
 	return all
 }
 
-// print writes the inputs that are set to the log, with secrets redacted. stepconf.Print is not used: it writes to standard output,
+// print writes the inputs that are set, and a blank line, to the log, with secrets redacted. stepconf.Print is not used: it writes to standard output,
 // past the log's redaction.
 func (in Inputs) print(log *report.Log) {
 	log.Infof("Inputs:")
@@ -115,4 +115,5 @@ func (in Inputs) print(log *report.Log) {
 			log.Printf("- %s: %s", key, strings.ReplaceAll(shown, "\n", "\n  "))
 		}
 	})
+	log.Printf("")
 }

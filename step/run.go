@@ -86,6 +86,9 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 	if err != nil {
 		return err
 	}
+	for _, line := range movedEndpoints(s.Environment, config.DockerLogin) {
+		s.Log.Printf("%s", line)
+	}
 	authenticator, err := newAuthenticator(ctx, config, s.Environment, s.Log, s.Now)
 	if err != nil {
 		return err
