@@ -5,7 +5,7 @@ GO ?= go
 LINT = $(CURDIR)/bin/golangci-lint
 GREMLINS = $(CURDIR)/bin/gremlins
 
-.PHONY: demo sandbox test unit e2e stress bench fuzz mutation lint vuln release fmt clean help
+.PHONY: demo sandbox test unit e2e stress bench fuzz mutation lint vuln version release notes fmt clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -75,14 +75,18 @@ vuln: ## look for known vulnerabilities; skipped if the database cannot be reach
 	.ci/vuln
 
 DIST ?= dist
-RELEASE_VERSION ?= $(shell git describe --tags 2>/dev/null || echo unreleased)
+# The tag of this commit. Without one, or with changes that are not committed, it is not a version.
+RELEASE_VERSION ?= $(shell git describe --tags --exact-match --dirty 2>/dev/null)
 RELEASE_PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
+version:
+	@echo '$(RELEASE_VERSION)' | grep -Eqx '[0-9]+\.[0-9]+\.[0-9]+' || \
+		{ echo "check out a tag such as 1.0.0, without changes, or set RELEASE_VERSION; got '$(RELEASE_VERSION)'" >&2; exit 1; }
+
 # The build flags are those in .goreleaser.yaml, so that a release can be verified without GoReleaser.
-release: ## build the release programs, reproducibly, and print what the StepLib's step.yml says about them
+release: version ## build a tag's programs, reproducibly, with the step.yml for the StepLib, and print what it says about them
 	@mkdir -p $(DIST)
-	@echo executables:
-	@for platform in $(RELEASE_PLATFORMS); do \
+	@{ cat step.yml; echo executables:; for platform in $(RELEASE_PLATFORMS); do \
 		key=$${platform%/*}-$${platform#*/}; name=authenticate-with-aws-$$key; \
 		GOFLAGS= CGO_ENABLED=0 GOAMD64=v1 GOARM64=v8.0 GOOS=$${platform%/*} GOARCH=$${platform#*/} \
 		$(GO) build -trimpath -buildvcs=false -tags=nethttpomithttp2 -ldflags='-s -w' -o $(DIST)/$$name . || exit 1; \
@@ -90,7 +94,12 @@ release: ## build the release programs, reproducibly, and print what the StepLib
 		echo "  $$key:"; \
 		echo "    storage_uri: steps/authenticate-with-aws/$(RELEASE_VERSION)/bin/$$name"; \
 		echo "    hash: sha256-$$digest"; \
-	done
+	done; } > $(DIST)/step.yml
+	@sed -n '/^executables:/,$$p' $(DIST)/step.yml
+
+notes: version ## print a tag's section of the changelog
+	@awk -v version='[$(RELEASE_VERSION)]' '/^## / { isIt = $$2 == version; found = found || isIt; next } isIt; END { exit !found }' \
+		CHANGELOG.md || { echo "CHANGELOG.md has no section [$(RELEASE_VERSION)]" >&2; exit 1; }
 
 fmt: ## format the code
 	gofmt -w $$(git ls-files '*.go')

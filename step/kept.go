@@ -37,9 +37,8 @@ func (in Inputs) keep(environment Environment) kept {
 		k.GivenToken = hex.EncodeToString(digest[:])
 	}
 	k.Inputs.IdentityToken, k.Inputs.BuildAPIToken = secret.Text{}, secret.Text{}
-	// These do not shape the session.
-	k.Inputs.Action, k.Inputs.AWSProfile, k.Inputs.DockerLogin, k.Inputs.ECRRegistries = "", "", "", ""
-	k.Inputs.Timeout, k.Inputs.Verbose = "", ""
+	// These do not shape the session. The profile's name doesn't, either, but each profile has its own session, for a logout from one.
+	k.Inputs.Action, k.Inputs.DockerLogin, k.Inputs.ECRRegistries, k.Inputs.Timeout, k.Inputs.Verbose = "", "", "", "", ""
 	for _, key := range keptVariables() {
 		if value := environment.Get(key); value != "" {
 			k.Environment[key] = value

@@ -58,7 +58,7 @@ func ParseInputs(in Inputs, now time.Time) (Config, error) {
 	config := Config{IsLogout: in.Action == "logout", Timeout: p.timeout(), Verbose: in.Verbose == "true"}
 	p.choice("verbose", in.Verbose, "true", "false")
 	if config.IsLogout {
-		p.checkLogout()
+		p.logout(&config)
 	} else {
 		config.Region = parsed(p, "region", p.in.Region, awsid.ParseRegion)
 		config.Profile = optional(p, "aws_profile", p.in.AWSProfile, profile.ParseName)
@@ -66,7 +66,13 @@ func ParseInputs(in Inputs, now time.Time) (Config, error) {
 		p.choice("docker_login", in.DockerLogin, "true", "false")
 		p.source(&config)
 		p.session(&config)
-		p.registries(&config)
+		config.Registries = p.registries(config.Region)
+		if !config.DockerLogin {
+			p.unused("ecr_registries", in.ECRRegistries, "docker_login is not true")
+		}
+		if len(config.Registries) == 0 {
+			config.Registries = []dockerlogin.Registry{dockerlogin.OwnRegistry(config.Region)}
+		}
 	}
 	if len(p.problems) > 0 {
 		return Config{}, &InputError{Problems: p.problems}
@@ -95,16 +101,22 @@ func optional[T any](p *inputParser, input, given string, parse func(string) (T,
 	return parsed(p, input, given, parse)
 }
 
-// checkLogout reports the inputs that have no effect on a logout. Those with a default in step.yml are always set.
-func (p *inputParser) checkLogout() {
-	withDefault := []string{
-		"action", "region", "audience", "session_name", "docker_login", "build_url", "build_api_token", "timeout", "verbose",
+// logout reads what to log out of, and reports the inputs that have no effect. Those with a default in step.yml are always set.
+func (p *inputParser) logout(config *Config) {
+	mayBeSet := []string{
+		"action", "region", "audience", "session_name", "aws_profile", "docker_login", "ecr_registries", "build_url", "build_api_token",
+		"timeout", "verbose",
 	}
 	p.in.each(func(key string, value secret.Text, _ bool) {
-		if !slices.Contains(withDefault, key) && !value.IsEmpty() {
+		if !slices.Contains(mayBeSet, key) && !value.IsEmpty() {
 			p.report(key, "has no effect: action is logout")
 		}
 	})
+	config.Profile = optional(p, "aws_profile", p.in.AWSProfile, profile.ParseName)
+	if p.in.ECRRegistries != "" {
+		config.Region = parsed(p, "region", p.in.Region, awsid.ParseRegion)
+		config.Registries = p.registries(config.Region)
+	}
 }
 
 // choice reports a value that is neither of two, nor empty.
@@ -304,17 +316,11 @@ func (p *inputParser) settings(config *Config) awsauth.SessionSettings {
 	return settings
 }
 
-func (p *inputParser) registries(config *Config) {
-	if config.Region.String() == "" {
-		return // a problem already, and an account's registry is in the Region
+func (p *inputParser) registries(region awsid.Region) []dockerlogin.Registry {
+	if region.String() == "" {
+		return nil // a problem already, and an account's registry is in the Region
 	}
-	config.Registries = list(p, "ecr_registries", p.in.ECRRegistries, byCommaOrLine, func(item string) (dockerlogin.Registry, error) {
-		return dockerlogin.ParseRegistry(item, config.Region)
+	return list(p, "ecr_registries", p.in.ECRRegistries, byCommaOrLine, func(item string) (dockerlogin.Registry, error) {
+		return dockerlogin.ParseRegistry(item, region)
 	})
-	if !config.DockerLogin {
-		p.unused("ecr_registries", p.in.ECRRegistries, "docker_login is not true")
-	}
-	if len(config.Registries) == 0 {
-		config.Registries = []dockerlogin.Registry{dockerlogin.OwnRegistry(config.Region)}
-	}
 }

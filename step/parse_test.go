@@ -189,6 +189,8 @@ func TestInputLimits(t *testing.T) {
 		{"unknown action", func(in *step.Inputs) { in.Action = "log out" }, "action", `must be login or logout, got "log out"`},
 		{"logout", func(in *step.Inputs) { *in = step.Inputs{Action: "logout"} }, "", ""},
 		{"logout with defaults", func(in *step.Inputs) { in.Action, in.RoleARN = "logout", "" }, "", ""},
+		{"logout of a profile", func(in *step.Inputs) { in.Action, in.RoleARN, in.AWSProfile = "logout", "", "bitrise" }, "", ""},
+		{"logout of a registry", func(in *step.Inputs) { in.Action, in.RoleARN, in.ECRRegistries = "logout", "", "public.ecr.aws" }, "", ""},
 		{"logout with a role", func(in *step.Inputs) { in.Action = "logout" }, "role_arn", "has no effect: action is logout"},
 		{"logout with a key", func(in *step.Inputs) { *in = accessKey(); in.Action = "logout" }, "secret_access_key", "has no effect: action is logout"},
 		// Secrets that were pasted into the wrong input are not repeated (issue 16, item 11).

@@ -56,7 +56,7 @@ func (s *Step) run(ctx context.Context) error {
 		return err
 	}
 	if config.IsLogout {
-		return interruption(ctx, s.logout(ctx))
+		return interruption(ctx, s.logout(ctx, config))
 	}
 	return interruption(ctx, s.login(ctx, inputs, config))
 }

@@ -24,7 +24,7 @@ import (
 // until it is kept, or in this list.
 func TestEveryInputIsKeptOrDeliberatelyNot(t *testing.T) {
 	notKept := []string{ // of the run, or, for the two tokens, never written
-		"action", "identity_token", "build_api_token", "aws_profile", "docker_login", "ecr_registries", "timeout", "verbose",
+		"action", "identity_token", "build_api_token", "docker_login", "ecr_registries", "timeout", "verbose",
 	}
 	given := Environment{}
 	Inputs{}.each(func(key string, _ secret.Text, _ bool) { given[key] = "the " + key })
