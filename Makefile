@@ -5,7 +5,7 @@ GO ?= go
 LINT = $(CURDIR)/bin/golangci-lint
 GREMLINS = $(CURDIR)/bin/gremlins
 
-.PHONY: demo sandbox test unit e2e bench fuzz mutation lint vuln release fmt clean help
+.PHONY: demo sandbox test unit e2e stress bench fuzz mutation lint vuln version release notes fmt clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -23,20 +23,28 @@ test: unit e2e ## run all tests of both modules with the race detector and print
 	@echo; echo "Coverage of the Step by all tests together:"
 	@$(GO) tool covdata percent -i=$(COVERAGE)/unit,$(COVERAGE)/e2e | sed 's|^.*/bitrise-step-authenticate-with-aws|.|'
 
+# Far more than a slow machine needs. A test that hangs ends here, with what each goroutine was doing.
+TIMEOUT = 60m
+
 unit: ## run the unit tests
 	@rm -rf $(COVERAGE)/unit && mkdir -p $(COVERAGE)/unit
-	$(GO) test -race -timeout 30m -cover ./... -args -test.gocoverdir=$(COVERAGE)/unit
+	$(GO) test -race -timeout $(TIMEOUT) -cover ./... -args -test.gocoverdir=$(COVERAGE)/unit
 
 # -count=1, because the test cache does not notice changes in the Step. Most of these tests wait for processes and retries
 # rather than compute, so more of them run in parallel than there are CPUs.
 e2e: ## run the tests that run the Step as a program
 	@rm -rf $(COVERAGE)/e2e && mkdir -p $(COVERAGE)/e2e
-	cd e2e && GOCOVERDIR=$(COVERAGE)/e2e $(GO) test -race -timeout 30m -count=1 -parallel 8 ./...
+	cd e2e && GOCOVERDIR=$(COVERAGE)/e2e $(GO) test -race -timeout $(TIMEOUT) -count=1 -parallel 8 ./...
+
+STRESS ?= $(MAKE) test
+
+stress: ## run make test, or the command STRESS, three times, two of them while other programs use all CPUs, and print the times
+	.ci/stress $(STRESS)
 
 BENCHFLAGS ?=
 
 bench: ## measure round trips, CPU, and memory over a link of 100 ms; BENCHFLAGS=-cold adds cold builds, which take minutes
-	cd e2e && $(GO) test -timeout 30m -bench . -benchtime 10s -run '^$$' . $(BENCHFLAGS)
+	cd e2e && $(GO) test -timeout $(TIMEOUT) -bench . -benchtime 10s -run '^$$' . $(BENCHFLAGS)
 
 FUZZTIME ?= 20s
 
@@ -67,25 +75,32 @@ vuln: ## look for known vulnerabilities; skipped if the database cannot be reach
 	.ci/vuln
 
 DIST ?= dist
-RELEASE_VERSION ?= $(shell git describe --tags 2>/dev/null || echo unreleased)
-# The tag that programs link to in the documentation. GoReleaser calls it .Tag.
-RELEASE_TAG ?= $(shell git describe --tags --exact-match 2>/dev/null || echo main)
+# The tag of this commit. Without one, or with changes that are not committed, it is not a version.
+RELEASE_VERSION ?= $(shell git describe --tags --exact-match --dirty 2>/dev/null)
 RELEASE_PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
+version:
+	@echo '$(RELEASE_VERSION)' | grep -Eqx '[0-9]+\.[0-9]+\.[0-9]+' || \
+		{ echo "check out a tag such as 1.0.0, without changes, or set RELEASE_VERSION; got '$(RELEASE_VERSION)'" >&2; exit 1; }
+
 # The build flags are those in .goreleaser.yaml, so that a release can be verified without GoReleaser.
-release: ## build the release programs, reproducibly, and print what the StepLib's step.yml says about them
+release: version ## build a tag's programs, reproducibly, with the step.yml for the StepLib, and print what it says about them
 	@mkdir -p $(DIST)
-	@echo executables:
-	@for platform in $(RELEASE_PLATFORMS); do \
+	@{ cat step.yml; echo executables:; for platform in $(RELEASE_PLATFORMS); do \
 		key=$${platform%/*}-$${platform#*/}; name=authenticate-with-aws-$$key; \
 		GOFLAGS= CGO_ENABLED=0 GOAMD64=v1 GOARM64=v8.0 GOOS=$${platform%/*} GOARCH=$${platform#*/} \
-		$(GO) build -trimpath -buildvcs=false -tags=nethttpomithttp2 -ldflags='-s -w -X github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report.version=$(RELEASE_TAG)' \
+		$(GO) build -trimpath -buildvcs=false -tags=nethttpomithttp2 -ldflags='-s -w -X github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report.version=$(RELEASE_VERSION)' \
 		-o $(DIST)/$$name . || exit 1; \
 		digest=$$({ sha256sum $(DIST)/$$name || shasum -a 256 $(DIST)/$$name; } 2>/dev/null | cut -d ' ' -f 1); \
 		echo "  $$key:"; \
 		echo "    storage_uri: steps/authenticate-with-aws/$(RELEASE_VERSION)/bin/$$name"; \
 		echo "    hash: sha256-$$digest"; \
-	done
+	done; } > $(DIST)/step.yml
+	@sed -n '/^executables:/,$$p' $(DIST)/step.yml
+
+notes: version ## print a tag's section of the changelog
+	@awk -v version='[$(RELEASE_VERSION)]' '/^## / { isIt = $$2 == version; found = found || isIt; next } isIt; END { exit !found }' \
+		CHANGELOG.md || { echo "CHANGELOG.md has no section [$(RELEASE_VERSION)]" >&2; exit 1; }
 
 fmt: ## format the code
 	gofmt -w $$(git ls-files '*.go')

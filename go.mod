@@ -1,6 +1,6 @@
 module github.com/bitrise-steplib/bitrise-step-authenticate-with-aws
 
-go 1.25.3
+go 1.25.0
 
 require (
 	github.com/aws/aws-sdk-go-v2 v1.47.6
@@ -9,7 +9,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/ecrpublic v1.47.9
 	github.com/aws/aws-sdk-go-v2/service/sts v1.51.7
 	github.com/aws/smithy-go v1.28.8
-	github.com/bitrise-io/envman/v2 v2.6.2
+	github.com/bitrise-io/envman/v2 v2.5.3
 	github.com/bitrise-io/go-steputils/v2 v2.0.0-alpha.50
 	github.com/bitrise-io/go-utils/v2 v2.0.0-alpha.36
 	github.com/gofrs/flock v0.12.1

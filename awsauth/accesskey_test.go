@@ -31,7 +31,7 @@ func TestAccessKeyIsVerified(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, calls := stsServer(t, answering(row.status, row.body))
-			session, err := key.Session(t.Context(), client, upTo(2, calls))
+			session, err := obtain(t, key, client, 2)
 			if (err == nil) != (row.want == "") || (err != nil && !strings.Contains(err.Error(), "verify the access key: ")) ||
 				(err != nil && !strings.Contains(err.Error(), row.want)) {
 				t.Errorf("got %v, want %q", err, row.want)

@@ -37,7 +37,7 @@ func assumedRole(t *testing.T, callerExpires time.Time) awsauth.AssumedRole {
 
 func TestAssumedRole(t *testing.T) {
 	client, calls := stsServer(t, answering(200, assumed("AssumeRole", sessionARN, keysXML("NEXT", "s", "t"), expiration)))
-	session, err := assumedRole(t, time.Time{}).Session(t.Context(), client, noWait())
+	session, err := obtain(t, assumedRole(t, time.Time{}), client, 100)
 	if err != nil || session.AccessKeyID.Reveal() != "NEXT" || session.CallerARN != sessionARN {
 		t.Fatalf("got %v, %v", session, err)
 	}
@@ -63,7 +63,7 @@ func TestNewCredentialsAreRetried(t *testing.T) {
 	}{"new credentials": {time.Now().Add(time.Hour), 8}, "an access key": {time.Time{}, 1}} {
 		t.Run(name, func(t *testing.T) {
 			client, calls := stsServer(t, answering(403, refused("InvalidClientTokenId", "The security token is invalid.")))
-			_, err := assumedRole(t, row.expires).Session(t.Context(), client, noWait())
+			_, err := obtain(t, assumedRole(t, row.expires), client, 100)
 			if err == nil || len(*calls) != row.calls {
 				t.Errorf("%v, %d calls, want %d", err, len(*calls), row.calls)
 			}
@@ -138,7 +138,7 @@ func TestChainRefusals(t *testing.T) {
 			if row.bare {
 				role.ExternalID, role.Tags = awsauth.ExternalID{}, nil
 			}
-			_, err := role.Session(t.Context(), client, noWait())
+			_, err := obtain(t, role, client, 100)
 			x := explain.Of(err)
 			if want := row.code + " (STS, request ID 0a1b2c)\n" + row.message; x.Said != want {
 				t.Errorf("got said %q, want %q", x.Said, want)
@@ -161,7 +161,7 @@ func TestCallersHaveNames(t *testing.T) {
 		client, _ := stsServer(t, answering(403, refused("AccessDenied", "no")))
 		role := assumedRole(t, time.Time{})
 		role.Caller.CallerARN = arn
-		_, err := role.Session(t.Context(), client, noWait())
+		_, err := obtain(t, role, client, 100)
 		if got := explain.Of(err).Cause; got != "role 1 of 1 in role_chain: "+want+" may not assume one" {
 			t.Errorf("%s: got %q", arn, got)
 		}

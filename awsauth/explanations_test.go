@@ -33,10 +33,10 @@ func TestExplanations(t *testing.T) {
 		seen := map[string]bool{}
 		for _, message := range messages {
 			t.Run(code+" "+message, func(t *testing.T) {
-				client, calls := stsServer(t, answering(400, refused(code, message)))
+				client, _ := stsServer(t, answering(400, refused(code, message)))
 				w := webIdentity(t)
 				w.Token.Issuer, w.Token.Claims = "https://token.builds.bitrise.io/", []idtoken.Claim{{Name: "aud", Value: "my-audience"}}
-				_, err := w.Session(t.Context(), client, upTo(1, calls))
+				_, err := obtain(t, w, client, 1)
 				x := explain.Of(w.Explain(err, awsauth.SubjectUnknown, nil))
 				all := x.Cause + strings.Join(x.Means, "") + strings.Join(x.Do, "")
 				if (len(x.ConditionKeys) == 1) != showsClaims[code] {
@@ -62,8 +62,8 @@ func TestUnknownRefusals(t *testing.T) {
 		"a server error": {500, "InternalFailure", "Run the build again later"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, calls := stsServer(t, answering(row.status, refused(row.code, "no")))
-			_, err := awsauth.AccessKey{}.Session(t.Context(), client, upTo(1, calls))
+			client, _ := stsServer(t, answering(row.status, refused(row.code, "no")))
+			_, err := obtain(t, awsauth.AccessKey{}, client, 1)
 			var refusal *awserr.Refusal
 			if x := explain.Of(err); !errors.As(err, &refusal) || x.Said != "" || len(x.Do) != 1 || !strings.Contains(x.Do[0], row.want) {
 				t.Errorf("got %v, %+v", err, x)
@@ -78,7 +78,7 @@ func TestRequestedDurationIsExplained(t *testing.T) {
 			client, _ := stsServer(t, answering(400, refused("ValidationError", "exceeds the MaxSessionDuration set for this role")))
 			w := webIdentity(t)
 			w.Settings.Duration = duration
-			_, err := w.Session(t.Context(), client, noWait())
+			_, err := obtain(t, w, client, 100)
 			if text := strings.Join(explain.Of(w.Explain(err, awsauth.SubjectUnknown, nil)).Means, " "); !strings.Contains(text, want) {
 				t.Errorf("got %s", text)
 			}

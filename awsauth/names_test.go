@@ -25,20 +25,16 @@ func TestParseRoleARN(t *testing.T) {
 		"arn:aws:iam::aws:policy/AdministratorAccess":                                                "must be the ARN of an IAM role",
 		"arn:aws:iam::12345678901:role/x":                                                            "must be the ARN of an IAM role",
 		"arn:aws:iam::1234567890123:role/x":                                                          "must be the ARN of an IAM role",
-		"arn:aws:iam:::role/x-with-no-account":                                                       "must include the 12-digit account ID",
-		"arn:aws-cn:iam:::role/x-with-no-account":                                                    "must include the 12-digit account ID",
+		"arn:aws:iam:::role/x-with-no-account":                                                       "must be the ARN of an IAM role",
+		"arn:aws-cn:iam:::role/x-with-no-account":                                                    "must be the ARN of an IAM role",
 		"arn:aws:iam::123456789012:role/":                                                            "must be the ARN of an IAM role",
 		"arn:aws:iam::123456789012:role/a/b/":                                                        "must be the ARN of an IAM role",
-		"arn:aws:iam::123456789012:role/" + strings.Repeat("n", 65):                                  "must have a role name of at most 64 characters, got 65",
-		"arn:aws:iam::123456789012:role/" + strings.Repeat("p", 511) + "/n":                          "must have a path of at most 512 characters, got 513",
 		"arn:aws:iam:us-east-1:123456789012:role/x":                                                  "must be the ARN of an IAM role",
-		strings.Repeat("arn:aws:iam::123456789012:role/x,", 70) + "arn:aws:iam::123456789012:role/x": "must be one ARN, got several",
+		strings.Repeat("arn:aws:iam::123456789012:role/x,", 70) + "arn:aws:iam::123456789012:role/x": "must be the ARN of an IAM role",
 		"arn:aws:s3:::bucket":                                                                        "must be the ARN of an IAM role",
 		"arn:minio:iam:::role/":                                                                      "must be the ARN of an IAM role",
-		"arn:m:iam:::role/x":                                                                         "must have 20 to 2048 characters",
 		"bitrise-deploy":                                                                             "must be the ARN of an IAM role",
 		"arn:aws:iam::123456789012:role/x\nrole/y":                                                   "must be the ARN of an IAM role",
-		strings.Repeat("x", 5000):                                                                    "…",
 	} {
 		_, err := awsauth.ParseRoleARN(arn)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -84,10 +80,10 @@ func FuzzParseTag(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in string) {
 		tag, err := awsauth.ParseTag(in)
-		if err == nil && (tag.Key() == "" || len([]rune(tag.Key())) > 128 || strings.HasPrefix(strings.ToLower(tag.Key()), "aws:") || strings.TrimSpace(tag.Key()) != tag.Key()) {
-			t.Errorf("%q was parsed as a tag with the key %q", in, tag.Key())
+		if key, _, _ := strings.Cut(in, "="); err == nil && (strings.TrimSpace(key) == "" || tag == awsauth.Tag{}) {
+			t.Errorf("%q was parsed as a tag without a key", in)
 		}
-		if err != nil && len(err.Error()) > 1000 {
+		if err != nil && len(err.Error()) > 1000+4*len(in) {
 			t.Errorf("got an error of %d bytes", len(err.Error()))
 		}
 	})
@@ -113,11 +109,6 @@ func TestLimits(t *testing.T) {
 		_, err := awsauth.ParseSessionPolicy(`{"Version":"` + strings.Repeat("x", length-len(`{"Version":""}`)) + `"}`)
 		return err
 	}
-	managed := func(length int) error {
-		const start = "arn:aws:iam::aws:policy/"
-		_, err := awsauth.ParsePolicyARN(start + strings.Repeat("x", length-len(start)))
-		return err
-	}
 	external := func(length int) error {
 		_, err := awsauth.ParseExternalID(strings.Repeat("x", length))
 		return err
@@ -126,8 +117,7 @@ func TestLimits(t *testing.T) {
 		parse           func(length int) error
 		accepted, wrong int
 	}{
-		// A managed policy has 24 characters of prefix, then 639 for path and name.
-		"session policy": {policy, 2048, 2049}, "managed policy": {managed, 663, 664},
+		"session policy":       {policy, 2048, 2049},
 		"shortest external ID": {external, 2, 1}, "longest external ID": {external, 1224, 1225},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,9 +1,13 @@
 package awsauth_test
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
 // Answers that STS would not give are rejected (issue 16, item 15).
@@ -12,7 +16,7 @@ func TestAnswersAreChecked(t *testing.T) {
 	good := keysXML("ASIAEXAMPLE", "secret-canary", "session-canary")
 	for name, row := range map[string]struct{ arn, keys, expiration, want string }{
 		"no expiration":                    {sessionARN, good, "", "have expired, or without an expiration"},
-		"expired":                          {sessionARN, good, "<Expiration>2001-01-01T00:00:00Z</Expiration>", "have expired"},
+		"expired":                          {sessionARN, good, "<Expiration>1999-01-01T00:00:00Z</Expiration>", "have expired"},
 		"ID is a space":                    {sessionARN, keysXML("&#32;", "s", "t"), expiration, invalid + "access key ID"},
 		"ID with a control character":      {sessionARN, keysXML("ASIA&#9;X", "s", "t"), expiration, invalid + "access key ID"},
 		"ID with a bidirectional override": {sessionARN, keysXML("ASIA\u202eX", "s", "t"), expiration, invalid + "access key ID"},
@@ -24,7 +28,7 @@ func TestAnswersAreChecked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, calls := stsServer(t, answering(200, assumed("AssumeRoleWithWebIdentity", row.arn, row.keys, row.expiration)))
-			session, err := webIdentity(t).Session(t.Context(), client, upTo(2, calls))
+			session, err := obtain(t, webIdentity(t), client, 2)
 			if err == nil || !strings.Contains(err.Error(), row.want) || len(*calls) != 2 {
 				t.Errorf("got %v, %v after %d calls; want %q", session, err, len(*calls), row.want)
 			}
@@ -39,18 +43,21 @@ func TestExpirationByTheClockOfSTS(t *testing.T) {
 		"expired": {0, -time.Minute}, "expired, behind": {-2 * time.Hour, -time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
-			now := func() time.Time { return time.Now().Add(row.ahead) }
-			expires := time.Now().Add(row.lifetime).UTC().Format("<Expiration>2006-01-02T15:04:05Z</Expiration>")
-			response := assumed("AssumeRoleWithWebIdentity", sessionARN, keysXML("ASIAEXAMPLE", "s", "t"), expires)
-			client, calls := stsServerAt(t, now, answering(200, response))
-			session, err := webIdentity(t).Session(t.Context(), client, upTo(1, calls))
-			if isValid := row.lifetime > 0; isValid != (err == nil) {
-				t.Fatalf("got %v", err)
-			}
-			// The server says the time to the second, so a machine that is slow by many seconds more would be needed to fail this.
-			if left := session.Expires.Sub(now()); err == nil && (left-row.lifetime).Abs() > time.Minute {
-				t.Errorf("the session lasts for %s, want %s", left, row.lifetime)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				now := func() time.Time { return time.Now().Add(row.ahead) }
+				expires := time.Now().Add(row.lifetime).UTC().Format("<Expiration>2006-01-02T15:04:05Z</Expiration>")
+				response := assumed("AssumeRoleWithWebIdentity", sessionARN, keysXML("ASIAEXAMPLE", "s", "t"), expires)
+				client, _ := stsServerAt(t, now, answering(200, response))
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				session, err := webIdentity(t).Session(ctx, client, retry.Policy{})
+				if isValid := row.lifetime > 0; isValid != (err == nil) {
+					t.Fatalf("got %v", err)
+				}
+				if left := session.Expires.Sub(now()); err == nil && left != row.lifetime {
+					t.Errorf("the session lasts for %s, want %s", left, row.lifetime)
+				}
+			})
 		})
 	}
 }
@@ -64,7 +71,7 @@ func TestOtherServices(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, _ := stsServer(t, answering(200, assumed("AssumeRoleWithWebIdentity", arn, keysXML("A", "!~", "t"), expiration)))
-			session, err := webIdentity(t).Session(t.Context(), client, noWait())
+			session, err := obtain(t, webIdentity(t), client, 100)
 			if err != nil || session.CallerARN != arn || session.AccountID != "" {
 				t.Errorf("got %v, %v", session, err)
 			}

@@ -2,12 +2,12 @@ package awsauth_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
@@ -16,7 +16,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
-// stsServer starts a server that responds to every call with the result of a function, and records the calls.
+// stsServer returns a client of an STS that responds to every call with the result of a function, and records the calls.
 func stsServer(t *testing.T, answer func(n int, form url.Values) (int, string)) (*awsauth.Client, *[]*http.Request) {
 	t.Helper()
 	return stsServerAt(t, time.Now, answer)
@@ -28,22 +28,21 @@ func stsServerAt(
 ) (*awsauth.Client, *[]*http.Request) {
 	t.Helper()
 	var calls []*http.Request
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := handlerTransport(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		r.Form, _ = url.ParseQuery(string(body))
 		calls = append(calls, r)
 		status, text := answer(len(calls), r.Form)
 		w.Header().Set("Content-Type", "text/xml")
+		w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, text)
-	}))
-	t.Cleanup(server.Close)
+	})
 	region, err := awsid.ParseRegion("eu-central-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("AWS_ENDPOINT_URL_STS", server.URL)
-	config, err := awsclient.LoadConfig(t.Context(), region, server.Client())
+	config, err := awsclient.LoadConfig(t.Context(), region, &http.Client{Transport: handler})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,18 +53,32 @@ func answering(status int, body string) func(int, url.Values) (int, string) {
 	return func(int, url.Values) (int, string) { return status, body }
 }
 
-func noWait() retry.Policy {
-	return retry.Policy{Wait: func(context.Context, time.Duration) error { return nil }}
+// handlerTransport answers requests without a network, which time in a bubble would wait for.
+type handlerTransport http.HandlerFunc
+
+func (h handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	recorder := httptest.NewRecorder()
+	h(recorder, r)
+	return recorder.Result(), nil
 }
 
-// upTo returns a policy that gives up after n calls.
-func upTo(n int, calls *[]*http.Request) retry.Policy {
-	return retry.Policy{Wait: func(context.Context, time.Duration) error {
-		if len(*calls) == n {
-			return errors.New("enough")
-		}
-		return nil
-	}}
+type source interface {
+	Session(context.Context, *awsauth.Client, retry.Policy) (awsauth.Session, error)
+}
+
+// obtain obtains a session in a bubble, where waiting takes no time, with up to n attempts.
+func obtain(t *testing.T, from source, client *awsauth.Client, n int) (session awsauth.Session, err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		session, err = from.Session(ctx, client, retry.Policy{Notify: func(attempt int, _ error, _ time.Duration) {
+			if attempt == n {
+				cancel()
+			}
+		}})
+	})
+	return session, err
 }
 
 const (

@@ -22,7 +22,7 @@ func denied(t *testing.T, role, issuer string, subject awsauth.Subject, claims .
 	client, _ := stsServer(t, answering(403, refused("AccessDenied", "Not authorized")))
 	w := webIdentity(t)
 	w.Role, w.Token.Issuer, w.Token.Claims = roleARN(t, role), issuer, claims
-	_, err := w.Session(t.Context(), client, noWait())
+	_, err := obtain(t, w, client, 100)
 	if !awsauth.IsDenied(err) {
 		t.Fatalf("got %v", err)
 	}
@@ -241,7 +241,7 @@ func TestNoPolicyAgainstOtherDenials(t *testing.T) {
 			client, _ := stsServer(t, answering(403, refused("AccessDenied", message)))
 			w := webIdentity(t)
 			w.Token.Issuer, w.Token.Claims = bitrise, claims()
-			_, err := w.Session(t.Context(), client, noWait())
+			_, err := obtain(t, w, client, 100)
 			x := explain.Of(w.Explain(err, awsauth.SubjectUnknown, nil))
 			if awsauth.IsDenied(err) || x.Policy != "" || len(x.ConditionKeys) == 0 || x.Cause != want.cause || len(x.Do) != 1 ||
 				!strings.Contains(x.Do[0], want.advice) {

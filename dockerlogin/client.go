@@ -32,9 +32,6 @@ const grace = time.Second
 // ecrUsername is the username of all logins to ECR.
 const ecrUsername = "AWS"
 
-// errGaveUp replaces the error of a call that was canceled because another one had failed.
-var errGaveUp = errors.New("canceled, because another call had failed")
-
 // Client gets logins from ECR and ECR Public.
 type Client struct {
 	// The same for all Regions and calls, because the SDK's clients remember how wrong this machine's clock is.
@@ -99,18 +96,16 @@ func (c *Client) endpoint(ctx context.Context, from issuer) (smithyendpoints.End
 // ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken. If any call fails, there are no logins, and the error,
 // an [explain.Error], lists all that failed.
 func (c *Client) Logins(ctx context.Context, request LoginRequest) ([]Login, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	groups := groupByIssuer(request.Registries)
 	var calls sync.WaitGroup
 	for _, g := range groups {
-		calls.Add(1)
-		go func() {
-			defer calls.Done()
+		calls.Go(func() {
 			if g.err = c.authorize(ctx, g, request); g.err != nil {
-				time.AfterFunc(grace, func() { cancel(errGaveUp) })
+				time.AfterFunc(grace, cancel)
 			}
-		}()
+		})
 	}
 	calls.Wait()
 	if err := failures(groups); err != nil {
@@ -146,7 +141,7 @@ func groupByIssuer(registries []Registry) []*group {
 
 // authorize gets a group's login, with retries.
 func (c *Client) authorize(ctx context.Context, g *group, request LoginRequest) error {
-	err := request.Retry.Do(ctx, func(ctx context.Context) error {
+	return request.Retry.Do(ctx, func(ctx context.Context) error {
 		data, metadata, err := c.call(ctx, g.issuer, awsclient.Provider(request.Credentials))
 		if err != nil {
 			return awserr.From(g.issuer.service(), request.Credentials, err)
@@ -160,10 +155,6 @@ func (c *Client) authorize(ctx context.Context, g *group, request LoginRequest) 
 		}
 		return nil
 	})
-	if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), errGaveUp) {
-		return errGaveUp
-	}
-	return err
 }
 
 // isOwn reports whether a registry is the one of the credentials' account. ECR's answer contains its host.

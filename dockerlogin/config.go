@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
 // The keys of a configuration file that have to do with logins.
@@ -54,7 +52,7 @@ func parseConfig(content []byte) (c config, err error) {
 	}
 	for host, login := range c.auths {
 		if json.Unmarshal(login, &authConfig{}) != nil {
-			return c, fmt.Errorf("is not valid under %q: Docker cannot read the login to %q", authsKey, text.Shorten(host))
+			return c, fmt.Errorf("is not valid under %q: Docker cannot read the login to %q", authsKey, host)
 		}
 	}
 	if c.helpers, err = parseObject[string](c.file[helpersKey]); err != nil {
@@ -81,11 +79,11 @@ func parseObject[V any](content json.RawMessage) (map[string]V, error) {
 		token, _ := decoder.Token() // valid JSON has a key here
 		key, _ := token.(string)
 		if _, found := object[key]; found {
-			return nil, fmt.Errorf("must not have the key %q more than once", text.Shorten(key))
+			return nil, fmt.Errorf("must not have the key %q more than once", key)
 		}
 		var value V
 		if err := decoder.Decode(&value); err != nil {
-			return nil, fmt.Errorf("must have a text under %q", text.Shorten(key))
+			return nil, fmt.Errorf("must have a text under %q", key)
 		}
 		object[key] = value
 	}

@@ -53,7 +53,6 @@ func TestLoginsAndHelpers(t *testing.T) {
 
 // Files that cannot be read, or that not everyone reads in the same way, are rejected before anything is sent, and not changed.
 func TestFilesThatAreRefused(t *testing.T) {
-	long := strings.Repeat("a", 1000)
 	for name, row := range map[string]struct{ before, want string }{
 		"cut off":               {`{"auths":{`, "must be a JSON object"},
 		"trailing":              {`{} canary`, "must be a JSON object"},
@@ -68,7 +67,6 @@ func TestFilesThatAreRefused(t *testing.T) {
 		"key twice":             {`{"a":1,"a":2}`, `must not have the key "a" more than once`},
 		"host twice":            {`{"auths":{"x":{},"y":{},"x":{}}}`, `is not valid under "auths": it must not have the key "x" more than once`},
 		"helper twice":          {`{"credHelpers":{"x":"","x":"a"}}`, `under "credHelpers": it must not have the key "x" more than once`},
-		"long key twice":        {`{"` + long + `":1,"` + long + `":2}`, `"` + long[:100] + `…"`},
 		"Auths":                 {`{"Auths":{}}`, `must spell the key "Auths" as "auths"`},
 		"credhelpers":           {`{"credhelpers":{}}`, `must spell the key "credhelpers" as "credHelpers"`},
 		"CREDSSTORE":            {`{"credsStore":"","CREDSSTORE":""}`, `must spell the key "CREDSSTORE" as "credsStore"`},

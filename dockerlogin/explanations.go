@@ -2,6 +2,7 @@ package dockerlogin
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -76,8 +77,8 @@ func failures(groups []*group) error {
 			}
 			err := g.explained()
 			failed = append(failed, err)
-			if errors.Is(err, errGaveUp) {
-				continue
+			if errors.Is(err, context.Canceled) {
+				continue // given up, because another one has failed
 			}
 			one := explain.Of(err)
 			causes = appendNew(causes, one.Cause)

@@ -54,7 +54,7 @@ func TestExplanations(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := always(400, row.body).client(t).Logins(t.Context(), newRequest(1, registries(t, row.registry)...))
+			_, err := obtain(t, always(400, row.body).client(t), 1, newRequest(registries(t, row.registry)...))
 			x := explain.Of(err)
 			if x.Cause != row.cause || !strings.Contains(x.Said, " in ") || x.SaidBy != "AWS" {
 				t.Errorf("got %+v", x)
@@ -96,7 +96,7 @@ func TestSeveralFailuresAreExplainedTogether(t *testing.T) {
 			if row.public != "" {
 				items = append(registries(t, "public.ecr.aws"), items...)
 			}
-			_, err := fake.client(t).Logins(t.Context(), newRequest(1, items...))
+			_, err := obtain(t, fake.client(t), 1, newRequest(items...))
 			if lines := strings.Split(err.Error(), "\n"); len(lines) != len(items) {
 				t.Errorf("got %q, want one line per failure", lines)
 			}

@@ -11,12 +11,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/testenv"
 )
@@ -50,11 +50,11 @@ type fakeECR struct {
 	answers map[string]http.HandlerFunc
 }
 
-func (f *fakeECR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// RoundTrip answers without a network, which time in a bubble would wait for.
+func (f *fakeECR) RoundTrip(r *http.Request) (*http.Response, error) {
 	scope := strings.Split(r.Header.Get("Authorization"), "/")
 	if len(scope) < 4 {
-		w.WriteHeader(http.StatusForbidden)
-		return
+		return nil, errors.New("the call is not signed")
 	}
 	where := scope[2] + "/" + scope[3]
 	f.mu.Lock()
@@ -64,15 +64,18 @@ func (f *fakeECR) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if answer == nil {
 		answer = f.answers[""]
 	}
-	answer(w, r)
+	recorder := httptest.NewRecorder()
+	answer(recorder, r)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return recorder.Result(), nil
 }
 
 // client returns a client that calls the fake.
 func (f *fakeECR) client(t *testing.T) *Client {
 	t.Helper()
-	server := httptest.NewServer(f)
-	t.Cleanup(server.Close)
-	return newClient(t, map[string]string{"AWS_ENDPOINT_URL": server.URL}, server.Client())
+	return newClient(t, map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, &http.Client{Transport: f})
 }
 
 func always(status int, body string) *fakeECR {
@@ -88,10 +91,7 @@ func reply(status int, body string) http.HandlerFunc {
 }
 
 // silence never answers.
-func silence(_ http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // otherwise, net/http does not notice that the client disconnects
-	<-r.Context().Done()
-}
+func silence(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
 func TestMain(m *testing.M) {
 	testenv.RemoveAWS()
@@ -116,19 +116,28 @@ func newClient(t *testing.T, variables map[string]string, http *http.Client) *Cl
 	return NewClient(config)
 }
 
-// newRequest returns a request for logins that makes up to the given number of attempts per call, without waiting.
-func newRequest(attempts int, registries ...Registry) LoginRequest {
+// obtain obtains logins in a bubble, where waiting takes no time, with up to n attempts per call.
+func obtain(t *testing.T, client *Client, n int, request LoginRequest) (logins []Login, err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		request.Retry.Notify = func(attempt int, _ error, _ time.Duration) {
+			if attempt == n {
+				cancel()
+			}
+		}
+		logins, err = client.Logins(ctx, request)
+	})
+	return logins, err
+}
+
+func newRequest(registries ...Registry) LoginRequest {
 	return LoginRequest{
 		Credentials: credentials.Credentials{
 			AccessKeyID: secret.New("AKIAEXAMPLE"), SecretAccessKey: secret.New("secret-canary"), SessionToken: secret.New("token-canary"),
 		},
 		Registries: registries,
-		Retry: retry.Policy{Wait: func(context.Context, time.Duration) error {
-			if attempts--; attempts < 1 {
-				return errors.New("enough")
-			}
-			return nil
-		}},
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 	"strings"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
 var (
@@ -58,40 +57,27 @@ func OwnRegistry(region awsid.Region) Registry { return Registry{issuer: issuer{
 // ParseRegistry parses one of the forms in which users name a registry: an account ID, for the account's private registry in
 // the Region home; a registry's host, which https:// may precede and a repository may follow; or a host of ECR Public. It
 // accepts every host that AWS documents (https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html,
-// https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-requests.html), if it is in the partition of home: credentials
-// are not valid in other partitions.
+// https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-requests.html).
 func ParseRegistry(item string, home awsid.Region) (Registry, error) {
-	partition := home.Partition()
+	suffix, _ := hostSuffixes(home)
 	if account, err := awsid.ParseAccountID(item); err == nil {
-		host := fmt.Sprintf("%s.dkr.ecr.%s.%s", account, home, partition.DNSSuffix)
+		host := fmt.Sprintf("%s.dkr.ecr.%s.%s", account, home, suffix)
 		return Registry{host: host, account: account, issuer: issuer{region: home}}, nil
 	}
 	host, _, _ := strings.Cut(strings.TrimPrefix(item, "https://"), "/")
 	if host == "public.ecr.aws" || host == "ecr-public.aws.com" {
-		return parsePublic(host, partition)
+		// ECR Public issues its authorization tokens here only:
+		// https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html.
+		region, err := awsid.ParseRegion("us-east-1")
+		return Registry{host: host, issuer: issuer{region: region, isPublic: true}}, err
 	}
 	region, ok := regionOfHost(host)
 	if !ok {
 		return Registry{}, fmt.Errorf(
 			"must be an account ID (12 digits), a registry's host such as 123456789012.dkr.ecr.%s.%s, or public.ecr.aws, got %q",
-			home, partition.DNSSuffix, text.Shorten(item))
-	}
-	if other := region.Partition(); other.Name != partition.Name {
-		return Registry{}, fmt.Errorf(
-			"%s is in the partition %s, but the Region %s (input region) is in %s; credentials are not valid in other partitions",
-			host, other.Name, home, partition.Name)
+			home, suffix, item)
 	}
 	return Registry{host: host, issuer: issuer{region: region}}, nil
-}
-
-func parsePublic(host string, partition awsid.Partition) (Registry, error) {
-	// ECR Public issues its authorization tokens here only:
-	// https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html.
-	region, _ := awsid.ParseRegion("us-east-1")
-	if partition != region.Partition() {
-		return Registry{}, fmt.Errorf("%s is not available in the partition %s, which the input region selects", host, partition.Name)
-	}
-	return Registry{host: host, issuer: issuer{region: region, isPublic: true}}, nil
 }
 
 // regionOfHost returns the Region in the host of a private registry. It reports whether the host is one.
@@ -100,17 +86,34 @@ func regionOfHost(host string) (awsid.Region, bool) {
 	if match == nil {
 		return awsid.Region{}, false
 	}
-	isDualStack, suffix := match[1] == "-", match[3]
 	region, err := awsid.ParseRegion(match[2])
 	if err != nil {
 		return awsid.Region{}, false
 	}
-	partition := region.Partition()
-	if isDualStack {
-		// Such as 123456789012.dkr-ecr.us-east-1.on.aws, where the suffix of dual-stack endpoints is api.aws.
-		return region, suffix == "on."+strings.TrimPrefix(partition.DualStackSuffix, "api.")
+	suffix, dualStack := hostSuffixes(region)
+	if match[1] == "-" {
+		suffix = dualStack
 	}
-	return region, suffix == partition.DNSSuffix
+	return region, match[3] == suffix
+}
+
+// hostSuffixes returns how the hosts of a Region's registries end, which depends on the Region's partition: amazonaws.com, and on.aws
+// for dual-stack endpoints (IPv4 and IPv6). Unknown Regions are new ones of the commercial partition. The table is the one of AWS's
+// SDKs: https://github.com/aws/aws-sdk-go-v2/blob/main/internal/endpoints/awsrulesfn/partitions.json.
+func hostSuffixes(region awsid.Region) (suffix, dualStack string) {
+	for _, partition := range []struct{ prefix, suffix, dualStack string }{
+		{"cn-", "amazonaws.com.cn", "on.amazonwebservices.com.cn"},
+		{"eusc-", "amazonaws.eu", "on.amazonwebservices.eu"},
+		{"us-iso-", "c2s.ic.gov", "on.aws.ic.gov"},
+		{"us-isob-", "sc2s.sgov.gov", "on.aws.scloud"},
+		{"eu-isoe-", "cloud.adc-e.uk", "on.cloud-aws.adc-e.uk"},
+		{"us-isof-", "csp.hci.ic.gov", "on.aws.hci.ic.gov"},
+	} {
+		if strings.HasPrefix(region.String(), partition.prefix) {
+			return partition.suffix, partition.dualStack
+		}
+	}
+	return "amazonaws.com", "on.aws"
 }
 
 // hostOfURL returns the host in a registry's URL. It reports whether the URL has one, and neither user nor path.

@@ -69,20 +69,12 @@ func TestParseRegistryRefuses(t *testing.T) {
 		"123456789012.dkr.ecr.us-east-1.on.aws":                     form,
 		"123456789012.dkr.ecr.US-EAST-1.amazonaws.com":              form,
 		"public.ecr.aws.evil.example":                               form,
-		strings.Repeat("x", 5000):                                   `got "` + strings.Repeat("x", 100) + `…"`,
-		"123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn": "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn is in the partition aws-cn, " +
-			"but the Region eu-central-1 (input region) is in aws; credentials are not valid in other partitions",
-		"123456789012.dkr.ecr.us-gov-west-1.amazonaws.com": "is in the partition aws-us-gov",
 	} {
 		t.Run(item, func(t *testing.T) {
 			if registry, err := ParseRegistry(item, region(t, "eu-central-1")); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("got %+v, %v; want %q", registry, err, want)
 			}
 		})
-	}
-	const want = "public.ecr.aws is not available in the partition aws-cn, which the input region selects"
-	if _, err := ParseRegistry("public.ecr.aws", region(t, "cn-north-1")); err == nil || err.Error() != want {
-		t.Errorf("got %v, want %q", err, want)
 	}
 }
 
@@ -126,7 +118,7 @@ func FuzzParseRegistry(f *testing.F) {
 		}
 		registry, err := ParseRegistry(item, homeRegion)
 		if err != nil {
-			if len(err.Error()) > 1000+4*len(home) {
+			if len(err.Error()) > 1000+4*len(item)+4*len(home) {
 				t.Errorf("got an error of %d bytes", len(err.Error()))
 			}
 			return

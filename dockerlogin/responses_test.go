@@ -46,7 +46,7 @@ func TestRefusals(t *testing.T) {
 		"no username":       {200, answer(encoded(":canary"), "https://x"), badToken, false, 3},
 		"another username":  {200, answer(encoded("aws:canary"), "https://x"), badToken, false, 3},
 		"no password":       {200, answer(encoded("canary:"), "https://x"), badToken, false, 3},
-		"expired":           {200, expiring(`"expiresAt":1700000000,`), expired, false, 3},
+		"expired":           {200, expiring(`"expiresAt":900000000,`), expired, false, 3},
 		"no expiration":     {200, expiring(""), expired, false, 3},
 		"no registry":       {200, answer(valid, ""), badURL, false, 3},
 		"URL with path":     {200, answer(valid, "https://x/canary-password"), badURL, false, 3},
@@ -58,11 +58,11 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := always(row.status, row.body)
-			request := newRequest(3, own(t))
+			request := newRequest(own(t))
 			if row.isNew {
 				request.Credentials.Expires = time.Now().Add(time.Hour)
 			}
-			_, err := fake.client(t).Logins(t.Context(), request)
+			_, err := obtain(t, fake.client(t), 3, request)
 			if err == nil || !strings.HasPrefix(err.Error(), "get a login to ECR in eu-west-1: ") || !strings.Contains(err.Error(), row.want) {
 				t.Errorf("got %v, want %q", err, row.want)
 			} else if strings.Contains(err.Error(), "canary") {
@@ -82,14 +82,14 @@ func TestRefusalsOfECRPublic(t *testing.T) {
 		"no token":    {`{"authorizationData":{}}`, "the answer of ECR Public contains no authorization token"},
 		"not a token": {`{"authorizationData":{"authorizationToken":"canary"}}`, "contains an authorization token that is not AWS:PASSWORD"},
 		"expired": {
-			`{"authorizationData":{"authorizationToken":"` + encoded("AWS:canary") + `","expiresAt":1700000000}}`,
+			`{"authorizationData":{"authorizationToken":"` + encoded("AWS:canary") + `","expiresAt":900000000}}`,
 			"contains an authorization token that has expired",
 		},
 		"not JSON": {`canary`, "the response of ECR Public could not be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := always(200, row.body)
-			_, err := fake.client(t).Logins(t.Context(), newRequest(2, registries(t, "public.ecr.aws")...))
+			_, err := obtain(t, fake.client(t), 2, newRequest(registries(t, "public.ecr.aws")...))
 			if err == nil || !strings.Contains(err.Error(), row.want) || len(fake.calls) != 2 {
 				t.Errorf("got %v in %d calls, want %q in 2", err, len(fake.calls), row.want)
 			} else if strings.Contains(err.Error(), "canary") {
@@ -114,7 +114,7 @@ func TestExpiryByTheServersClock(t *testing.T) {
 				w.Header().Set("Date", row.now.UTC().Format(http.TimeFormat))
 				reply(200, answer(encoded("AWS:x"), "https://"+host))(w, r)
 			}}}
-			if _, err := fake.client(t).Logins(t.Context(), newRequest(1, own(t))); (err == nil) != row.valid {
+			if _, err := obtain(t, fake.client(t), 1, newRequest(own(t))); (err == nil) != row.valid {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -123,9 +123,9 @@ func TestExpiryByTheServersClock(t *testing.T) {
 
 func TestNewCredentialsAreNotRetriedForever(t *testing.T) {
 	fake := always(400, `{"__type":"UnrecognizedClientException","message":"invalid"}`)
-	request := newRequest(100, own(t))
+	request := newRequest(own(t))
 	request.Credentials.Expires = time.Now().Add(time.Hour)
-	if _, err := fake.client(t).Logins(t.Context(), request); err == nil || len(fake.calls) != 8 {
+	if _, err := obtain(t, fake.client(t), 100, request); err == nil || len(fake.calls) != 8 {
 		t.Errorf("got %d calls, %v; want 8", len(fake.calls), err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/link"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
@@ -41,10 +40,7 @@ func startLink(t testing.TB, target string, rtt time.Duration) *link.Link {
 // BenchmarkStep measures a run of the Step's program over TLS on a link with a round trip of 100 ms. docs/performance.md
 // explains the figures and the limits.
 func BenchmarkStep(b *testing.B) {
-	programs := b.TempDir()
-	if err := harness.Build(b.Context(), programs); err != nil {
-		b.Fatal(err)
-	}
+	_, program, _ := release(b)
 	for _, scenario := range []struct {
 		name  string
 		given map[string]string
@@ -78,7 +74,7 @@ func BenchmarkStep(b *testing.B) {
 				b.Fatal(err)
 			}
 			r := newRun(b, cloud, append(environ, "AWS_CA_BUNDLE=", "SSL_CERT_FILE="+authority)...)
-			r.program = filepath.Join(programs, harness.StepProgram)
+			r.program = program
 			var took, cpu, memory []float64
 			for b.Loop() {
 				command := r.command(given)

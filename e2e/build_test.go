@@ -10,7 +10,10 @@ import (
 	"regexp"
 	"runtime"
 	"strconv"
+	"sync"
 	"testing"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 )
 
 // The largest programs, in bytes. Agents download the released one. The other is what "go build" makes, as in a build from source.
@@ -54,14 +57,46 @@ func modules() map[string]string {
 	}
 }
 
+// builds is held by the test that builds something: one build keeps all CPUs busy, and several at a time would compile the same.
+var builds sync.Mutex
+
+// plainProgram returns the path of the Step's program without the race detector, for tests that run it many times. It is built
+// like a release, so that both compile the same. If GOCOVERDIR is set, it writes coverage data there.
+func plainProgram(t testing.TB) string {
+	t.Helper()
+	builds.Lock()
+	defer builds.Unlock()
+	program := filepath.Join(bin, "plain", harness.StepProgram)
+	if _, err := os.Stat(program); err == nil {
+		return program
+	}
+	arguments := []string{"build", "-trimpath", "-tags=nethttpomithttp2", "-o", program}
+	if os.Getenv("GOCOVERDIR") != "" {
+		arguments = append(arguments, "-cover", "-covermode=atomic") // the mode of the program with the race detector
+	}
+	must(t, root(t), []string{"CGO_ENABLED=0"}, "go", append(arguments, ".")...)
+	return program
+}
+
+// release returns the folder with the program of "make release" for this machine, its path, and what the StepLib's step.yml says
+// about it, as version 1.0.0.
+func release(t testing.TB) (folder, program, executables string) {
+	t.Helper()
+	builds.Lock()
+	defer builds.Unlock()
+	folder = filepath.Join(bin, "release")
+	program = filepath.Join(folder, "authenticate-with-aws-"+runtime.GOOS+"-"+runtime.GOARCH)
+	executables = must(t, root(t), nil, "make", "--no-print-directory", "release", "RELEASE_VERSION=1.0.0",
+		"RELEASE_PLATFORMS="+runtime.GOOS+"/"+runtime.GOARCH, "DIST="+folder)
+	return folder, program, executables
+}
+
 // TestBuild checks the programs that users get: which modules they contain and why, and how large they are.
 func TestBuild(t *testing.T) {
 	t.Parallel()
-	folder := t.TempDir()
-	must(t, root(t), nil, "make", "release", "RELEASE_PLATFORMS="+runtime.GOOS+"/"+runtime.GOARCH, "DIST="+folder)
-	release := filepath.Join(folder, "authenticate-with-aws-"+runtime.GOOS+"-"+runtime.GOARCH)
-	unstripped := filepath.Join(folder, "unstripped")
-	build(t, root(t), unstripped, "GOFLAGS=-trimpath", "CGO_ENABLED=0")
+	_, release, _ := release(t)
+	unstripped := filepath.Join(t.TempDir(), "unstripped")
+	build(t, root(t), unstripped)
 
 	info, err := buildinfo.ReadFile(release)
 	if err != nil {
@@ -107,6 +142,8 @@ func TestBuild(t *testing.T) {
 // build compiles the package in a directory and returns the finished command.
 func build(t testing.TB, folder, program string, environ ...string) *exec.Cmd {
 	t.Helper()
+	builds.Lock()
+	defer builds.Unlock()
 	command := exec.Command("go", "build", "-o", program, ".")
 	command.Dir, command.Env = folder, append(os.Environ(), environ...)
 	if output, err := command.CombinedOutput(); err != nil {

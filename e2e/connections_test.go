@@ -75,7 +75,7 @@ func TestConnectionsAreOpenedWhileTheTokenIsFetched(t *testing.T) {
 		close(shaken)
 	}()
 	between.bitrise.Hold(shaken)
-	newRun(t, cloud, between.environ(cloud)...).mustStep(map[string]string{"role_arn": role, "docker_login": "true", "timeout": "20"})
+	newRun(t, cloud, between.environ(cloud)...).mustStep(map[string]string{"role_arn": role, "docker_login": "true"})
 	if got, want := between.connections(), [3]int{1, 1, 1}; got != want {
 		t.Errorf("connections to Bitrise, STS, and ECR: got %v, want %v", got, want)
 	}
@@ -100,7 +100,7 @@ func TestTunnelsAreOpenedWhileTheTokenIsFetched(t *testing.T) {
 	})
 	build := strings.Replace(cloud.BuildURL(), cloud.BitriseURL(), "https://app.bitrise.io", 1)
 	r := newRun(t, cloud, "HTTPS_PROXY="+forward.url, "AWS_ENDPOINT_URL_STS=")
-	r.mustStep(map[string]string{"role_arn": role, "build_url": build, "timeout": "20"})
+	r.mustStep(map[string]string{"role_arn": role, "build_url": build})
 	if got, want := forward.hosts(), []string{"app.bitrise.io:443", "sts.us-east-1.amazonaws.com:443"}; !slices.Equal(got, want) {
 		t.Errorf("got tunnels to %v, want %v", got, want)
 	}

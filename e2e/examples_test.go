@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bitrise-io/stepman/models"
 	"gopkg.in/yaml.v2"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
@@ -294,74 +293,6 @@ func TestLintersOfTheExamples(t *testing.T) {
 		t.Run(program, func(t *testing.T) {
 			if output, err := exec.CommandContext(t.Context(), need(t, program, line.how), line.arguments...).CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, output)
-			}
-		})
-	}
-}
-
-// workflows is the part of a bitrise.yml that these tests read.
-type workflows struct {
-	FormatVersion string `yaml:"format_version"`
-	StepLib       string `yaml:"default_step_lib_source"`
-	Workflows     map[string]struct {
-		Steps []map[string]models.StepModel `yaml:"steps"`
-	} `yaml:"workflows"`
-}
-
-// The Step runs with the inputs of every example workflow, in a sandbox whose second account is set up as described in
-// examples/README.md.
-func TestWorkflowExamples(t *testing.T) {
-	t.Parallel()
-	chained := policiesOf(t, filepath.Join(root(t), "examples", "README.md"))
-	if len(chained) != 1 {
-		t.Fatalf("examples/README.md has %d policies, want the second account's", len(chained))
-	}
-	config := sandbox.DefaultConfig()
-	config.Accounts[1].Roles = []sandbox.Role{{Name: "deploy-production", TrustPolicy: json.RawMessage(chained[0].document)}}
-	cloud := startSandbox(t, sandbox.Options{Config: config})
-	files, err := filepath.Glob(filepath.Join(root(t), "examples", "workflows", "*.yml"))
-	if err != nil || len(files) != 4 {
-		t.Fatalf("got %d examples, want 4: %v", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			content, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var example workflows
-			if err := yaml.UnmarshalStrict(content, &example); err != nil {
-				t.Fatal(err)
-			}
-			found := 0
-			for _, workflow := range example.Workflows {
-				for _, entry := range workflow.Steps {
-					for id, step := range entry {
-						if err := step.Normalize(); err != nil {
-							t.Errorf("%s: %v", id, err)
-						}
-						if id != "authenticate-with-aws" {
-							continue
-						}
-						found++
-						given := map[string]string{}
-						for _, input := range step.Inputs {
-							key, value, _ := item(t, input)
-							given[key] = value
-						}
-						newRun(t, cloud, "AWS_CONFIG_FILE="+filepath.Join(t.TempDir(), "config")).mustStep(given)
-					}
-				}
-			}
-			if found != 1 {
-				t.Errorf("the workflow uses the Step %d times, want once", found)
-			}
-			if bitrise, err := exec.LookPath("bitrise"); err == nil {
-				validate := exec.CommandContext(t.Context(), bitrise, "validate", "--config", file)
-				validate.Env = append(os.Environ(), "HOME="+t.TempDir(), "BITRISE_ANALYTICS_DISABLED=true", "CI=true")
-				if output, err := validate.CombinedOutput(); err != nil {
-					t.Errorf("bitrise validate: %v\n%s", err, output)
-				}
 			}
 		})
 	}

@@ -93,7 +93,7 @@ func TestNoAnnotationWithoutThePlugin(t *testing.T) {
 
 // explanation returns a failing run's log without its inputs, its retries, and what differs from run to run.
 func explanation(log string, cloud *sandbox.Sandbox) string {
-	inputsAndRetries := regexp.MustCompile(`(?s)^.*?\n- verbose: \w+\n|(?m)^[^\n]* failed \(attempt \d+\): [^\n]*\n`)
+	inputsAndRetries := regexp.MustCompile(`(?s)^.*?\n- action: \w+\n\n|(?m)^[^\n]* failed \(attempt \d+\): [^\n]*\n`)
 	return inputsAndRetries.ReplaceAllString(normalize(log, cloud), "")
 }
 
@@ -101,7 +101,9 @@ func explanation(log string, cloud *sandbox.Sandbox) string {
 func normalize(log string, cloud *sandbox.Sandbox) string {
 	for _, rule := range [][2]string{
 		{"\x1b\\[[0-9;]*m", ""},
-		{`\(\d+ ms`, "(N ms"},
+		{`\b(\d+ ms|\d\.\d s)\b`, "N ms"},
+		{`\bin \d+ (hours|minutes|seconds)\b`, "in N minutes"},
+		{` at \d\d:\d\d:\d\dZ`, " at 03:04:05Z"},
 		{`127\.0\.0\.1:\d+`, "127.0.0.1:PORT"},
 		{`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`, "00000000-0000-0000-0000-000000000000"},
 		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`, "2026-01-02T03:04:05Z"},

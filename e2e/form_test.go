@@ -14,31 +14,32 @@ import (
 var contract = []struct {
 	key, category, value string
 	required, sensitive  bool
+	fixed                bool // Bitrise sets it; users don't change it
 	options              []string
 }{
-	{key: "action", value: "login", options: []string{"login", "logout"}},
+	{key: "role_arn"},
 	{key: "region", value: "us-east-1", required: true},
-	{key: "role_arn", category: "Identity token"},
 	{key: "audience", category: "Identity token", value: "sts.amazonaws.com"},
 	{key: "session_name", category: "Identity token", value: "bitrise-$BITRISE_BUILD_NUMBER"},
 	{key: "identity_token", category: "Identity token", sensitive: true},
 	{key: "access_key_id", category: "Access key", sensitive: true},
 	{key: "secret_access_key", category: "Access key", sensitive: true},
 	{key: "session_token", category: "Access key", sensitive: true},
-	{key: "session_duration", category: "Session"},
-	{key: "role_chain", category: "Session"},
-	{key: "external_id", category: "Session"},
-	{key: "session_tags", category: "Session"},
-	{key: "inline_session_policy", category: "Session"},
-	{key: "managed_session_policies", category: "Session"},
-	{key: "allowed_account_ids", category: "Session"},
-	{key: "aws_profile", category: "Output"},
+	{key: "session_duration", category: "Session options"},
+	{key: "inline_session_policy", category: "Session options"},
+	{key: "managed_session_policies", category: "Session options"},
+	{key: "allowed_account_ids", category: "Session options"},
+	{key: "role_chain", category: "Role chaining"},
+	{key: "external_id", category: "Role chaining"},
+	{key: "session_tags", category: "Role chaining"},
+	{key: "aws_profile", category: "Long builds"},
 	{key: "docker_login", category: "Docker", value: "false", options: []string{"true", "false"}},
 	{key: "ecr_registries", category: "Docker"},
-	{key: "build_url", category: "Debug", value: "$BITRISE_BUILD_URL"},
-	{key: "build_api_token", category: "Debug", value: "$BITRISE_BUILD_API_TOKEN", sensitive: true},
+	{key: "build_url", category: "Debug", value: "$BITRISE_BUILD_URL", fixed: true},
+	{key: "build_api_token", category: "Debug", value: "$BITRISE_BUILD_API_TOKEN", sensitive: true, fixed: true},
 	{key: "timeout", category: "Debug", value: "180"},
 	{key: "verbose", category: "Debug", value: "false", options: []string{"true", "false"}},
+	{key: "action", category: "Cleanup", value: "login", options: []string{"login", "logout"}},
 }
 
 // The inputs in step.yml, as Bitrise's own models parse them, are those of the contract, in the same order.
@@ -68,8 +69,11 @@ func TestStepHasTheContractsInputs(t *testing.T) {
 		if value != row.value {
 			t.Errorf("%s: got default %q, want %q", key, value, row.value)
 		}
-		if got := options.IsRequired != nil && *options.IsRequired; got != row.required {
-			t.Errorf("%s: got required %v, want %v", key, got, row.required)
+		if got := options.IsRequired != nil && *options.IsRequired; got != (row.required || row.options != nil) {
+			t.Errorf("%s: got required %v", key, got)
+		}
+		if got := options.IsDontChangeValue != nil && *options.IsDontChangeValue; got != row.fixed {
+			t.Errorf("%s: got is_dont_change_value %v, want %v", key, got, row.fixed)
 		}
 		// For a sensitive input, the Workflow Editor accepts only a Secret.
 		if got := options.IsSensitive != nil && *options.IsSensitive; got != row.sensitive {
@@ -94,7 +98,7 @@ func TestTitlesAndSummaries(t *testing.T) {
 			key, _, options := item(t, model)
 			// The title is the label of a form field.
 			title := text(options.Title)
-			if title == "" || len(title) > 30 || strings.HasSuffix(title, ".") {
+			if title == "" || len(title) > 40 || strings.HasSuffix(title, ".") {
 				t.Errorf("%s: the title %q is missing, too long, or a sentence", key, title)
 			}
 			if other, found := titles[title]; found {
@@ -102,7 +106,8 @@ func TestTitlesAndSummaries(t *testing.T) {
 			}
 			titles[title] = key
 			checkSummary(t, key, text(options.Summary))
-			if kind == "input" && !strings.Contains(text(options.Description), "\nExample: ") {
+			example := kind == "input" && options.ValueOptions == nil && key != "build_api_token"
+			if example && !strings.Contains(text(options.Description), "\nExample: ") {
 				t.Errorf("%s: the description has no line with an example", key)
 			}
 		}

@@ -95,7 +95,7 @@ func TestProxyThatLeavesATunnelUnanswered(t *testing.T) {
 			})
 			build := strings.Replace(cloud.BuildURL(), cloud.BitriseURL(), "https://app.bitrise.io", 1)
 			output, err := newRun(t, cloud, "HTTPS_PROXY="+forward.url, "AWS_ENDPOINT_URL_STS=").step(map[string]string{
-				"role_arn": role, "build_url": build, "timeout": "60",
+				"role_arn": role, "build_url": build,
 			})
 			if err != nil {
 				t.Errorf("%v\n%s", err, output)

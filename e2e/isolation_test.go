@@ -16,7 +16,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
@@ -189,14 +188,14 @@ func TestHarmfulVariablesChangeNoRenewal(t *testing.T) {
 	for name, given := range map[string]map[string]string{"one role": nil, "a chain": {"role_chain": targetRole}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cloud := startSandbox(t, sandbox.Options{Config: shortSessions(2)})
+			cloud := startSandbox(t, sandbox.Options{})
 			requests, endpoints := startRecorder(t, cloud)
 			r := newProfileRun(t, cloud, endpoints...)
 			inputs := map[string]string{"role_arn": role, "aws_profile": "bitrise"}
 			maps.Copy(inputs, given)
 			r.mustStep(inputs)
 			first, firstCalls := requests.String(), len(cloud.Calls())
-			waitUntil(t, time.Now().Add(2*time.Second)) // as long as the sessions live
+			r.expireSessions()
 
 			all := map[string]string{"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "true", "AWS_CA_BUNDLE": "/none"}
 			for _, variables := range harmful() {
@@ -230,12 +229,12 @@ func TestRenewalKeepsTheEndpoint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cloud := startSandbox(t, sandbox.Options{Config: shortSessions(2)})
+			cloud := startSandbox(t, sandbox.Options{})
 			r := newProfileRun(t, cloud)
 			isSTS := func(entry string) bool { return strings.HasPrefix(entry, sts+"=") }
 			r.environ = append(slices.DeleteFunc(r.environ, isSTS), row.kept+"="+cloud.AWSURL())
 			r.mustStep(map[string]string{"role_arn": role, "aws_profile": "bitrise"})
-			waitUntil(t, time.Now().Add(2*time.Second)) // as long as the sessions live
+			r.expireSessions()
 
 			var reached atomic.Int32
 			elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/pem"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -44,7 +45,7 @@ func TestBitriseRunsPrecompiledExecutables(t *testing.T) {
 	folder := t.TempDir()
 	steplib, certificates, downloads := serveSteplib(t, folder)
 	cloud := startSandbox(t, sandbox.Options{})
-	cli := newBitriseCLI(t, append(cloud.Environ(), "E2E_ROLE_ARN="+role, "E2E_SECONDS=1",
+	cli := newBitriseCLI(t, append(cloud.Environ(), "E2E_ROLE_ARN="+role,
 		"BITRISE_EXPERIMENT_PRECOMPILED_STEPS=true", "BITRISE_PRECOMPILED_STEPS_STORAGE_URLS="+steplib,
 		"SSL_CERT_FILE="+certificates, "GIT_SSL_CAINFO="+certificates)...)
 	config := filepath.Join(folder, "bitrise.yml")
@@ -74,14 +75,17 @@ func TestBitriseRunsPrecompiledExecutables(t *testing.T) {
 	cli.mustBeLoggedOut()
 }
 
-// serveSteplib builds a release for this machine and serves it over HTTPS: /steplib.git is a StepLib with version 1.0.0 of the
+// serveSteplib serves a release for this machine over HTTPS: /steplib.git is a StepLib with version 1.0.0 of the
 // Step, and /steps is the storage. It returns the server's URL, the path of its certificate, and a function that returns the
 // paths of the downloads from the storage.
 func serveSteplib(t *testing.T, folder string) (url, certificates string, downloads func() []string) {
 	t.Helper()
 	storage, library := filepath.Join(folder, "served"), filepath.Join(folder, "steplib")
-	executables := must(t, root(t), nil, "make", "--no-print-directory", "release", "RELEASE_VERSION=1.0.0",
-		"RELEASE_PLATFORMS="+runtime.GOOS+"/"+runtime.GOARCH, "DIST="+filepath.Join(storage, "steps/authenticate-with-aws/1.0.0/bin"))
+	programs, _, executables := release(t)
+	version := filepath.Join(storage, "steps/authenticate-with-aws/1.0.0")
+	if err := errors.Join(os.MkdirAll(version, 0o700), os.Symlink(programs, filepath.Join(version, "bin"))); err != nil {
+		t.Fatal(err)
+	}
 	step, err := os.ReadFile(filepath.Join(root(t), "step.yml"))
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -20,43 +21,6 @@ import (
 
 // oddName is a profile name with all the punctuation that the Step accepts.
 const oddName = "a.b_c-d/e%f@g:h+i"
-
-// plainProgram returns the path of the Step's program built without the race detector, for tests that run it many times or
-// depend on its speed. It has no build tags, like a build from source.
-func plainProgram(t testing.TB) string {
-	t.Helper()
-	program, err := buildPlainProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return program
-}
-
-var buildPlainProgram = sync.OnceValues(func() (string, error) {
-	folder := filepath.Join(bin, "plain")
-	root, err := harness.Root()
-	if err != nil {
-		return "", err
-	}
-	program := filepath.Join(folder, harness.StepProgram)
-	arguments := []string{"build", "-o", program}
-	if os.Getenv("GOCOVERDIR") != "" {
-		arguments = append(arguments, "-cover", "-covermode=atomic") // the mode of the program with the race detector
-	}
-	command := exec.Command("go", append(arguments, ".")...)
-	command.Dir, command.Env = root, append(os.Environ(), "CGO_ENABLED=0") // as in a release
-	if output, err := command.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, output)
-	}
-	return program, nil
-})
-
-// shortSessions returns a sandbox configuration in which sessions expire after a number of seconds.
-func shortSessions(seconds int) sandbox.Config {
-	world := sandbox.DefaultConfig()
-	world.SessionLifetime = seconds
-	return world
-}
 
 // newProfileRun prepares a run whose home folder has a space and a letter beyond ASCII in its path.
 func newProfileRun(t testing.TB, cloud *sandbox.Sandbox, environ ...string) *run {
@@ -140,15 +104,43 @@ func (r *run) tryCredentials(command *exec.Cmd) (output processOutput, stderr st
 	return output, errors.String(), nil
 }
 
-// waitUntil waits until the given time.
-func waitUntil(t *testing.T, end time.Time) {
-	t.Helper()
-	timer := time.NewTimer(time.Until(end))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-t.Context().Done():
-		t.Fatal("the test has ended")
+// expireSessions lets the time of all sessions pass: AWS no longer accepts them, and the files that the profiles keep say so.
+func (r *run) expireSessions() {
+	r.t.Helper()
+	r.cloud.EndSessions()
+	r.leave(-time.Minute)
+}
+
+// leave moves the times in the files that the profiles keep, so that each session has that much time left. No process may be
+// using them.
+func (r *run) leave(left time.Duration) {
+	r.t.Helper()
+	files, err := filepath.Glob(filepath.Join(r.home(), ".authenticate-with-aws", "*", "*", "cache.json"))
+	if err != nil || len(files) == 0 {
+		r.t.Fatalf("no session is kept: %v", err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		var kept map[string]any
+		if err := json.Unmarshal(content, &kept); err != nil {
+			r.t.Fatalf("%s: %v", file, err)
+		}
+		expires, err := time.Parse(time.RFC3339, fmt.Sprint(kept["expires"]))
+		if err != nil {
+			r.t.Fatalf("%s: %v", file, err)
+		}
+		for key, value := range kept {
+			if at, err := time.Parse(time.RFC3339, fmt.Sprint(value)); err == nil {
+				kept[key] = at.Add(left - time.Until(expires))
+			}
+		}
+		content, err = json.Marshal(kept)
+		if err := errors.Join(err, os.WriteFile(file, content, 0o600)); err != nil {
+			r.t.Fatal(err)
+		}
 	}
 }
 
@@ -179,7 +171,7 @@ func TestProfileWithValidCredentialsMakesNoCalls(t *testing.T) {
 	if got := count(cloud, "*"); got != 2 {
 		t.Errorf("got %d calls in total, want 2", got)
 	}
-	// They are renewed five minutes before they expire, an hour after the start. The reported expiration is between the two.
+	// They expire an hour after the start, and are reported to expire at most two and a half minutes earlier.
 	if left := time.Until(first.Expiration); left < 55*time.Minute || left > time.Hour-time.Minute {
 		t.Errorf("the credentials are reported to expire in %s, want between 55 and 59 minutes", left)
 	}
@@ -190,13 +182,7 @@ func TestFiftyProcessesRenewOnce(t *testing.T) {
 	t.Parallel()
 	const processes = 50
 
-	cloud := startSandbox(t, sandbox.Options{Config: shortSessions(2)})
-	r := newProfileRun(t, cloud)
-	r.mustStep(map[string]string{"role_arn": role, "aws_profile": oddName})
-	waitUntil(t, time.Now().Add(2*time.Second)) // the lifetime of the sessions
-	if err := cloud.SetConfig(func(c *sandbox.Config) { c.SessionLifetime = 0 }); err != nil {
-		t.Fatal(err)
-	}
+	r, cloud := prepareRenewal(t, nil)
 	before := count(cloud, assume)
 	commands := make([]*exec.Cmd, processes)
 	for i := range commands {
@@ -225,7 +211,7 @@ func TestFiftyProcessesRenewOnce(t *testing.T) {
 // All files that remain are private to the user, and contain neither the build's API token nor an identity token.
 func TestProfileFilesHoldNoBuildToken(t *testing.T) {
 	t.Parallel()
-	cloud := startSandbox(t, sandbox.Options{Config: shortSessions(2)})
+	cloud := startSandbox(t, sandbox.Options{})
 	r := newProfileRun(t, cloud)
 	if err := os.MkdirAll(filepath.Dir(r.configFile()), 0o755); err != nil {
 		t.Fatal(err)
@@ -234,7 +220,7 @@ func TestProfileFilesHoldNoBuildToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.mustStep(map[string]string{"role_arn": role, "role_chain": targetRole, "aws_profile": oddName})
-	waitUntil(t, time.Now().Add(2*time.Second)) // the lifetime of the sessions
+	r.expireSessions()
 	r.credentials()
 	if got := count(cloud, assume); got != 2 {
 		t.Fatalf("got %d exchanges, want 2", got)

@@ -35,7 +35,7 @@ func TestReleaseIsReproducible(t *testing.T) {
 	for _, folder := range []string{first, second} {
 		// Neither the environment nor "go env -w" affects a release.
 		environment := []string{"GOENV=off", "GOFLAGS=-buildvcs=auto", "GOAMD64=v2", "CGO_ENABLED=1"}
-		must(t, folder, environment, "make", "release", "RELEASE_PLATFORMS="+strings.Join(platforms, " "))
+		mustBuild(t, folder, environment, "make", "release", "RELEASE_VERSION=1.0.0", "RELEASE_PLATFORMS="+strings.Join(platforms, " "))
 	}
 	for _, platform := range platforms {
 		name := filepath.Join("dist", "authenticate-with-aws-"+strings.ReplaceAll(platform, "/", "-"))
@@ -83,8 +83,16 @@ func copyOfTheSource(t *testing.T, name string) string {
 	return target
 }
 
+// mustBuild is [must] for programs that build something.
+func mustBuild(t testing.TB, folder string, environment []string, program string, arguments ...string) string {
+	t.Helper()
+	builds.Lock()
+	defer builds.Unlock()
+	return must(t, folder, environment, program, arguments...)
+}
+
 // must runs a program and returns its output.
-func must(t *testing.T, folder string, environment []string, program string, arguments ...string) string {
+func must(t testing.TB, folder string, environment []string, program string, arguments ...string) string {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), program, arguments...)
 	command.Dir, command.Env = folder, append(os.Environ(), environment...)
@@ -118,6 +126,9 @@ type goreleaser struct {
 	SBOMs []struct {
 		Artifacts string `yaml:"artifacts"`
 	} `yaml:"sboms"`
+	Changelog struct {
+		Disable any `yaml:"disable"`
+	} `yaml:"changelog"`
 }
 
 // GoReleaser's own parser accepts .goreleaser.yaml, which releases the programs of "make release" under the same names, with
@@ -125,7 +136,7 @@ type goreleaser struct {
 func TestGoReleaserConfiguration(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(root(t), ".goreleaser.yaml")
-	must(t, filepath.Join(root(t), "e2e", "release"), nil, "go", "run", ".", file)
+	mustBuild(t, filepath.Join(root(t), "e2e", "release"), nil, "go", "run", ".", file)
 	if program, err := exec.LookPath("goreleaser"); err == nil {
 		must(t, root(t), nil, program, "check")
 	}
@@ -139,7 +150,7 @@ func TestGoReleaserConfiguration(t *testing.T) {
 		t.Fatalf("%d builds: %v", len(config.Builds), err)
 	}
 	build := config.Builds[0]
-	recipe := must(t, root(t), nil, "make", "--dry-run", "release", "RELEASE_TAG={{.Tag}}")
+	recipe := must(t, root(t), nil, "make", "--dry-run", "release", "RELEASE_VERSION={{.Version}}")
 	wanted := append(slices.Concat(build.Env, build.Flags), "-ldflags='"+strings.Join(build.Ldflags, " ")+"'",
 		"GOAMD64="+strings.Join(build.GoAMD64, ""), "GOARM64="+strings.Join(build.GoARM64, ""))
 	for _, os := range build.GoOS {
@@ -168,10 +179,17 @@ func TestGoReleaserConfiguration(t *testing.T) {
 	if config.Checksum.Algorithm != "sha256" || len(config.SBOMs) == 0 || config.SBOMs[0].Artifacts != "binary" {
 		t.Errorf("checksums and SBOM: %+v", config)
 	}
+	if config.Changelog.Disable != nil {
+		t.Error("changelog.disable makes GoReleaser ignore the release notes")
+	}
+	parser := regexp.MustCompile(`goreleaser/v2 (\S+)`).FindStringSubmatch(readFile(t, filepath.Join(root(t), "e2e/release/go.mod")))
+	if script := readFile(t, filepath.Join(root(t), ".ci/release")); !strings.Contains(script, "goreleaser/v2@"+parser[1]+"\n") {
+		t.Errorf(".ci/release does not install GoReleaser %s, whose parser was used:\n%s", parser[1], script)
+	}
 }
 
-// CHANGELOG.md follows https://keepachangelog.com/en/1.1.0/: first the unreleased changes, then dated versions, newest first,
-// each with sections of the known names.
+// CHANGELOG.md follows https://keepachangelog.com/en/1.1.0/: dated versions, newest first, each with sections of the known names. Only
+// the newest may be unreleased.
 func TestChangelog(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(root(t), "CHANGELOG.md"))
 	if err != nil {
@@ -181,13 +199,14 @@ func TestChangelog(t *testing.T) {
 		t.Error(wrong)
 	}
 	for text, want := range map[string]string{
-		"# Changelog\n\n## [1.0.0] - 2026-01-02\n\n### Added\n\n- a\n":                                                                    "Unreleased",
-		"# Changelog\n\n## [Unreleased]\n\n## [1.0] - 2026-01-02\n\n### Added\n\n- a\n":                                                   "## [1.0] - 2026-01-02",
-		"# Changelog\n\n## [Unreleased]\n\n## [1.9.0] - 2026-01-02\n\n### Added\n\n- a\n\n## [1.10.0] - 2026-01-01\n\n### Added\n\n- a\n": "newest first",
-		"# Changelog\n\n## [Unreleased]\n\n### News\n\n- a\n":                                                                             "### News",
-		"# Changelog\n\n## [Unreleased]\n\n### Added\n\n- a\n\n### Added\n\n- b\n":                                                        "appears more than once",
-		"# Changelog\n\n## [Unreleased]\n\n### Added\n":                                                                                   "is empty",
-		"# Changelog\n\n## [Unreleased]\n\n### Added\n\n### Fixed\n\n- a\n":                                                               "is empty",
+		"# Changelog\n\n## [Unreleased]\n\n### Added\n\n- a\n":                                                         "## [Unreleased]",
+		"# Changelog\n\n## [1.0] - 2026-01-02\n\n### Added\n\n- a\n":                                                   "## [1.0] - 2026-01-02",
+		"# Changelog\n\n## [1.1.0] - Unreleased\n\n### Added\n\n- a\n\n## [1.0.0] - Unreleased\n\n### Added\n\n- a\n":  "[1.0.0] - Unreleased",
+		"# Changelog\n\n## [1.9.0] - 2026-01-02\n\n### Added\n\n- a\n\n## [1.10.0] - 2026-01-01\n\n### Added\n\n- a\n": "newest first",
+		"# Changelog\n\n## [1.0.0] - Unreleased\n\n### News\n\n- a\n":                                                  "### News",
+		"# Changelog\n\n## [1.0.0] - Unreleased\n\n### Added\n\n- a\n\n### Added\n\n- b\n":                             "appears more than once",
+		"# Changelog\n\n## [1.0.0] - Unreleased\n\n### Added\n":                                                        "is empty",
+		"# Changelog\n\n## [1.0.0] - Unreleased\n\n### Added\n\n### Fixed\n\n- a\n":                                    "is empty",
 	} {
 		if got := strings.Join(changelogProblems(text), "\n"); !strings.Contains(got, want) {
 			t.Errorf("%q: got %q, want %q", text, got, want)
@@ -203,8 +222,8 @@ func changelogProblems(text string) []string {
 	if lines[0] != "# Changelog" {
 		fault("the first line is %q", lines[0])
 	}
-	version := regexp.MustCompile(`^## \[(\d+)\.(\d+)\.(\d+)(-[0-9A-Za-z.-]+)?\] - \d{4}-\d\d-\d\d( \[YANKED\])?$`)
-	versions, newest := 0, ""
+	version := regexp.MustCompile(`^## \[(\d+)\.(\d+)\.(\d+)\] - (Unreleased|\d{4}-\d\d-\d\d( \[YANKED\])?)$`)
+	newest := ""
 	var section string // the current section, until it has an entry
 	sections := map[string]bool{}
 	for _, line := range lines[1:] {
@@ -214,7 +233,7 @@ func changelogProblems(text string) []string {
 		}
 		switch {
 		case strings.HasPrefix(line, "### "):
-			if !slices.Contains([]string{"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}, line[4:]) {
+			if !slices.Contains([]string{"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}, line[4:]) && !strings.HasPrefix(line, "### Breaking since ") {
 				fault("%s is not a section", line)
 			}
 			if sections[line] {
@@ -223,14 +242,8 @@ func changelogProblems(text string) []string {
 			section, sections[line] = line, true
 		case strings.HasPrefix(line, "## "):
 			sections = map[string]bool{}
-			if versions++; versions == 1 {
-				if line != "## [Unreleased]" {
-					fault("the first version must be Unreleased, got %s", line)
-				}
-				continue
-			}
 			parts := version.FindStringSubmatch(line)
-			if parts == nil {
+			if parts == nil || parts[4] == "Unreleased" && newest != "" {
 				fault("%s is not a version with its date", line)
 				continue
 			}
@@ -289,7 +302,9 @@ func TestSearchForVulnerabilities(t *testing.T) {
 	} {
 		command := exec.CommandContext(t.Context(), filepath.Join(module, ".ci", "vuln"))
 		command.Env = append(os.Environ(), row.variables...)
+		builds.Lock()
 		output, err := command.CombinedOutput()
+		builds.Unlock()
 		if row.fails && strings.Contains(string(output), "govulncheck cannot be downloaded") {
 			t.Skip(string(output))
 		}

@@ -175,12 +175,17 @@ func (r *run) mustHaveExportedNothing() {
 	}
 }
 
-// next runs a program with the exported variables, as part of the next Step, and returns its output.
-func (r *run) next(program string, arguments ...string) string {
-	r.t.Helper()
+// nextCommand is a program with the exported variables, as part of the next Step.
+func (r *run) nextCommand(program string, arguments ...string) *exec.Cmd {
 	command := exec.CommandContext(r.t.Context(), filepath.Join(bin, "envman"), append([]string{"run", program}, arguments...)...)
 	command.Env = r.environ
-	output, err := command.CombinedOutput()
+	return command
+}
+
+// next runs a program as part of the next Step, and returns its output.
+func (r *run) next(program string, arguments ...string) string {
+	r.t.Helper()
+	output, err := r.nextCommand(program, arguments...).CombinedOutput()
 	if err != nil {
 		r.t.Fatalf("%s %s: %v\n%s", program, strings.Join(arguments, " "), err, output)
 	}

@@ -57,7 +57,7 @@ func TestLongestSessionToken(t *testing.T) {
 		if credentials, _ := r.credentials(); len(credentials.SessionToken) != sandbox.MaxSessionToken {
 			t.Errorf("the %s session has a token of %d bytes", when, len(credentials.SessionToken))
 		}
-		r.makeRenewalsDue()
+		r.leave(time.Minute)
 	}
 }
 
@@ -268,7 +268,7 @@ func TestTinyproxy(t *testing.T) {
 // startTinyproxy starts a tinyproxy with additional lines of configuration, and returns its address.
 func startTinyproxy(t *testing.T, program, lines string) string {
 	t.Helper()
-	address := freeAddress(t)
+	address := freeAddress()
 	_, port, _ := net.SplitHostPort(address)
 	file := filepath.Join(t.TempDir(), "tinyproxy.conf")
 	if err := os.WriteFile(file, []byte("Listen 127.0.0.1\nPort "+port+"\nTimeout 60\nMaxClients 20\nConnectPort 443\n"+lines), 0o600); err != nil {

@@ -37,19 +37,6 @@ func (r *run) abandon(ago time.Duration) {
 	}
 }
 
-// makeRenewalsDue makes every session that is kept look as if it expired in a minute.
-func (r *run) makeRenewalsDue() {
-	r.t.Helper()
-	files, _ := filepath.Glob(filepath.Join(r.home(), ".authenticate-with-aws", "*", "*", "cache.json"))
-	for _, file := range files {
-		soon := time.Now().Add(time.Minute).UTC().Format(time.RFC3339)
-		due := regexp.MustCompile(`"expires":"[^"]*"`).ReplaceAllString(readFile(r.t, file), `"expires":"`+soon+`"`)
-		if err := os.WriteFile(file, []byte(due), 0o600); err != nil {
-			r.t.Fatal(err)
-		}
-	}
-}
-
 // expireLogins makes the records say that Docker's logins have expired.
 func (r *run) expireLogins() {
 	r.t.Helper()
@@ -153,11 +140,11 @@ func TestTwoBuildsWithOneProfileName(t *testing.T) {
 						owner = ""
 					}
 				default:
-					if what == 'r' || what == 'R' {
-						machine.makeRenewalsDue()
-					}
 					if owner == "" {
 						continue // there is no profile
+					}
+					if what == 'r' || what == 'R' {
+						machine.leave(time.Minute)
 					}
 					output, stderr, err := r.tryCredentials(r.processOf("shared"))
 					if (err == nil) != (owner == name(isB)) {

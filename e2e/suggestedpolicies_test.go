@@ -99,7 +99,7 @@ func TestSuggestedPolicies(t *testing.T) {
 					}
 					return
 				}
-				policy, sub := suggestedPolicy(t, normalize(output, cloud)), regexp.MustCompile(`, sub (\S+) `).FindStringSubmatch(log)
+				policy, sub := suggestedPolicy(t, normalize(output, cloud)), regexp.MustCompile(`, subject (\S+)\)`).FindStringSubmatch(log)
 				for world, everyClaim := range worlds {
 					if err := cloud.SetConfig(func(c *sandbox.Config) {
 						c.EveryClaim, c.Accounts[0].Roles[0].TrustPolicy = everyClaim, bytes.Clone(policy)

@@ -11,8 +11,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
@@ -22,25 +24,50 @@ const apiToken = "build-api-token-canary"
 
 func now() time.Time { return time.Unix(1700000000, 0) }
 
-// newClient returns a client of a token endpoint with the given handler. The client retries at most twice, without waiting.
+// handlerTransport answers requests without a network, which time in a bubble would wait for. A handler that aborts breaks the
+// connection.
+type handlerTransport http.HandlerFunc
+
+func (h handlerTransport) RoundTrip(r *http.Request) (response *http.Response, err error) {
+	defer func() {
+		if recover() == http.ErrAbortHandler { //nolint:errorlint // not wrapped
+			err = io.EOF
+		}
+	}()
+	recorder := httptest.NewRecorder()
+	h(recorder, r)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return recorder.Result(), nil
+}
+
+// newClient returns a client of a token endpoint with the given handler.
 func newClient(t testing.TB, answer http.HandlerFunc) oidc.Client {
 	t.Helper()
-	server := httptest.NewServer(answer)
-	t.Cleanup(server.Close)
-	address, err := oidc.ParseBuildURL(server.URL + "/build/1")
+	address, err := oidc.ParseBuildURL("http://127.0.0.1:1/build/1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	left := 2
 	return oidc.Client{
-		HTTP: server.Client(), BuildURL: address, BuildAPIToken: secret.New(apiToken), Now: now,
-		Retry: retry.Policy{Wait: func(context.Context, time.Duration) error {
-			if left--; left < 0 {
-				return errors.New("enough")
-			}
-			return nil
-		}},
+		HTTP: &http.Client{Transport: handlerTransport(answer)}, BuildURL: address, BuildAPIToken: secret.New(apiToken), Now: now,
 	}
+}
+
+// fetch fetches a token in a bubble, where waiting takes no time, with up to three attempts.
+func fetch(t *testing.T, client oidc.Client, audience string) (fetched idtoken.Token, err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		client.Retry = retry.Policy{Notify: func(attempt int, _ error, _ time.Duration) {
+			if attempt == 3 {
+				cancel()
+			}
+		}}
+		fetched, err = client.Token(ctx, audience)
+	})
+	return fetched, err
 }
 
 func answerWith(token string) http.HandlerFunc {
@@ -60,7 +87,7 @@ func TestTokenRequest(t *testing.T) {
 		}
 		answerWith(valid)(w, r)
 	})
-	got, err := client.Token(t.Context(), "sts.amazonaws.com")
+	got, err := fetch(t, client, "sts.amazonaws.com")
 	if err != nil || got.Text.Reveal() != valid {
 		t.Errorf("got %v, %v", got, err)
 	}
@@ -101,7 +128,7 @@ func TestExpiryWithAWrongClock(t *testing.T) {
 	})
 	var skew time.Duration
 	client.Skew = func(d time.Duration) { skew = d }
-	got, err := client.Token(t.Context(), "a")
+	got, err := fetch(t, client, "a")
 	if err != nil || !got.Expires.Equal(now().Add(time.Minute)) || skew != ahead {
 		t.Errorf("got expiration %v, skew %v, %v", got.Expires, skew, err)
 	}
@@ -133,7 +160,7 @@ func TestClientErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := newClient(t, row.answer)
-			_, err := client.Token(t.Context(), "sts")
+			_, err := fetch(t, client, "sts")
 			if err == nil || !strings.Contains(err.Error(), row.want) || !strings.Contains(err.Error(), "fetch an identity token from http://127.0.0.1:") {
 				t.Fatalf("got %v, want %q", err, row.want)
 			}
@@ -146,7 +173,7 @@ func TestClientErrors(t *testing.T) {
 
 func TestRefusalKeepsItsStatus(t *testing.T) {
 	client := newClient(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
-	_, err := client.Token(t.Context(), "sts")
+	_, err := fetch(t, client, "sts")
 	var refusal *oidc.Refusal
 	if !errors.As(err, &refusal) || refusal.StatusCode != http.StatusNotFound {
 		t.Errorf("got %v", err)
@@ -165,7 +192,7 @@ func TestSuccessfulStatus(t *testing.T) {
 				w.WriteHeader(status)
 				_, _ = w.Write(body)
 			})
-			if _, err := client.Token(t.Context(), "sts"); (err == nil) != succeeds {
+			if _, err := fetch(t, client, "sts"); (err == nil) != succeeds {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -179,12 +206,14 @@ func FuzzTokenAnswer(f *testing.F) {
 		f.Add(403, seed)
 	}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		client := newClient(t, nil)
-		client.Retry.Wait = func(context.Context, time.Duration) error { return errors.New("no retries") }
-		client.HTTP = &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(string(body))), Request: r}, nil
-		})}
-		got, err := client.Token(t.Context(), "sts")
+		if status < 100 || status > 999 {
+			return // net/http does not let such a status through
+		}
+		client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = w.Write(body)
+		})
+		got, err := fetch(t, client, "sts")
 		if err != nil && len(err.Error()) > 2500 {
 			t.Errorf("got an error of %d bytes for an answer of %d", len(err.Error()), len(body))
 		}
@@ -193,7 +222,3 @@ func FuzzTokenAnswer(f *testing.F) {
 		}
 	})
 }
-
-type transportFunc func(*http.Request) (*http.Response, error)
-
-func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -37,7 +37,7 @@ func TestRefusalsAreExplained(t *testing.T) {
 				w.WriteHeader(row.status)
 				_, _ = w.Write([]byte(row.body))
 			})
-			_, err := client.Token(t.Context(), "my-audience")
+			_, err := fetch(t, client, "my-audience")
 			x := explain.Of(err)
 			if !strings.Contains(x.Cause, row.cause) || !strings.Contains(strings.Join(append(x.Means, x.Do...), " "), row.text) {
 				t.Errorf("got %+v", x)

@@ -15,10 +15,10 @@ func explainRefusal(err error, buildURL BuildURL, audience string) error {
 		return err
 	}
 	code := strconv.Itoa(refusal.StatusCode)
-	if refusal.StatusCode >= http.StatusInternalServerError {
+	switch status := refusal.StatusCode; {
+	case status >= http.StatusInternalServerError:
 		code = "5xx"
-	}
-	if refusal.Message == "" {
+	case refusal.Message == "" && (status == http.StatusUnauthorized || status == http.StatusForbidden):
 		code += " without a reason"
 	}
 	x, found := endpointTable().Find(code, "", map[string]string{"build_url": buildURL.String(), "audience": audience})
@@ -35,7 +35,6 @@ func endpointTable() explain.Table {
 		same  = "Leave build_api_token at its default, $BITRISE_BUILD_API_TOKEN, and build_url at $BITRISE_BUILD_URL: both must " +
 			"belong to the same build."
 	)
-	either := func(code string) []string { return []string{code, code + " without a reason"} }
 	return explain.Table{
 		{
 			Section: "build-api-token-rejected", Codes: []string{"401", "403"},
@@ -52,24 +51,24 @@ func endpointTable() explain.Table {
 			Do: []string{same, local, "If there is a proxy (HTTPS_PROXY), check that it allows {build_url}."},
 		},
 		{
-			Section: "no-token-endpoint-at-that-address", Codes: append(either("404"), either("405")...),
+			Section: "no-token-endpoint-at-that-address", Codes: []string{"404", "405"},
 			Cause: "there is no token endpoint at the address in build_url",
 			Means: []string{"The server at {build_url} does not know this build, or is not Bitrise."},
 			Do:    []string{"Leave build_url at its default, $BITRISE_BUILD_URL.", local},
 		},
 		{
-			Section: "token-endpoint-rejects-the-audience", Codes: append(either("400"), either("422")...),
+			Section: "token-endpoint-rejects-the-audience", Codes: []string{"400", "422"},
 			Cause: "the token endpoint rejected the request, most likely because of its audience",
 			Means: []string{"The audience {audience} is the only part of the request that an input sets."},
 			Do:    []string{"Set audience to an audience of your OIDC provider in AWS, usually sts.amazonaws.com."},
 		},
 		{
-			Section: "token-endpoint-unavailable", Codes: either("429"),
+			Section: "token-endpoint-unavailable", Codes: []string{"429"},
 			Cause: "the token endpoint was still throttling requests when the Step's timeout expired",
 			Do:    []string{"Raise timeout.", "Start fewer builds at the same time."},
 		},
 		{
-			Section: "token-endpoint-unavailable", Codes: either("5xx"),
+			Section: "token-endpoint-unavailable", Codes: []string{"5xx"},
 			Cause: "the token endpoint was still failing when the Step's timeout expired",
 			Do:    []string{"Run the build again later, and check https://status.bitrise.io."},
 		},

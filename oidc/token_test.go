@@ -108,10 +108,10 @@ func TestParseBuildURL(t *testing.T) {
 	}
 	for in, want := range map[string]string{
 		"http://app.bitrise.io/x": "must use https", "http://127.0.0.1.evil.example/": "must use https", "http://localhost.evil.example": "must use https", "http://evillocalhost/": "must use https",
-		"ftp://x/": "starts with https://", "app.bitrise.io/build/1": "starts with https://", "https:///x": "URL with a host", "https://": "URL with a host",
-		"https://user:hunter2hunter2@app.bitrise.io/": "without a user name and password", "https://x/?q=1": "without a query", "https://x/#f": "without a query", "https://x/?": "without a query",
-		"https://x/?token=hunter2": "without a query", "https://x/#hunter2": "without a query", "ftp://x/?hunter2": "without a query",
-		"x/?hunter2": "without a query", "https:///x?hunter2": "without a query", "http://x/?hunter2": "without a query",
+		"ftp://x/": "starts with https://", "app.bitrise.io/build/1": "starts with https://", "https:///x": "starts with https://", "https://": "starts with https://",
+		"https://user:hunter2hunter2@app.bitrise.io/": "without a user name", "https://x/?q=1": "without a user name", "https://x/#f": "without a user name", "https://x/?": "without a user name",
+		"https://x/?token=hunter2": "without a user name", "https://x/#hunter2": "without a user name", "ftp://x/?hunter2": "without a user name",
+		"x/?hunter2": "without a user name", "https:///x?hunter2": "without a user name", "http://x/?hunter2": "without a user name",
 		"https://x/%zz": "must be a URL", "https://x y/": "must be a URL", "://": "must be a URL",
 	} {
 		_, err := oidc.ParseBuildURL(in)

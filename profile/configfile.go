@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
@@ -56,9 +58,6 @@ type Profile struct {
 // name, and returns the session of a profile of the Step that is going to be replaced; nil if there is none. It changes nothing.
 func (f ConfigFile) Check(name Name) (replaced *Session, err error) {
 	content, err := sharedfile.Read(f.Path)
-	if err == nil {
-		err = f.checkCredentials(name)
-	}
 	var place *section
 	if err == nil {
 		place, err = find(content, name)
@@ -67,39 +66,69 @@ func (f ConfigFile) Check(name Name) (replaced *Session, err error) {
 	if err == nil && place != nil {
 		replaced = place.session
 	}
+	if err == nil && !f.hasNoCredentials() {
+		if content, err = sharedfile.Read(f.Credentials); err == nil {
+			_, err = f.withCopy(content, Profile{Name: name})
+		}
+	}
 	return replaced, wrap(name, err)
 }
 
 // PrepareProfile prepares to add the profile at the end of the file, or to the section that the Step wrote earlier. Everything
 // else in the file and other settings in the section stay, and so do the file's mode and a link to it. A profile of that name that
 // the Step didn't create is an error, as is one in the credentials file, whose keys AWS's tools would prefer. So is a file that the
-// AWS CLI can't read.
-func (f ConfigFile) PrepareProfile(p Profile) (*sharedfile.Change, error) {
-	change, err := f.file().Prepare(func(content []byte) ([]byte, error) {
-		if err := f.checkCredentials(p.Name); err != nil {
-			return nil, err
-		}
-		content, err := withProfile(content, p)
-		return content, f.explain(err)
-	})
-	return change, wrap(p.Name, err)
+// AWS CLI can't read. If a user has copied the profile's credential process to the credentials file, the copy is updated.
+func (f ConfigFile) PrepareProfile(p Profile) ([]*sharedfile.Change, error) {
+	changes, err := f.prepare(
+		func(content []byte) ([]byte, error) {
+			content, err := withProfile(content, p)
+			return content, f.explain(err)
+		},
+		func(content []byte) ([]byte, error) { return f.withCopy(content, p) })
+	return changes, wrap(p.Name, err)
 }
 
-// PrepareRemoval prepares to remove the profiles of some sessions, whatever their names, and returns the names. A file that does not
-// exist is not created.
-func (f ConfigFile) PrepareRemoval(sessions []Session) (change *sharedfile.Change, removed []string, err error) {
-	change, err = f.file().Prepare(func(content []byte) (rest []byte, err error) {
+// PrepareRemoval prepares to remove the profiles of some sessions, whatever their names, from both files, and returns the names. A
+// file that does not exist is not created.
+func (f ConfigFile) PrepareRemoval(sessions []Session) (changes []*sharedfile.Change, removed []string, err error) {
+	var inConfig, inCredentials []string
+	remove := func(content []byte, names *[]string) (rest []byte, err error) {
 		if content == nil {
 			return nil, nil
 		}
-		rest, removed, err = withoutSessions(content, sessions)
-		return rest, f.explain(err)
-	})
-	return change, removed, err
+		rest, *names, err = withoutSessions(content, sessions)
+		return rest, err
+	}
+	changes, err = f.prepare(
+		func(content []byte) ([]byte, error) {
+			rest, err := remove(content, &inConfig)
+			return rest, f.explain(err)
+		},
+		func(content []byte) ([]byte, error) {
+			rest, err := remove(content, &inCredentials)
+			return rest, f.explainCredentials(err)
+		})
+	return changes, slices.Compact(slices.Sorted(slices.Values(slices.Concat(inConfig, inCredentials)))), err
 }
 
-func (f ConfigFile) file() sharedfile.File {
-	return sharedfile.File{Path: f.Path, Mode: secretMode, KeepMode: true}
+// prepare prepares a change of the configuration file and one of the credentials file.
+func (f ConfigFile) prepare(config, credentials sharedfile.Edit) (changes []*sharedfile.Change, err error) {
+	change, err := sharedfile.File{Path: f.Path, Mode: secretMode, KeepMode: true}.Prepare(config)
+	if err != nil || f.hasNoCredentials() {
+		return []*sharedfile.Change{change}, err
+	}
+	second, err := sharedfile.File{Path: f.Credentials, Mode: secretMode, KeepMode: true}.Prepare(credentials)
+	if err != nil {
+		change.Discard()
+		return nil, err
+	}
+	return []*sharedfile.Change{change, second}, nil
+}
+
+// hasNoCredentials reports whether AWS_SHARED_CREDENTIALS_FILE is a device such as /dev/null.
+func (f ConfigFile) hasNoCredentials() bool {
+	info, err := os.Stat(f.Credentials)
+	return err == nil && info.Mode()&fs.ModeDevice != 0
 }
 
 func wrap(name Name, err error) error {
@@ -109,27 +138,43 @@ func wrap(name Name, err error) error {
 	return fmt.Errorf("write the profile %q (input aws_profile): %w", name, err)
 }
 
-// checkCredentials looks for a profile of that name in the credentials file, where the name is the whole section header.
-func (f ConfigFile) checkCredentials(name Name) error {
-	if info, err := os.Stat(f.Credentials); err == nil && info.Mode()&fs.ModeDevice != 0 {
-		return nil // AWS_SHARED_CREDENTIALS_FILE=/dev/null
-	}
-	content, err := sharedfile.Read(f.Credentials)
-	if err != nil {
-		return err
-	}
+// withCopy returns the content of the credentials file with the profile's command in its section, which a user has copied there. There
+// the name is the whole header. A section with anything else is an error.
+func (f ConfigFile) withCopy(content []byte, p Profile) ([]byte, error) {
 	lines, err := parse(content)
-	for i, l := range lines {
-		if normalize(l.section) == name.text {
-			err = fmt.Errorf("line %d: there are keys for the profile %q, which AWS's tools would use instead of credentials that renew", i+1, name)
+	if err != nil {
+		return nil, f.explainCredentials(err)
+	}
+	isCopy := func(section string) bool { return normalize(section) == p.Name.text }
+	for _, s := range slices.Backward(findSections(lines, isCopy)) {
+		line := fmt.Sprintf("line %d: ", lineNumber(content, s.begin))
+		for _, l := range s.lines {
+			if l.setting == "aws_access_key_id" && l.value == "" {
+				return nil, f.explainCredentials(fmt.Errorf("%sthe profile %q has an empty aws_access_key_id, with which AWS's tools would "+
+					"sign their calls", line, p.Name))
+			}
+			if l.setting == processSetting && s.session != nil {
+				copied := strings.Replace(string(content[l.begin:l.end]), l.value, p.Command.text, 1)
+				content = slices.Concat(content[:l.begin], []byte(copied), content[l.end:])
+			}
+		}
+		if s.session == nil {
+			return nil, f.explainCredentials(fmt.Errorf("%sthere are keys for the profile %q, which AWS's tools would use instead of "+
+				"credentials that renew", line, p.Name))
 		}
 	}
+	return content, nil
+}
+
+// explainCredentials is explain for the credentials file.
+func (f ConfigFile) explainCredentials(err error) error {
 	if err == nil {
 		return nil
 	}
 	return explain.Advise(fmt.Errorf("%s, %w", f.Credentials, err),
-		"Correct the file, or set "+credentialsVariable+" to a different one for this workflow, such as /dev/null.",
-		"If the profile has keys in it, remove them, or choose a different name in aws_profile.")
+		"If the profile has keys in it, remove its section, or choose a different name in aws_profile. A script that runs "+
+			"\"aws configure set aws_access_key_id\" may have added them: it doesn't need to anymore.",
+		"Or correct the file, or set "+credentialsVariable+" to a different one for this workflow, such as /dev/null.")
 }
 
 // explain adds the file's name and what to do to an error of the file's content.

@@ -85,33 +85,58 @@ func TestUnreadableFiles(t *testing.T) {
 	}
 }
 
-// Keys with the same name in the credentials file would take precedence over the profile.
+// Keys with the same name in the credentials file would take precedence over the profile. A copy of the profile's command is fine.
 func TestCredentialsFileWithTheName(t *testing.T) {
-	for content, isRefused := range map[string]bool{
-		"[bitrise]\naws_access_key_id=x\n": true, "[ bitrise ] # x\n": true, "[\"bitrise\"]\n": true,
-		"[other]\naws_access_key_id=x\n": false, "[profile bitrise]\n": false, "# [bitrise]\n": false,
+	const keys = `there are keys for the profile "bitrise", which AWS's tools would use instead of credentials that renew`
+	for content, want := range map[string]string{
+		"[bitrise]\naws_access_key_id=x\n": keys, "[ bitrise ] # x\n": keys, "[\"bitrise\"]\n": keys,
+		"[bitrise]\naws_access_key_id =\naws_secret_access_key =\n": `the profile "bitrise" has an empty aws_access_key_id, with which ` +
+			"AWS's tools would sign their calls",
+		"[other]\naws_access_key_id=x\n": "", "[profile bitrise]\n": "", "# [bitrise]\n": "",
+		"[bitrise]\ncredential_process = " + testProfile(t, "bitrise").Command.text + "\n": "",
 	} {
 		t.Run(content, func(t *testing.T) {
 			file := testFile(t, "")
 			write(t, file.Credentials, content)
 			_, err := file.Check(testProfile(t, "bitrise").Name)
-			if !isRefused {
+			if want == "" {
 				if err != nil {
 					t.Error(err)
 				}
 				return
 			}
-			want := file.Credentials + `, line 1: there are keys for the profile "bitrise", ` +
-				"which AWS's tools would use instead of credentials that renew"
-			if err == nil || !strings.HasSuffix(err.Error(), want) {
+			if err == nil || !strings.HasSuffix(err.Error(), file.Credentials+", line 1: "+want) {
 				t.Errorf("got %v", err)
 			}
-			checkAdvice(t, err, "If the profile has keys in it, remove them, or choose a different name in aws_profile.")
+			checkAdvice(t, err, "If the profile has keys in it, remove its section, or choose a different name in aws_profile. A script "+
+				"that runs \"aws configure set aws_access_key_id\" may have added them: it doesn't need to anymore.")
 		})
 	}
 	file := testFile(t, "")
 	file.Credentials = os.DevNull
 	file.add(t, testProfile(t, "bitrise"))
+}
+
+// A copy of the profile's command in the credentials file is updated with the profile, and removed with it.
+func TestCopyInTheCredentialsFile(t *testing.T) {
+	file, p := testFile(t, ""), testProfile(t, "bitrise")
+	file.add(t, p)
+	copied := "[mine]\naws_access_key_id = x\n\n[bitrise]\nregion = x\ncredential_process = " + p.Command.text + "\n"
+	write(t, file.Credentials, copied)
+	newer, session := numbered(t, "bitrise", 7)
+	newer.Name = p.Name
+	file.add(t, newer)
+	if got, want := read(t, file.Credentials), strings.ReplaceAll(copied, p.Command.text, newer.Command.text); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	changes, removed, err := file.PrepareRemoval([]Session{session})
+	if err != nil || len(removed) != 1 || removed[0] != "bitrise" {
+		t.Fatalf("got %q, %v", removed, err)
+	}
+	commit(t, changes...)
+	if got := read(t, file.Credentials); got != "[mine]\naws_access_key_id = x\n" {
+		t.Errorf("got %q", got)
+	}
 }
 
 func TestFileThatIsNotRegular(t *testing.T) {

@@ -51,7 +51,7 @@ func (f ConfigFile) add(t *testing.T, p Profile) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	commit(t, change)
+	commit(t, change...)
 }
 
 func TestHeaders(t *testing.T) {
@@ -86,7 +86,7 @@ func TestFileChangesBeforeTheCommit(t *testing.T) {
 			}
 			write(t, file.Path, test.config)
 			write(t, file.Credentials, test.credentials)
-			err = sharedfile.Commit(t.Context(), change)
+			err = sharedfile.Commit(t.Context(), change...)
 			if (err != nil) != (test.wantErr != "") || err != nil && !strings.Contains(err.Error(), test.wantErr) {
 				t.Errorf("got %v", err)
 			}
@@ -167,7 +167,7 @@ func TestManyRunsAtOnce(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				commit(t, change)
+				commit(t, change...)
 			})
 		}
 		group.Wait()

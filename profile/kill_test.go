@@ -64,16 +64,15 @@ func loginAndOut(folder string, done func(step string)) error {
 		return err
 	}
 	done("staged")
-	change, err := file.PrepareProfile(Profile{Name: Name{text: "bitrise"}, Command: command})
-	changes = append(changes, change)
+	inFiles, err := file.PrepareProfile(Profile{Name: Name{text: "bitrise"}, Command: command})
 	if err != nil {
-		for _, change := range changes[:len(changes)-1] {
+		for _, change := range changes {
 			change.Discard()
 		}
 		return err
 	}
 	done("prepared")
-	if err := sharedfile.Commit(ctx, changes...); err != nil {
+	if err := sharedfile.Commit(ctx, append(changes, inFiles...)...); err != nil {
 		return err
 	}
 	done("committed")
@@ -81,9 +80,9 @@ func loginAndOut(folder string, done func(step string)) error {
 		return err
 	}
 	done("secrets removed")
-	change, _, err = file.PrepareRemoval([]Session{s})
+	inFiles, _, err = file.PrepareRemoval([]Session{s})
 	if err == nil {
-		err = sharedfile.Commit(ctx, change)
+		err = sharedfile.Commit(ctx, inFiles...)
 	}
 	if err != nil {
 		return err

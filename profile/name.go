@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
 // Name is the name of a profile: ASCII letters, digits, and the punctuation _ . - / % @ : +.
@@ -25,7 +23,7 @@ var namePattern = regexp.MustCompile(`^[A-Za-z0-9_.\-/%@:+]+$`)
 func ParseName(s string) (Name, error) {
 	s = strings.TrimSpace(s)
 	if !namePattern.MatchString(s) {
-		return Name{}, fmt.Errorf("must be ASCII letters, digits, and _.-/%%@:+, such as bitrise, got %q", text.Shorten(s))
+		return Name{}, fmt.Errorf("must be ASCII letters, digits, and _.-/%%@:+, such as bitrise, got %q", s)
 	}
 	return Name{text: s}, nil
 }

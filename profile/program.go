@@ -3,8 +3,7 @@ package profile
 import (
 	"context"
 	"fmt"
-
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/command"
+	"os/exec"
 )
 
 // ProgramName is the name of the Step's program where it is kept.
@@ -27,11 +26,7 @@ To set up such a profile:     set the Step's input aws_profile to NAME
 
 // checkRuns runs the program, since the first to find out that it cannot run should not be the Step that needs credentials.
 func checkRuns(ctx context.Context, program string) error {
-	err := command.Run(ctx, nil, nil, program, Subcommand, "--help")
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err() // not its cause, which would be a reason that needs no explanation
-	case err != nil:
+	if err := exec.CommandContext(ctx, program, Subcommand, "--help").Run(); err != nil {
 		return fmt.Errorf("the program cannot run from there: %w", err)
 	}
 	return nil

@@ -69,7 +69,7 @@ func TestPrepareProfile(t *testing.T) {
 			if got, err := os.ReadFile(file.Path); string(got) != test.before || (err != nil) != (test.before == "") {
 				t.Errorf("before the commit: got %q, %v", got, err)
 			}
-			commit(t, change)
+			commit(t, change...)
 			if got := read(t, file.Path); got != test.after {
 				t.Errorf("got:\n%q\nwant:\n%q", got, test.after)
 			}
@@ -109,9 +109,9 @@ func TestPrepareRemoval(t *testing.T) {
 		"default":                {def + "\n# mine\n", "\n# mine\n", "default"},
 		"not a profile":          {strings.Replace(bitriseSection, "profile bitrise", "bitrise", 1), "", "bitrise"},
 		"quoted":                 {strings.Replace(bitriseSection, "profile bitrise", `profile "bitrise"`, 1), "", "bitrise"},
-		"several":                {"[a]\n\n" + bitriseSection + "\n[b]\n\n" + copied, "[a]\n\n[b]\n", "copied bitrise"},
-		"several, adjacent":      {bitriseSection + copied, "", "copied bitrise"},
-		"adjacent below another": {"[a]\n" + bitriseSection + copied, "[a]", "copied bitrise"},
+		"several":                {"[a]\n\n" + bitriseSection + "\n[b]\n\n" + copied, "[a]\n\n[b]\n", "bitrise copied"},
+		"several, adjacent":      {bitriseSection + copied, "", "bitrise copied"},
+		"adjacent below another": {"[a]\n" + bitriseSection + copied, "[a]", "bitrise copied"},
 		"foreign":                {foreign, foreign, ""},
 		"an indented section":    {indented, indented, ""},
 		"no file":                {"", "", ""},
@@ -129,7 +129,7 @@ func TestPrepareRemoval(t *testing.T) {
 				}
 				write(t, file.Path, strings.ReplaceAll(test.before, "default", "changed"))
 			}
-			commit(t, change)
+			commit(t, change...)
 			if got, want := exists(file.Path), test.before != ""; got != want {
 				t.Errorf("the file exists: %v, want %v", got, want)
 			} else if got && read(t, file.Path) != strings.ReplaceAll(test.after, "default", "changed") {
@@ -152,7 +152,7 @@ func TestPrepareRemovalWithoutEffect(t *testing.T) {
 	if err != nil || len(removed) > 0 {
 		t.Fatalf("got %q, %v", removed, err)
 	}
-	commit(t, change)
+	commit(t, change...)
 	if got := read(t, file.Path); got != bitriseSection {
 		t.Errorf("got %q", got)
 	}
@@ -163,7 +163,7 @@ func TestPrepareRemovalWithoutEffect(t *testing.T) {
 	}
 	replaced := strings.ReplaceAll(otherSection, "other]", "bitrise]")
 	write(t, file.Path, replaced)
-	commit(t, change)
+	commit(t, change...)
 	if got := read(t, file.Path); got != replaced {
 		t.Errorf("got %q", got)
 	}

@@ -49,7 +49,7 @@ func (m machine) login(name, settings string) Session {
 		m.t.Error(err)
 		return s
 	}
-	commit(m.t, append(changes, change)...)
+	commit(m.t, append(changes, change...)...)
 	return s
 }
 
@@ -66,7 +66,7 @@ func (m machine) logout(sessions ...Session) {
 		m.t.Error(err)
 		return
 	}
-	commit(m.t, change)
+	commit(m.t, change...)
 	for _, s := range sessions {
 		if err := m.folder.Remove(m.t.Context(), s); err != nil {
 			m.t.Error(err)

@@ -13,7 +13,8 @@ import (
 
 // Config is what one run does. Only [ParseInputs] makes one, so nothing in it needs to be checked again.
 type Config struct {
-	// IsLogout reports that the run removes what an earlier one left. Only Verbose and Timeout are set then.
+	// IsLogout reports that the run removes what an earlier one left: Profile and Registries, or everything if there are none. Apart from
+	// these, only Region, Timeout, and Verbose are set then.
 	IsLogout bool
 	Region   awsid.Region
 	// Exactly one of these two is set.
@@ -25,13 +26,15 @@ type Config struct {
 	BuildAPIToken secret.Text
 	// Chain has the roles to assume after that, each with the session before.
 	Chain []awsauth.AssumedRole
+	// HasPolicyGap reports that a variable in inline_session_policy may have been expanded to nothing.
+	HasPolicyGap bool
 	// AllowedAccounts are the accounts whose credentials may be exported; empty: all.
 	AllowedAccounts []awsid.AccountID
 
-	// Profile is the profile to write; the zero value: none.
+	// Profile is the profile to write, or to remove; the zero value: none.
 	Profile     profile.Name
 	DockerLogin bool
-	// Registries are those to log in to.
+	// Registries are those to log in to, or out of.
 	Registries []dockerlogin.Registry
 	// Timeout is how long the whole run may take.
 	Timeout time.Duration

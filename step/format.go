@@ -3,6 +3,7 @@ package step
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
@@ -11,9 +12,37 @@ import (
 
 // This file has how the log shows values.
 
-func elapsed(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
+// elapsed formats how long something took.
+func elapsed(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
 
-// clock formats a time as the log and the outputs show it.
+// expiry formats when something expires: the time, and how long that is from now, unless one of the clocks is wrong.
+func expiry(expires, now time.Time) string {
+	at := "at " + expires.UTC().Format("15:04:05Z")
+	left := expires.Sub(now)
+	if left <= 0 || left > 24*time.Hour {
+		return at
+	}
+	return at + ", in " + lifetime(left)
+}
+
+// lifetime formats how long something lasts.
+func lifetime(d time.Duration) string {
+	minutes := d.Round(time.Minute) / time.Minute
+	switch {
+	case minutes >= 120 && minutes%60 == 0:
+		return fmt.Sprintf("%d hours", minutes/60)
+	case minutes >= 2:
+		return fmt.Sprintf("%d minutes", minutes)
+	}
+	return fmt.Sprintf("%d seconds", d/time.Second)
+}
+
+// clock formats a time as the outputs and errors show it.
 func clock(t time.Time) string {
 	if t.IsZero() {
 		return "an unknown time"
@@ -24,9 +53,9 @@ func clock(t time.Time) string {
 // caller names whose the credentials are.
 func caller(session awsauth.Session) string { return cmp.Or(session.CallerARN, "an unknown caller") }
 
-func issuer(token idtoken.Token) string { return cmp.Or(token.Issuer, "an unknown issuer") }
-
-// subjectOf says what the token's sub is.
-func subjectOf(token idtoken.Token) string {
-	return "sub " + cmp.Or(token.Claim("sub").Value, "is missing")
+// describe says who has issued a token, and for whom.
+func describe(token idtoken.Token) string {
+	issuer := cmp.Or(strings.TrimPrefix(token.Issuer, "https://"), "an unknown issuer")
+	return fmt.Sprintf("%s (audience %s, subject %s)",
+		issuer, strings.Join(token.Audience, ", "), cmp.Or(token.Claim("sub").Value, "unknown"))
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/step"
 )
 
-// Any list results either in a Config or in problems of limited length.
+// Any list results either in a Config or in problems.
 func FuzzParseInputs(f *testing.F) {
 	f.Add("arn:aws:iam::123456789012:role/a\r\n\n arn:aws:iam::123456789012:role/b", "a=b\nc=", "000000000001,,123456789012", "123456789012\npublic.ecr.aws", "arn:aws:iam::aws:policy/x", "profile")
 	f.Add(",", "=", "\x00", "https://", "\u2028", "ü b")
@@ -32,10 +32,6 @@ func FuzzParseInputs(f *testing.F) {
 			if len(config.Chain) > lines || len(last.Tags) > 50 || len(last.Settings.ManagedPolicies) > 10 {
 				t.Errorf("got %d roles, %d tags, %d policies", len(config.Chain), len(last.Tags), len(last.Settings.ManagedPolicies))
 			}
-		}
-		// Each list has at most eleven problems, plus those of the list as a whole, of at most 800 characters each.
-		if err != nil && len(err.Error()) > 6*14*800 {
-			t.Errorf("got problems of %d bytes", len(err.Error()))
 		}
 	})
 }

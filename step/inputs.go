@@ -16,13 +16,11 @@ import (
 // here; see [ParseInputs].
 //
 // stepconf reads the plain ones (tag env). It has no constraints to check: a value that fails one is printed, whatever it is.
-// Those with the tag secret are read as stepconf.Secret and converted at once, because that type shows its text in JSON and under
-// some of fmt's verbs.
+// It does not read those with the tag secret: a stepconf.Secret shows its text in JSON and under some of fmt's verbs.
 type Inputs struct {
-	Action string `env:"action"`
-	Region string `env:"region"`
+	RoleARN string `env:"role_arn"`
+	Region  string `env:"region"`
 
-	RoleARN       string      `env:"role_arn"`
 	Audience      string      `env:"audience"`
 	SessionName   string      `env:"session_name"`
 	IdentityToken secret.Text `secret:"identity_token"`
@@ -32,12 +30,13 @@ type Inputs struct {
 	SessionToken    secret.Text `secret:"session_token"`
 
 	SessionDuration        string `env:"session_duration"`
-	RoleChain              string `env:"role_chain"`
-	ExternalID             string `env:"external_id"`
-	SessionTags            string `env:"session_tags"`
 	InlineSessionPolicy    string `env:"inline_session_policy"`
 	ManagedSessionPolicies string `env:"managed_session_policies"`
 	AllowedAccountIDs      string `env:"allowed_account_ids"`
+
+	RoleChain   string `env:"role_chain"`
+	ExternalID  string `env:"external_id"`
+	SessionTags string `env:"session_tags"`
 
 	AWSProfile string `env:"aws_profile"`
 
@@ -48,6 +47,8 @@ type Inputs struct {
 	BuildAPIToken secret.Text `secret:"build_api_token"`
 	Timeout       string      `env:"timeout"`
 	Verbose       string      `env:"verbose"`
+
+	Action string `env:"action"`
 }
 
 // reader lets stepconf read a snapshot of the environment. It calls Get only.
@@ -61,27 +62,17 @@ func (r reader) Get(key string) string { return r.environment.Get(key) }
 // readInputs reads the inputs from the environment.
 func readInputs(environment Environment) (Inputs, error) {
 	var in Inputs
-	var secrets struct {
-		IdentityToken   stepconf.Secret `env:"identity_token"`
-		AccessKeyID     stepconf.Secret `env:"access_key_id"`
-		SecretAccessKey stepconf.Secret `env:"secret_access_key"`
-		SessionToken    stepconf.Secret `env:"session_token"`
-		BuildAPIToken   stepconf.Secret `env:"build_api_token"`
+	if err := stepconf.NewInputParser(reader{environment: environment}).Parse(&in); err != nil {
+		return Inputs{}, fmt.Errorf("read the inputs: %w", err)
 	}
-	parser := stepconf.NewInputParser(reader{environment: environment})
-	for _, target := range []any{&in, &secrets} {
-		if err := parser.Parse(target); err != nil {
-			return Inputs{}, fmt.Errorf("read the inputs: %w", err)
-		}
-	}
-	trimmed := func(s stepconf.Secret) secret.Text { return secret.New(strings.TrimSpace(string(s))) }
-	in.IdentityToken, in.BuildAPIToken = trimmed(secrets.IdentityToken), trimmed(secrets.BuildAPIToken)
-	in.AccessKeyID, in.SecretAccessKey = trimmed(secrets.AccessKeyID), trimmed(secrets.SecretAccessKey)
-	in.SessionToken = trimmed(secrets.SessionToken)
 	fields := reflect.ValueOf(&in).Elem()
 	for i := range fields.NumField() {
-		if value, ok := fields.Field(i).Addr().Interface().(*string); ok {
+		switch value := fields.Field(i).Addr().Interface().(type) {
+		case *string:
 			*value = strings.TrimSpace(*value)
+		case *secret.Text:
+			key := fields.Type().Field(i).Tag.Get("secret")
+			*value = secret.New(strings.TrimSpace(environment.Get(key)))
 		}
 	}
 	return in, nil
@@ -111,7 +102,7 @@ func (in Inputs) secrets() []secret.Text {
 	return all
 }
 
-// print writes the inputs that are set to the log, with secrets redacted. stepconf.Print is not used: it writes to standard output,
+// print writes the inputs that are set, and a blank line, to the log, with secrets redacted. stepconf.Print is not used: it writes to standard output,
 // past the log's redaction.
 func (in Inputs) print(log *report.Log) {
 	log.Infof("Inputs:")
@@ -124,4 +115,5 @@ func (in Inputs) print(log *report.Log) {
 			log.Printf("- %s: %s", key, strings.ReplaceAll(shown, "\n", "\n  "))
 		}
 	})
+	log.Printf("")
 }

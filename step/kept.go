@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"path/filepath"
 	"reflect"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
@@ -36,18 +37,22 @@ func (in Inputs) keep(environment Environment) kept {
 		k.GivenToken = hex.EncodeToString(digest[:])
 	}
 	k.Inputs.IdentityToken, k.Inputs.BuildAPIToken = secret.Text{}, secret.Text{}
-	// These do not shape the session.
-	k.Inputs.Action, k.Inputs.AWSProfile, k.Inputs.DockerLogin, k.Inputs.ECRRegistries = "", "", "", ""
-	k.Inputs.Timeout, k.Inputs.Verbose = "", ""
+	// These do not shape the session. The profile's name doesn't, either, but each profile has its own session, for a logout from one.
+	k.Inputs.Action, k.Inputs.DockerLogin, k.Inputs.ECRRegistries, k.Inputs.Timeout, k.Inputs.Verbose = "", "", "", "", ""
 	for _, key := range keptVariables() {
 		if value := environment.Get(key); value != "" {
 			k.Environment[key] = value
 		}
 	}
+	if bundle, err := filepath.Abs(k.Environment[caBundle]); err == nil && k.Environment[caBundle] != "" {
+		k.Environment[caBundle] = bundle // a renewal runs in any folder
+	}
 	return k
 }
 
-func keptVariables() []string { return append(awsclient.Variables(), "AWS_CA_BUNDLE") }
+const caBundle = "AWS_CA_BUNDLE"
+
+func keptVariables() []string { return append(awsclient.Variables(), caBundle) }
 
 // encode returns the JSON that parseKept reads. It reveals the secrets.
 func (k kept) encode() secret.Text {

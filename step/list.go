@@ -18,24 +18,11 @@ func items(joined, separators string) []string {
 	return all
 }
 
-// list parses the items of a list, and reports those that are wrong, up to a number.
+// list parses the items of a list, and reports those that are wrong.
 func list[T any](p *inputParser, input, joined, separators string, parse func(string) (T, error)) []T {
-	const mostReported = 10
-
 	var values []T
-	wrong := 0
 	for _, item := range items(joined, separators) {
-		value, err := parse(item)
-		if err == nil {
-			values = append(values, value)
-			continue
-		}
-		if wrong++; wrong <= mostReported {
-			p.report(input, "%s", withHint(err, input, item))
-		}
-	}
-	if wrong > mostReported {
-		p.report(input, "and %d more that are wrong", wrong-mostReported)
+		values = append(values, parsed(p, input, item, parse))
 	}
 	return values
 }

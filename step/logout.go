@@ -45,12 +45,12 @@ func prepareRemoval(r record) *removal {
 }
 
 func (rm *removal) removeProfiles(file profile.ConfigFile, profiles []writtenProfile) {
-	change, removed, err := file.PrepareRemoval(sessions(profiles))
+	changes, removed, err := file.PrepareRemoval(sessions(profiles))
 	if err != nil {
 		rm.err = errors.Join(rm.err, err)
 		return
 	}
-	rm.changes = append(rm.changes, change)
+	rm.changes = append(rm.changes, changes...)
 	rm.gone.Profiles = append(rm.gone.Profiles, profiles...)
 	for _, name := range removed {
 		rm.done = append(rm.done, fmt.Sprintf("Removed the profile %q from %s", name, file))
@@ -92,9 +92,10 @@ func (rm *removal) discard() {
 	}
 }
 
-// logout takes away what the logins of this build have added, by the record that they keep, and empties the exported credentials. It
-// needs no network, and can be repeated until everything is gone: secrets go first, and the record last.
-func (s *Step) logout(ctx context.Context) error {
+// logout takes away what the logins of this build have added, by the record that they keep, and empties the exported credentials. With
+// a profile or registries, it takes away only these. It needs no network, and can be repeated until everything is gone: secrets go
+// first, and the record last.
+func (s *Step) logout(ctx context.Context, config Config) error {
 	store, err := findEnvstore(s.Environment)
 	if err != nil {
 		return err
@@ -108,15 +109,18 @@ func (s *Step) logout(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	outputs := emptyCredentialOutputs()
+	if config.hasProfile() || len(config.Registries) > 0 {
+		outputs = nil
+		written.limit(config.Profile, config.Registries)
+	}
 	for _, session := range sessions(written.Profiles) {
 		if err := folder.RemoveSecrets(ctx, session); err != nil {
 			return fmt.Errorf("remove the credentials that are kept in %s: %w", folder, err)
 		}
 	}
 	removal := prepareRemoval(written)
-	staged := &staged{
-		files: files{store: store}, outputs: emptyCredentialOutputs(), changes: removal.changes, done: removal.done,
-	}
+	staged := &staged{files: files{store: store}, outputs: outputs, changes: removal.changes, done: removal.done}
 	defer staged.discard()
 	if len(written.Profiles)+len(written.Logins) == 0 {
 		staged.done = []string{"There are no logins and profiles of this build to remove"}

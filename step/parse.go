@@ -1,8 +1,6 @@
 package step
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -60,15 +58,21 @@ func ParseInputs(in Inputs, now time.Time) (Config, error) {
 	config := Config{IsLogout: in.Action == "logout", Timeout: p.timeout(), Verbose: in.Verbose == "true"}
 	p.choice("verbose", in.Verbose, "true", "false")
 	if config.IsLogout {
-		p.checkLogout()
+		p.logout(&config)
 	} else {
-		config.Region = p.region()
-		config.Profile = p.profile()
+		config.Region = parsed(p, "region", p.in.Region, awsid.ParseRegion)
+		config.Profile = optional(p, "aws_profile", p.in.AWSProfile, profile.ParseName)
 		config.DockerLogin = in.DockerLogin == "true"
 		p.choice("docker_login", in.DockerLogin, "true", "false")
 		p.source(&config)
 		p.session(&config)
-		p.registries(&config)
+		config.Registries = p.registries(config.Region)
+		if !config.DockerLogin {
+			p.unused("ecr_registries", in.ECRRegistries, "docker_login is not true")
+		}
+		if len(config.Registries) == 0 {
+			config.Registries = []dockerlogin.Registry{dockerlogin.OwnRegistry(config.Region)}
+		}
 	}
 	if len(p.problems) > 0 {
 		return Config{}, &InputError{Problems: p.problems}
@@ -80,41 +84,39 @@ func (p *inputParser) report(input, format string, args ...any) {
 	p.problems = append(p.problems, Problem{Input: input, Text: redactPasted(fmt.Sprintf(format, args...))})
 }
 
-// parsed returns a value, and reports its error.
-func parsed[T any](p *inputParser, input string, value T, err error) T {
+// parsed returns what an input, or an item of it, means, and reports its error.
+func parsed[T any](p *inputParser, input, given string, parse func(string) (T, error)) T {
+	value, err := parse(given)
 	if err != nil {
-		p.report(input, "%s", err)
+		p.report(input, "%s%s", err, nearMiss(input, given))
 	}
 	return value
 }
 
-// withHint adds what YAML may have done to a value, or the form that it should have.
-func withHint(err error, input, value string) error {
-	if hint := cmp.Or(yamlHint(input, value), formHint(input, value)); err != nil && hint != "" {
-		return fmt.Errorf("%w (%s)", err, hint)
+// optional is parsed for an input that may be empty.
+func optional[T any](p *inputParser, input, given string, parse func(string) (T, error)) (none T) {
+	if given == "" {
+		return none
 	}
-	return err
+	return parsed(p, input, given, parse)
 }
 
-// checkLogout reports the inputs that have no effect on a logout. Those with a default in step.yml are always set.
-func (p *inputParser) checkLogout() {
-	withDefault := []string{
-		"action", "region", "audience", "session_name", "docker_login", "build_url", "build_api_token", "timeout", "verbose",
+// logout reads what to log out of, and reports the inputs that have no effect. Those with a default in step.yml are always set.
+func (p *inputParser) logout(config *Config) {
+	mayBeSet := []string{
+		"action", "region", "audience", "session_name", "aws_profile", "docker_login", "ecr_registries", "build_url", "build_api_token",
+		"timeout", "verbose",
 	}
 	p.in.each(func(key string, value secret.Text, _ bool) {
-		if !slices.Contains(withDefault, key) && !value.IsEmpty() {
+		if !slices.Contains(mayBeSet, key) && !value.IsEmpty() {
 			p.report(key, "has no effect: action is logout")
 		}
 	})
-}
-
-func (p *inputParser) region() awsid.Region {
-	if p.in.Region == "" {
-		p.report("region", "must be an AWS Region such as us-east-1, got nothing")
-		return awsid.Region{}
+	config.Profile = optional(p, "aws_profile", p.in.AWSProfile, profile.ParseName)
+	if p.in.ECRRegistries != "" {
+		config.Region = parsed(p, "region", p.in.Region, awsid.ParseRegion)
+		config.Registries = p.registries(config.Region)
 	}
-	region, err := awsid.ParseRegion(p.in.Region)
-	return parsed(p, "region", region, err)
 }
 
 // choice reports a value that is neither of two, nor empty.
@@ -135,20 +137,10 @@ func (p *inputParser) timeout() time.Duration {
 func (p *inputParser) seconds(input, value string, shortest, longest time.Duration, why string) time.Duration {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < int(shortest.Seconds()) || n > int(longest.Seconds()) {
-		err := fmt.Errorf("must be a whole number of seconds from %d to %d%s, got %q",
+		p.report(input, "must be a whole number of seconds from %d to %d%s, got %q",
 			int(shortest.Seconds()), int(longest.Seconds()), why, value)
-		p.report(input, "%s", withHint(err, input, value))
-		return 0
 	}
 	return time.Duration(n) * time.Second
-}
-
-func (p *inputParser) profile() profile.Name {
-	if p.in.AWSProfile == "" {
-		return profile.Name{}
-	}
-	name, err := profile.ParseName(p.in.AWSProfile)
-	return parsed(p, "aws_profile", name, err)
 }
 
 // source decides where the first credentials come from. Inputs for both ways are a problem, except those with a default.
@@ -177,26 +169,16 @@ func (p *inputParser) source(config *Config) {
 }
 
 func (p *inputParser) webIdentity(config *Config) {
-	config.WebIdentity = &awsauth.WebIdentity{}
-	if p.in.RoleARN != "" {
-		role, err := awsauth.ParseRoleARN(p.in.RoleARN)
-		if tokenPattern.MatchString(p.in.RoleARN) {
-			err = errors.New("must be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/my-role, got a token; set " +
-				"identity_token for that")
-		}
-		config.WebIdentity.Role = parsed(p, "role_arn", role, withHint(err, "role_arn", p.in.RoleARN))
-	}
+	config.WebIdentity = &awsauth.WebIdentity{Role: optional(p, "role_arn", p.in.RoleARN, awsauth.ParseRoleARN)}
 	if !p.in.IdentityToken.IsEmpty() {
 		config.WebIdentity.Token = p.identityToken()
 		return
 	}
 	const local = "builds on Bitrise set it automatically; for a local run, set the %s of a token endpoint, or an existing identity_token"
 	config.Audience = p.audience()
+	config.BuildURL = optional(p, "build_url", p.in.BuildURL, oidc.ParseBuildURL)
 	if p.in.BuildURL == "" {
 		p.report("build_url", "must not be empty: "+local, "URL")
-	} else {
-		url, err := oidc.ParseBuildURL(p.in.BuildURL)
-		config.BuildURL = parsed(p, "build_url", url, err)
 	}
 	config.BuildAPIToken = p.secret("build_api_token", p.in.BuildAPIToken)
 	if config.BuildAPIToken.IsEmpty() {
@@ -224,14 +206,14 @@ func (p *inputParser) audience() string {
 
 func (p *inputParser) identityToken() idtoken.Token {
 	token, err := oidc.ParseToken(p.in.IdentityToken)
-	if problem := pastedToken(p.in.IdentityToken.Reveal()); problem != "" {
-		err = errors.New(problem)
-	}
 	if err == nil && !token.Expires.IsZero() && !p.now.Before(token.Expires) {
 		err = fmt.Errorf("must be valid, got a token that expired at %s (it is %s); run the Step that creates it right before this one",
 			clock(token.Expires), clock(p.now))
 	}
-	return parsed(p, "identity_token", token, err)
+	if err != nil {
+		p.report("identity_token", "%s%s", err, nearMiss("identity_token", p.in.IdentityToken.Reveal()))
+	}
+	return token
 }
 
 func (p *inputParser) accessKey() *awsauth.AccessKey {
@@ -250,11 +232,9 @@ func (p *inputParser) accessKey() *awsauth.AccessKey {
 }
 
 // secret checks what all secret inputs have in common: they become part of a header or a signature, so they are printable ASCII
-// without spaces. It also recognizes common mistakes of copying.
+// without spaces.
 func (p *inputParser) secret(input string, s secret.Text) secret.Text {
-	if problem := pastedKey(input, s.Reveal()); problem != "" {
-		p.report(input, "%s", problem)
-	} else if !text.IsGraphicASCII(s.Reveal()) {
+	if !text.IsGraphicASCII(s.Reveal()) {
 		p.report(input, "must be printable ASCII without spaces and line breaks")
 	}
 	return s
@@ -266,7 +246,6 @@ func (p *inputParser) session(config *Config) {
 	p.chain(config)
 	settings := p.settings(config)
 	config.AllowedAccounts = list(p, "allowed_account_ids", p.in.AllowedAccountIDs, byCommaOrLine, awsid.ParseAccountID)
-	p.partitions(config, settings)
 	switch last := len(config.Chain) - 1; {
 	case last >= 0:
 		config.Chain[last].Settings = settings
@@ -282,17 +261,15 @@ func (p *inputParser) session(config *Config) {
 
 // chain reads the roles of role_chain, and what is sent with each. A web identity has the same session name.
 func (p *inputParser) chain(config *Config) {
-	name, err := awsauth.ParseSessionName(p.in.SessionName)
-	role := awsauth.AssumedRole{SessionName: parsed(p, "session_name", name, err)}
+	role := awsauth.AssumedRole{
+		SessionName: parsed(p, "session_name", p.in.SessionName, awsauth.ParseSessionName),
+		ExternalID:  optional(p, "external_id", p.in.ExternalID, awsauth.ParseExternalID),
+		Tags:        p.tags(),
+	}
 	if config.WebIdentity != nil {
 		config.WebIdentity.SessionName = role.SessionName
 	}
 	arns := list(p, "role_chain", p.in.RoleChain, byLine, awsauth.ParseRoleARN)
-	if p.in.ExternalID != "" {
-		id, err := awsauth.ParseExternalID(p.in.ExternalID)
-		role.ExternalID = parsed(p, "external_id", id, withHint(err, "external_id", p.in.ExternalID))
-	}
-	role.Tags = p.tags()
 	for i, arn := range arns {
 		role.Role, role.Hop, role.Hops = arn, i+1, len(arns)
 		config.Chain = append(config.Chain, role)
@@ -313,16 +290,8 @@ func (p *inputParser) unused(input, value, why string) {
 
 func (p *inputParser) tags() []awsauth.Tag {
 	tags := list(p, "session_tags", p.in.SessionTags, byLine, awsauth.ParseTag)
-	if n := len(items(p.in.SessionTags, byLine)); n > awsauth.MaxTags {
+	if n := len(tags); n > awsauth.MaxTags {
 		p.report("session_tags", "must have at most %d tags, got %d", awsauth.MaxTags, n)
-	}
-	seen := map[string]bool{}
-	for _, tag := range tags {
-		key := strings.ToLower(tag.Key())
-		if seen[key] {
-			p.report("session_tags", "must have each key once (upper and lower case are the same), got %q more than once", tag.Key())
-		}
-		seen[key] = true
 	}
 	return tags
 }
@@ -331,58 +300,27 @@ func (p *inputParser) settings(config *Config) awsauth.SessionSettings {
 	var settings awsauth.SessionSettings
 	if p.in.SessionDuration != "" {
 		longest, why := awsauth.MaxDuration, ""
-		hops := len(items(p.in.RoleChain, byLine))
+		hops := len(config.Chain)
 		isLongLived := config.AccessKey != nil && config.AccessKey.SessionToken.IsEmpty()
 		if hops > 1 || hops == 1 && !isLongLived {
 			longest, why = awsauth.MaxChainedDuration, " (AWS limits a role that is assumed with temporary credentials to an hour)"
 		}
 		settings.Duration = p.seconds("session_duration", p.in.SessionDuration, awsauth.MinDuration, longest, why)
 	}
-	if p.in.InlineSessionPolicy != "" {
-		policy, err := awsauth.ParseSessionPolicy(p.in.InlineSessionPolicy)
-		settings.Policy = parsed(p, "inline_session_policy", policy, withHint(err, "inline_session_policy", p.in.InlineSessionPolicy))
-	}
+	settings.Policy = optional(p, "inline_session_policy", p.in.InlineSessionPolicy, awsauth.ParseSessionPolicy)
+	config.HasPolicyGap = settings.Policy.HasGap()
 	settings.ManagedPolicies = list(p, "managed_session_policies", p.in.ManagedSessionPolicies, byLine, awsauth.ParsePolicyARN)
-	if n := len(items(p.in.ManagedSessionPolicies, byLine)); n > awsauth.MaxManagedPolicies {
+	if n := len(settings.ManagedPolicies); n > awsauth.MaxManagedPolicies {
 		p.report("managed_session_policies", "must have at most %d policies, got %d", awsauth.MaxManagedPolicies, n)
 	}
 	return settings
 }
 
-// partitions checks that everything is in the partition of the Region: credentials of one partition are not valid in another.
-// STS-compatible services have their own partitions, in any Region.
-func (p *inputParser) partitions(config *Config, settings awsauth.SessionSettings) {
-	if config.Region.String() == "" {
-		return
+func (p *inputParser) registries(region awsid.Region) []dockerlogin.Registry {
+	if region.String() == "" {
+		return nil // a problem already, and an account's registry is in the Region
 	}
-	home := config.Region.Partition().Name
-	check := func(input, arn, partition string) {
-		if awsauth.IsAWSPartition(partition) && partition != home {
-			p.report(input, "must be in the partition of region (%s is in %s), got %s in %s", config.Region, home, arn, partition)
-		}
-	}
-	if config.WebIdentity != nil {
-		check("role_arn", config.WebIdentity.Role.String(), config.WebIdentity.Role.Partition())
-	}
-	for _, role := range config.Chain {
-		check("role_chain", role.Role.String(), role.Role.Partition())
-	}
-	for _, policy := range settings.ManagedPolicies {
-		check("managed_session_policies", policy.String(), policy.Partition())
-	}
-}
-
-func (p *inputParser) registries(config *Config) {
-	if config.Region.String() == "" {
-		return // a problem already, and an account's registry is in the Region
-	}
-	config.Registries = list(p, "ecr_registries", p.in.ECRRegistries, byCommaOrLine, func(item string) (dockerlogin.Registry, error) {
-		return dockerlogin.ParseRegistry(item, config.Region)
+	return list(p, "ecr_registries", p.in.ECRRegistries, byCommaOrLine, func(item string) (dockerlogin.Registry, error) {
+		return dockerlogin.ParseRegistry(item, region)
 	})
-	if !config.DockerLogin {
-		p.unused("ecr_registries", p.in.ECRRegistries, "docker_login is not true")
-	}
-	if len(config.Registries) == 0 {
-		config.Registries = []dockerlogin.Registry{dockerlogin.OwnRegistry(config.Region)}
-	}
 }

@@ -103,9 +103,6 @@ func TestInputLimits(t *testing.T) {
 			in.DockerLogin, in.ECRRegistries = "true", "000000000001,\n 123456789012.dkr.ecr.us-east-1.amazonaws.com/app:1 ,, https://public.ecr.aws \r\n"
 		}, "", ""},
 		{"registry of another service", func(in *step.Inputs) { in.DockerLogin, in.ECRRegistries = "true", "123456789012, docker.io" }, "ecr_registries", `got "docker.io"`},
-		{"registry of another partition", func(in *step.Inputs) {
-			in.DockerLogin, in.ECRRegistries = "true", "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"
-		}, "ecr_registries", "aws-cn"},
 		{"registries without docker_login", func(in *step.Inputs) { in.ECRRegistries = "123456789012" }, "ecr_registries", "has no effect: docker_login is not true"},
 		{"docker_login true", func(in *step.Inputs) { in.DockerLogin = "true" }, "", ""},
 		{"verbose TRUE", func(in *step.Inputs) { in.Verbose = "TRUE" }, "verbose", "must be true or false"},
@@ -115,10 +112,10 @@ func TestInputLimits(t *testing.T) {
 		{"build token empty", func(in *step.Inputs) { in.BuildAPIToken = secret.Text{} }, "build_api_token", "must not be empty"},
 		{"build token of two lines", func(in *step.Inputs) { in.BuildAPIToken = secret.New("canary\ncanary") }, "build_api_token", "printable ASCII"},
 		{"token that is not a JWT", func(in *step.Inputs) { in.IdentityToken = secret.New("canary-token") }, "identity_token", "must be a JSON Web Token"},
-		{"token with Bearer", func(in *step.Inputs) { in.IdentityToken = secret.New("Bearer " + token(`{}`).Reveal()) }, "identity_token", "got Bearer in front of it"},
-		{"token as JSON", func(in *step.Inputs) { in.IdentityToken = secret.New(`{"id_token":"canary"}`) }, "identity_token", "its key id_token"},
-		{"token as a path", func(in *step.Inputs) { in.IdentityToken = secret.New("/tmp/canary") }, "identity_token", "the path of a file"},
-		{"token as a relative path", func(in *step.Inputs) { in.IdentityToken = secret.New("canary.jwt") }, "identity_token", "the path of a file"},
+		{"token with Bearer", func(in *step.Inputs) { in.IdentityToken = secret.New("Bearer " + token(`{}`).Reveal()) }, "identity_token", "leave out the word Bearer"},
+		{"token as JSON", func(in *step.Inputs) { in.IdentityToken = secret.New(`{"id_token":"canary"}`) }, "identity_token", "only the value of its key id_token"},
+		{"token as a path", func(in *step.Inputs) { in.IdentityToken = secret.New("/tmp/canary") }, "identity_token", "it looks like a path"},
+		{"token as a relative path", func(in *step.Inputs) { in.IdentityToken = secret.New("canary.jwt") }, "identity_token", "it looks like a path"},
 		{"token expired", func(in *step.Inputs) { in.IdentityToken = token(`{"exp":1700000000}`) }, "identity_token", "that expired at 2023-11-14T22:13:20Z"},
 		{"token without exp", func(in *step.Inputs) { in.IdentityToken = token(`{}`) }, "", ""},
 		{"token without role", func(in *step.Inputs) { in.IdentityToken, in.RoleARN = token(`{}`), "" }, "role_arn", "got nothing; if it is set to a variable, that variable is empty: Secrets are"},
@@ -160,12 +157,9 @@ func TestInputLimits(t *testing.T) {
 		{"duration of a key's chain", func(in *step.Inputs) { *in = accessKey(); in.SessionDuration, in.RoleChain = "900", roleARN }, "", ""},
 		{"chain with a blank line", func(in *step.Inputs) { in.RoleChain = " " + roleARN + " \n\n\r\n" + roleARN }, "", ""},
 		{"chain with a wrong role", func(in *step.Inputs) { in.RoleChain = roleARN + "\nnext" }, "role_chain", `got "next"`},
-		{"chain into another partition", func(in *step.Inputs) { in.RoleChain = "arn:aws-cn:iam::123456789012:role/x" }, "role_chain", "must be in the partition of region (eu-west-1 is in aws), got arn:aws-cn:iam::123456789012:role/x in aws-cn"},
-		{"role of another partition", func(in *step.Inputs) { in.RoleARN = "arn:aws-us-gov:iam::123456789012:role/x" }, "role_arn", "in aws-us-gov"},
-		{"Region of another partition", func(in *step.Inputs) { in.Region = "cn-north-1" }, "role_arn", "(cn-north-1 is in aws-cn)"},
 		{"role of another service", func(in *step.Inputs) { in.RoleARN = "arn:minio:iam:::role/x-y-z" }, "", ""},
 		{"chain with commas", func(in *step.Inputs) { in.RoleChain = roleARN + "," + roleARN }, "role_chain", "one per line"},
-		{"chain with commas and spaces", func(in *step.Inputs) { in.RoleChain = roleARN + ", " + roleARN }, "role_chain", "write one item per line, without commas"},
+		{"chain with commas and spaces", func(in *step.Inputs) { in.RoleChain = roleARN + ", " + roleARN }, "role_chain", "write one per line, without commas"},
 		{"role of an account with dashes", func(in *step.Inputs) { in.RoleARN = "arn:aws:iam::1234-5678-9012:role/x" }, "role_arn", "write account IDs without dashes"},
 		{"external ID of 2", func(in *step.Inputs) { in.RoleChain, in.ExternalID = roleARN, "ab" }, "", ""},
 		{"external ID of 1", func(in *step.Inputs) { in.RoleChain, in.ExternalID = roleARN, "a" }, "external_id", "must have 2 to 1224 characters, got 1"},
@@ -181,14 +175,12 @@ func TestInputLimits(t *testing.T) {
 		{"tag key of 129", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, strings.Repeat("k", 129)+"=x" }, "session_tags", "got 129"},
 		{"tag value of 256", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, "k="+strings.Repeat("v", 256) }, "", ""},
 		{"tag value of 257", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, "k="+strings.Repeat("v", 257) }, "session_tags", "got 257"},
-		{"tag that AWS reserves", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, "AWS:x=y" }, "session_tags", "which AWS reserves"},
-		{"tags with commas", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, "a=1,b=2" }, "session_tags", "write one item per line, without commas"},
+		{"tags with commas", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, "a=1,b=2" }, "session_tags", "write one per line, without commas"},
 		{"tag with a star", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, "a=*" }, "session_tags", "only letters, digits"},
-		{"tag twice", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, "a=1\nA=2" }, "session_tags", "more than once"},
 		{"50 tags", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, numbered(50) }, "", ""},
 		{"51 tags", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, numbered(51) }, "session_tags", "must have at most 50 tags, got 51"},
 		{"policy", func(in *step.Inputs) { in.InlineSessionPolicy = `{"Version":"2012-10-17"}` }, "", ""},
-		{"policy that is not JSON", func(in *step.Inputs) { in.InlineSessionPolicy = `{"Version"` }, "inline_session_policy", "(unexpected end of JSON input, at character 10)"},
+		{"policy that is not JSON", func(in *step.Inputs) { in.InlineSessionPolicy = `{"Version"` }, "inline_session_policy", "must be a policy in JSON: unexpected end of JSON input"},
 		{"policy a list", func(in *step.Inputs) { in.InlineSessionPolicy = `[]` }, "inline_session_policy", "must be a policy in JSON"},
 		{"policy of 2048", func(in *step.Inputs) { in.InlineSessionPolicy = `{"a":"` + strings.Repeat("x", 2040) + `"}` }, "", ""},
 		{"policy of 2049", func(in *step.Inputs) { in.InlineSessionPolicy = `{"a":"` + strings.Repeat("x", 2041) + `"}` }, "inline_session_policy", "must have at most 2048 characters without whitespace, got 2049"},
@@ -199,9 +191,6 @@ func TestInputLimits(t *testing.T) {
 		{"11 managed policies", func(in *step.Inputs) {
 			in.ManagedSessionPolicies = strings.Repeat("arn:aws:iam::aws:policy/ReadOnlyAccess\n", 11)
 		}, "managed_session_policies", "must have at most 10 policies, got 11"},
-		{"managed policy too long", func(in *step.Inputs) {
-			in.ManagedSessionPolicies = "arn:aws:iam::aws:policy/" + strings.Repeat("p", 640)
-		}, "managed_session_policies", "must have a path and name of at most 639 characters, got 640"},
 		{"managed policy a role", func(in *step.Inputs) { in.ManagedSessionPolicies = roleARN }, "managed_session_policies", "must be the ARN of a managed policy"},
 		{"accounts", func(in *step.Inputs) { in.AllowedAccountIDs = "123456789012, 000000000001\n,\n 210987654321 " }, "", ""},
 		{"account with dashes", func(in *step.Inputs) { in.AllowedAccountIDs = "1234-5678-9012" }, "allowed_account_ids", "write account IDs without dashes"},
@@ -211,42 +200,17 @@ func TestInputLimits(t *testing.T) {
 		{"unknown action", func(in *step.Inputs) { in.Action = "log out" }, "action", `must be login or logout, got "log out"`},
 		{"logout", func(in *step.Inputs) { *in = step.Inputs{Action: "logout"} }, "", ""},
 		{"logout with defaults", func(in *step.Inputs) { in.Action, in.RoleARN = "logout", "" }, "", ""},
+		{"logout of a profile", func(in *step.Inputs) { in.Action, in.RoleARN, in.AWSProfile = "logout", "", "bitrise" }, "", ""},
+		{"logout of a registry", func(in *step.Inputs) { in.Action, in.RoleARN, in.ECRRegistries = "logout", "", "public.ecr.aws" }, "", ""},
 		{"logout with a role", func(in *step.Inputs) { in.Action = "logout" }, "role_arn", "has no effect: action is logout"},
 		{"logout with a key", func(in *step.Inputs) { *in = accessKey(); in.Action = "logout" }, "secret_access_key", "has no effect: action is logout"},
-		// Values that YAML changes because they are not in quotation marks (issue 16, item 18).
-		{"account as a float", func(in *step.Inputs) { in.AllowedAccountIDs = "1.2345678901e+10" }, "allowed_account_ids", `write allowed_account_ids: "012345678901"`},
-		{"account as an octal number", func(in *step.Inputs) { in.AllowedAccountIDs = "1402433619" }, "allowed_account_ids", "YAML changes numbers"},
-		{"registry as a float", func(in *step.Inputs) { in.DockerLogin, in.ECRRegistries = "true", "1e+11" }, "ecr_registries", `write ecr_registries: "012345678901"`},
-		{"duration as a float", func(in *step.Inputs) { in.SessionDuration = "3.6e+3" }, "session_duration", "YAML changes numbers"},
-		{"policy as a map", func(in *step.Inputs) { in.InlineSessionPolicy = "map[Statement:[map[Action:s3:*]] Version:2012-10-17]" }, "inline_session_policy", "write it as a block: inline_session_policy: |-"},
-		{"chain as a list", func(in *step.Inputs) { in.RoleChain = "[" + roleARN + " " + roleARN + "]" }, "role_chain", "write it as a block: role_chain: |-"},
-		{"registries as a list", func(in *step.Inputs) { in.DockerLogin, in.ECRRegistries = "true", "[a b]" }, "ecr_registries", "write it as a block"},
-		{"external ID as a list", func(in *step.Inputs) { in.RoleChain, in.ExternalID = roleARN, "[a b]" }, "external_id", "write it as a block"},
-		{"tags as a map", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, "map[team:mobile]" }, "session_tags", "write it as a block"},
-		// Keys that were pasted in another form (issue 16, item 21).
-		{"key in quotation marks", func(in *step.Inputs) { *in = accessKey(); in.SecretAccessKey = secret.New(`"canary"`) }, "secret_access_key", "must not be in quotation marks"},
-		{"key as an assignment", func(in *step.Inputs) {
-			*in = accessKey()
-			in.AccessKeyID = secret.New("export AWS_ACCESS_KEY_ID=AKIACANARY")
-		}, "access_key_id", "got NAME=value"},
-		{"key as a variable's name", func(in *step.Inputs) { *in = accessKey(); in.SecretAccessKey = secret.New("$MY_KEY") }, "secret_access_key", "got the variable's name; check that $MY_KEY is set"},
-		{"session token as a variable", func(in *step.Inputs) { *in = accessKey(); in.SessionToken = secret.New("${MY_TOKEN}") }, "session_token", "got the variable's name"},
-		{"secret as the ID", func(in *step.Inputs) {
-			*in = accessKey()
-			in.AccessKeyID = secret.New("canary/0123456789/0123456789/0123456789+")
-		}, "access_key_id", "got what looks like a secret access key"},
-		{"ID as the secret", func(in *step.Inputs) { *in = accessKey(); in.SecretAccessKey = secret.New("AKIACANARYCANARYCANA") }, "secret_access_key", "got what looks like an access key ID"},
-		{"secret with an equals sign", func(in *step.Inputs) {
-			*in = accessKey()
-			in.SecretAccessKey = secret.New("abc=012345678901234567890123456789012345")
-		}, "", ""},
 		// Secrets that were pasted into the wrong input are not repeated (issue 16, item 11).
-		{"token as the role", func(in *step.Inputs) { in.RoleARN = token(`{"canary":1}`).Reveal() }, "role_arn", "got a token; set identity_token for that"},
+		{"token as the role", func(in *step.Inputs) { in.RoleARN = token(`{"canary":1}`).Reveal() }, "role_arn", `got "[REDACTED]"`},
 		{"token as the Region", func(in *step.Inputs) { in.Region = token(`{}`).Reveal() }, "region", "[REDACTED]"},
 		{"URL with a password as the Region", func(in *step.Inputs) { in.Region = "https:/user:canary@host" }, "region", "[REDACTED]@host"},
 		{"URL with a password as a registry", func(in *step.Inputs) { in.DockerLogin, in.ECRRegistries = "true", "https://AWS:canary@registry" }, "ecr_registries", "[REDACTED]@registry"},
-		{"long URL with a password", func(in *step.Inputs) { in.RoleARN = "https://user:" + strings.Repeat("canary", 50) + "@host" }, "role_arn", "[REDACTED]…"},
-		{"secret key as the role", func(in *step.Inputs) { in.RoleARN = "canary/0123456789/0123456789/0123456789+" }, "role_arn", `got "[REDACTED]"`},
+		{"long URL with a password", func(in *step.Inputs) { in.RoleARN = "https://user:" + strings.Repeat("canary", 50) + "@host" }, "role_arn", "[REDACTED]@host"},
+		{"secret key as the role", func(in *step.Inputs) { in.RoleARN = "Canary/0123456789/0123456789/0123456789+" }, "role_arn", `got "[REDACTED]"`},
 		{"key with the token's inputs empty", func(in *step.Inputs) { *in = accessKey(); in.BuildURL, in.BuildAPIToken = "", secret.Text{} }, "", ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -288,25 +252,6 @@ func numbered(n int) string {
 		fmt.Fprintf(&tags, "key%d=v\n", i)
 	}
 	return tags.String()
-}
-
-// Of a long list of wrong items, ten are reported, and the number of the others.
-func TestReportedItemsAreLimited(t *testing.T) {
-	for wrong, others := range map[int]string{10: "", 11: "role_chain: and 1 more that are wrong", 30: "role_chain: and 20 more that are wrong"} {
-		t.Run(fmt.Sprint(wrong), func(t *testing.T) {
-			in := webIdentity()
-			in.RoleChain = strings.Repeat("x\n", wrong)
-			_, err := step.ParseInputs(in, now())
-			var inputs *step.InputError
-			if !errors.As(err, &inputs) {
-				t.Fatalf("got %v", err)
-			}
-			reported, last := len(inputs.Problems), inputs.Problems[len(inputs.Problems)-1].String()
-			if others == "" && reported != 10 || others != "" && (reported != 11 || last != others) {
-				t.Errorf("got %d problems, the last one %q; want %q", reported, last, others)
-			}
-		})
-	}
 }
 
 func TestOwnRegistryIsTheDefault(t *testing.T) {

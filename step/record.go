@@ -139,6 +139,14 @@ func (r *record) add(b build, profiles []writtenProfile, logins []writtenLogin) 
 	}
 }
 
+// limit leaves only the entries of a profile and of registries.
+func (r *record) limit(name profile.Name, registries []dockerlogin.Registry) {
+	r.Profiles = slices.DeleteFunc(r.Profiles, func(p writtenProfile) bool { return p.Name != name.String() })
+	r.Logins = slices.DeleteFunc(r.Logins, func(login writtenLogin) bool {
+		return !slices.ContainsFunc(registries, func(registry dockerlogin.Registry) bool { return registry.String() == login.Host })
+	})
+}
+
 // setAside returns the credential helper of a registry that an earlier login has replaced, so that the last logout puts it back.
 func setAside(records map[string]record, login writtenLogin) *string {
 	for _, r := range records {

@@ -56,7 +56,7 @@ func (s *Step) run(ctx context.Context) error {
 		return err
 	}
 	if config.IsLogout {
-		return interruption(ctx, s.logout(ctx))
+		return interruption(ctx, s.logout(ctx, config))
 	}
 	return interruption(ctx, s.login(ctx, inputs, config))
 }
@@ -78,9 +78,16 @@ func (s *Step) configure() (Inputs, Config, error) {
 
 // login obtains credentials and hands them on: it stages all files, with the outputs in the last one, and commits them.
 func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
+	if config.HasPolicyGap {
+		s.Log.Warnf("inline_session_policy has an empty path segment (//) or an empty text (\"\"). If a policy variable such as " +
+			"${aws:userid} is missing there, Bitrise has expanded it: add opts: {is_expand: false} to the input.")
+	}
 	files, err := s.findFiles(config)
 	if err != nil {
 		return err
+	}
+	for _, line := range movedEndpoints(s.Environment, config.DockerLogin) {
+		s.Log.Printf("%s", line)
 	}
 	authenticator, err := newAuthenticator(ctx, config, s.Environment, s.Log, s.Now)
 	if err != nil {

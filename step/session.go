@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
@@ -73,7 +72,7 @@ func (a *authenticator) session(ctx context.Context) (awsauth.Session, error) {
 	}
 	for _, role := range a.config.Chain {
 		role.Caller = session
-		done := fmt.Sprintf("Role %d of %d in role_chain: assumed", role.Hop, role.Hops)
+		done := fmt.Sprintf("Assumed role %s (%d of %d in role_chain)", role.Role.Short(), role.Hop, role.Hops)
 		session, err = a.obtain(ctx, role, "Assuming a role of role_chain", done)
 		if err != nil {
 			return awsauth.Session{}, err
@@ -96,7 +95,7 @@ func (a *authenticator) preconnect(ctx context.Context) {
 // before it could be exchanged is replaced, unless it is the one in identity_token.
 func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, error) {
 	if a.config.AccessKey != nil {
-		return a.obtain(ctx, a.config.AccessKey, "Verifying the access key", "Verified the access key of")
+		return a.obtain(ctx, a.config.AccessKey, "Verifying the access key", "Verified the access key")
 	}
 	role := *a.config.WebIdentity
 	isGiven := !role.Token.Text.IsEmpty()
@@ -106,7 +105,7 @@ func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, erro
 			return awsauth.Session{}, err
 		}
 		role.Token = token
-		session, err := a.obtain(ctx, role, "Assuming the role", "Assumed")
+		session, err := a.obtain(ctx, role, "Assuming the role", "Assumed role "+role.Role.Short())
 		switch {
 		case err == nil:
 			if a.config.Verbose {
@@ -130,7 +129,7 @@ func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, erro
 // identityToken returns the token in identity_token, or else a new one from Bitrise.
 func (a *authenticator) identityToken(ctx context.Context) (idtoken.Token, error) {
 	if given := a.config.WebIdentity.Token; !given.Text.IsEmpty() {
-		a.log.Printf("Using the identity token from %s for %s, %s", issuer(given), strings.Join(given.Audience, ", "), subjectOf(given))
+		a.log.Printf("Using the identity token in identity_token, from %s", describe(given))
 		return given, nil
 	}
 	started := a.now()
@@ -141,11 +140,11 @@ func (a *authenticator) identityToken(ctx context.Context) (idtoken.Token, error
 		return idtoken.Token{}, err
 	}
 	a.log.Protect(token.Text)
-	a.log.Printf("Fetched an identity token from %s for %s, %s (%s)", issuer(token), a.config.Audience, subjectOf(token), a.since(started))
+	a.log.Printf("Fetched an identity token from %s in %s", describe(token), a.since(started))
 	return token, nil
 }
 
-// obtain obtains a session and logs whose it is; doing and done say how.
+// obtain obtains a session and logs that; doing and done say how.
 func (a *authenticator) obtain(ctx context.Context, from source, doing, done string) (awsauth.Session, error) {
 	started := a.now()
 	session, err := from.Session(ctx, a.sts, a.retry(doing))
@@ -153,11 +152,11 @@ func (a *authenticator) obtain(ctx context.Context, from source, doing, done str
 		return awsauth.Session{}, err
 	}
 	a.log.Protect(session.Secrets()...)
-	expiry := ""
+	expires := ""
 	if !session.Expires.IsZero() {
-		expiry = ", expires at " + clock(session.Expires)
+		expires = "; the credentials expire " + expiry(session.Expires, a.now())
 	}
-	a.log.Printf("%s %s%s (%s)", done, caller(session), expiry, a.since(started))
+	a.log.Printf("%s in %s%s", done, a.since(started), expires)
 	return session, nil
 }
 

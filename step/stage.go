@@ -84,7 +84,7 @@ func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator
 	if err != nil {
 		return err
 	}
-	file, names := staged.files.docker, strings.Join(staged.registries, ", ")
+	file := staged.files.docker
 	change, entries, err := file.PrepareLogins(logins)
 	if err != nil {
 		return err
@@ -94,8 +94,13 @@ func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator
 		return err
 	}
 	first := slices.MinFunc(logins, func(x, y dockerlogin.Login) int { return x.Expires.Compare(y.Expires) })
-	s.Log.Printf("Obtained logins for %s; they expire at %s (%s)", names, clock(first.Expires), a.since(started))
-	staged.done = append(staged.done, fmt.Sprintf("Logged in to %s, in %s", names, file))
+	what, expire := "a Docker login for "+staged.registries[0], "it expires"
+	if len(logins) > 1 {
+		expire = "they expire"
+		what = fmt.Sprintf("Docker logins for %d registries", len(logins))
+	}
+	staged.done = append(staged.done, fmt.Sprintf("Saved %s to %s in %s; %s %s",
+		what, file, a.since(started), expire, expiry(first.Expires, s.Now())))
 	staged.outputs = append(staged.outputs,
 		plain("ECR_REGISTRY", staged.registries[0]), plain("ECR_REGISTRIES", strings.Join(staged.registries, "\n")))
 	return nil
@@ -132,15 +137,15 @@ func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, 
 	if err != nil {
 		return err
 	}
-	change, err := file.PrepareProfile(profile.Profile{Name: config.Profile, Region: config.Region, Command: command})
+	changes, err = file.PrepareProfile(profile.Profile{Name: config.Profile, Region: config.Region, Command: command})
 	if err != nil {
 		return err
 	}
-	staged.changes = append(staged.changes, change)
+	staged.changes = append(staged.changes, changes...)
 	staged.profiles = []writtenProfile{{File: file, Name: config.Profile.String(), Session: stored, Written: s.Now().UTC()}}
 	written := fmt.Sprintf("Wrote the profile %q to %s", config.Profile, file)
 	if config.isRenewable() {
-		written += "; its credentials renew automatically, with the program in " + folder.String()
+		written += "; it renews its credentials automatically"
 	}
 	staged.done = append(staged.done, written)
 	staged.outputs = append(emptyCredentialOutputs(), staged.outputs...)
@@ -228,6 +233,7 @@ func (s *Step) commit(ctx context.Context, staged *staged) error {
 		s.Log.Printf("%s", line)
 	}
 	if len(outputs) > 0 {
+		s.Log.Printf("")
 		s.Log.Donef("Exported for the next Steps (%s):", elapsed(s.Now().Sub(started)))
 		printOutputs(s.Log, outputs)
 	}

@@ -5,10 +5,11 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
@@ -23,7 +24,7 @@ import (
 // until it is kept, or in this list.
 func TestEveryInputIsKeptOrDeliberatelyNot(t *testing.T) {
 	notKept := []string{ // of the run, or, for the two tokens, never written
-		"action", "identity_token", "build_api_token", "aws_profile", "docker_login", "ecr_registries", "timeout", "verbose",
+		"action", "identity_token", "build_api_token", "docker_login", "ecr_registries", "timeout", "verbose",
 	}
 	given := Environment{}
 	Inputs{}.each(func(key string, _ secret.Text, _ bool) { given[key] = "the " + key })
@@ -78,6 +79,17 @@ func keyOf(t *testing.T, environment Environment) string {
 		t.Fatal(err)
 	}
 	return inputs.keep(environment).encode().Reveal()
+}
+
+// A renewal runs in any folder.
+func TestRelativeBundleIsKeptAbsolute(t *testing.T) {
+	folder := t.TempDir()
+	t.Chdir(folder)
+	for given, want := range map[string]string{"ca.pem": filepath.Join(folder, "ca.pem"), "/etc/ca.pem": "/etc/ca.pem", "": ""} {
+		if got := (Inputs{}).keep(Environment{"AWS_CA_BUNDLE": given}).Environment.Get("AWS_CA_BUNDLE"); got != want {
+			t.Errorf("%q: got %q, want %q", given, got, want)
+		}
+	}
 }
 
 func TestDamagedSettings(t *testing.T) {
@@ -159,23 +171,24 @@ func TestInterruption(t *testing.T) {
 
 // A run that does not end in time is stopped, with a line that says so. Other runs are not affected (issue 16, item 3).
 func TestWatch(t *testing.T) {
-	var log bytes.Buffer
-	exited := make(chan int, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer watch(ctx, 0, report.NewPlainLog(&log), func(code int) { exited <- code }, "timed out")()
-	cancel()
-	if code := <-exited; code != 1 || log.String() != "timed out\n" {
-		t.Errorf("got exit code %d, log %q", code, &log)
-	}
-
-	var late atomic.Int32
-	ctx, cancel = context.WithCancel(t.Context())
-	stop := watch(ctx, time.Hour, report.NewPlainLog(&log), func(int) { late.Add(1) }, "")
-	cancel()
-	stop()
-	if late.Load() != 0 {
-		t.Error("a run that ended in time was stopped")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		exited := make(chan int, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer watch(ctx, time.Second, report.NewPlainLog(&log), func(code int) { exited <- code }, "timed out")()
+		cancel()
+		if code := <-exited; code != 1 || log.String() != "timed out\n" {
+			t.Errorf("got exit code %d, log %q", code, &log)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		ctx, cancel := context.WithCancel(t.Context())
+		stop := watch(ctx, time.Second, report.NewPlainLog(&log), func(int) { t.Error("a run that ended in time was stopped") }, "")
+		cancel()
+		stop()
+		time.Sleep(time.Hour)
+	})
 }
 
 type blocked struct{}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
@@ -42,6 +43,9 @@ func (e *effects) note(format string, args ...any) {
 
 // print writes the effects to the log.
 func (e effects) print(log *report.Log) {
+	if len(e.facts)+len(e.warnings) > 0 {
+		log.Printf("")
+	}
 	for _, line := range e.facts {
 		log.Printf("%s", line)
 	}
@@ -73,7 +77,6 @@ func variableEffects(environment Environment, run runFacts) effects {
 			e.note("%s is %q; it is exported as %q, the input region", key, value, run.region)
 		}
 	}
-	e.movedEndpoints(environment)
 	return e
 }
 
@@ -147,13 +150,9 @@ func (e *effects) besideLogins(environment Environment, run runFacts) {
 // parse.
 func shadowedLogins(value string, registries []string) []string {
 	var config struct {
-		Auths map[string]struct {
-			Auth string `json:"auth"`
-		} `json:"auths"`
+		Auths map[string]json.RawMessage `json:"auths"`
 	}
-	decoder := json.NewDecoder(strings.NewReader(value))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&config); err != nil {
+	if json.Unmarshal([]byte(value), &config) != nil {
 		return nil
 	}
 	var shadowed []string
@@ -165,11 +164,13 @@ func shadowedLogins(value string, registries []string) []string {
 	return shadowed
 }
 
-// movedEndpoints names the host of each endpoint that a variable moves. The rest of the URL may contain a password.
-func (e *effects) movedEndpoints(environment Environment) {
+// movedEndpoints returns a line for each endpoint of the Step's calls that a variable moves. It shows the host only, because the rest
+// of the URL may contain a password.
+func movedEndpoints(environment Environment, withDocker bool) []string {
 	if strings.EqualFold(environment["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"], "true") {
-		return
+		return nil
 	}
+	var lines []string
 	for _, endpoint := range []struct{ key, services string }{
 		{"AWS_ENDPOINT_URL", "all AWS services"},
 		{"AWS_ENDPOINT_URL_STS", "STS"},
@@ -177,7 +178,11 @@ func (e *effects) movedEndpoints(environment Environment) {
 		{"AWS_ENDPOINT_URL_ECR_PUBLIC", "ECR Public"},
 	} {
 		if moved, err := url.Parse(environment[endpoint.key]); err == nil && moved.Host != "" {
-			e.note("%s is set: calls to %s go to %s", endpoint.key, endpoint.services, moved.Host)
+			lines = append(lines, fmt.Sprintf("%s is set, so calls to %s go to %s", endpoint.key, endpoint.services, moved.Host))
 		}
 	}
+	if !withDocker {
+		lines = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "AWS_ENDPOINT_URL_ECR") })
+	}
+	return lines
 }

@@ -92,10 +92,6 @@ func TestVariableEffects(t *testing.T) {
 		},
 		{name: "Docker login elsewhere", environ: []string{`DOCKER_AUTH_CONFIG={"auths":{"docker.io":{"auth":"c2VjcmV0"}}}`}, run: dockerRun},
 		{name: "no Docker login", environ: []string{`DOCKER_AUTH_CONFIG={"auths":{"` + registry + `":{"auth":"c2VjcmV0"}}}`}, run: plainRun},
-		{
-			name:    "Docker ignores unknown keys",
-			environ: []string{`DOCKER_AUTH_CONFIG={"auths":{"` + registry + `":{"username":"AWS"}}}`}, run: dockerRun,
-		},
 		{name: "Docker ignores what is not JSON", environ: []string{"DOCKER_AUTH_CONFIG=c2VjcmV0"}, run: dockerRun},
 		{name: "Podman reads another file", environ: []string{"REGISTRY_AUTH_FILE=/auth.json"}, run: dockerRun, warns: `REGISTRY_AUTH_FILE is set to "/auth.json"`},
 		{name: "Podman reads Docker's file", environ: []string{"REGISTRY_AUTH_FILE=/home/user/.docker//config.json"}, run: dockerRun},
@@ -104,14 +100,6 @@ func TestVariableEffects(t *testing.T) {
 		{name: "another Region", environ: []string{"AWS_REGION=eu-west-3"}, run: plainRun, fact: `AWS_REGION is "eu-west-3"; it is exported as "us-east-1"`},
 		{name: "another default Region", environ: []string{"AWS_DEFAULT_REGION=eu-west-3"}, run: profileRun, fact: `AWS_DEFAULT_REGION is "eu-west-3"`},
 		{name: "the same Region", environ: []string{"AWS_REGION=us-east-1", "AWS_DEFAULT_REGION="}, run: plainRun},
-
-		{
-			name: "an endpoint", environ: []string{"AWS_ENDPOINT_URL_STS=https://user:secret@minio.example.com:9000/secret"}, run: plainRun,
-			fact: "AWS_ENDPOINT_URL_STS is set: calls to STS go to minio.example.com:9000",
-		},
-		{name: "all endpoints", environ: []string{"AWS_ENDPOINT_URL=https://minio.example.com"}, run: plainRun, fact: "calls to all AWS services go to minio.example.com"},
-		{name: "ignored endpoints", environ: []string{"AWS_ENDPOINT_URL_ECR=https://minio.example.com", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=True"}, run: plainRun},
-		{name: "empty endpoint", environ: []string{"AWS_ENDPOINT_URL_ECR_PUBLIC="}, run: plainRun},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -144,5 +132,22 @@ func checkOne(t *testing.T, what string, list []string, want string) {
 		t.Errorf("%s: got %q, want none", what, list)
 	case want != "" && (len(list) != 1 || !strings.Contains(list[0], want)):
 		t.Errorf("%s: got %q, want one with %q", what, list, want)
+	}
+}
+
+func TestMovedEndpoints(t *testing.T) {
+	for _, test := range []struct {
+		environ    []string
+		withDocker bool
+		want       string
+	}{
+		{environ: []string{"AWS_ENDPOINT_URL_STS=https://user:secret@minio.example.com:9000/secret"}, want: "AWS_ENDPOINT_URL_STS is set, so calls to STS go to minio.example.com:9000"},
+		{environ: []string{"AWS_ENDPOINT_URL=https://minio.example.com"}, want: "AWS_ENDPOINT_URL is set, so calls to all AWS services go to minio.example.com"},
+		{environ: []string{"AWS_ENDPOINT_URL_ECR=https://minio.example.com"}},
+		{environ: []string{"AWS_ENDPOINT_URL_ECR=https://minio.example.com"}, withDocker: true, want: "AWS_ENDPOINT_URL_ECR is set, so calls to ECR go to minio.example.com"},
+		{environ: []string{"AWS_ENDPOINT_URL_STS=https://minio.example.com", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=True"}},
+		{environ: []string{"AWS_ENDPOINT_URL_ECR_PUBLIC="}, withDocker: true},
+	} {
+		checkOne(t, strings.Join(test.environ, " "), movedEndpoints(environmentOf(test.environ), test.withDocker), test.want)
 	}
 }

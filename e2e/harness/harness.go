@@ -51,7 +51,7 @@ func Build(ctx context.Context, folder string, flags ...string) error {
 		folder    string
 		arguments []string
 	}{
-		{root, append(flags, releaseTags, "-o", filepath.Join(folder, StepProgram), ".")},
+		{root, append(flags, "-o", filepath.Join(folder, StepProgram), ".")},
 		{e2e, []string{"-o", filepath.Join(folder, "envman"), "github.com/bitrise-io/envman/v2"}},
 		{e2e, []string{"-o", filepath.Join(folder, "stepman"), "-ldflags", stepman, "github.com/bitrise-io/stepman"}},
 	} {
@@ -63,9 +63,6 @@ func Build(ctx context.Context, folder string, flags ...string) error {
 	}
 	return nil
 }
-
-// releaseTags are the build tags of a release (see .goreleaser.yaml).
-const releaseTags = "-tags=nethttpomithttp2"
 
 // StepProgram is the name of the Step's executable that [Build] creates.
 const StepProgram = "authenticate-with-aws"

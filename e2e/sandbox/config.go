@@ -44,7 +44,8 @@ type Config struct {
 	EveryClaim bool `json:"every_claim,omitempty"`
 	// TokenLifetime is the lifetime of identity tokens in seconds.
 	TokenLifetime int `json:"token_lifetime"`
-	// SessionLifetime overrides the lifetime of STS sessions, in seconds. 0 means the requested duration.
+	// SessionLifetime overrides the lifetime that STS states for its sessions, in seconds; 0 means the requested duration. The
+	// sandbox accepts them for the requested duration in any case, since a call may take long on a slow machine.
 	SessionLifetime int `json:"session_lifetime,omitempty"`
 	// DisabledRegions lists the Regions in which STS is not activated.
 	DisabledRegions []string `json:"disabled_regions,omitempty"`

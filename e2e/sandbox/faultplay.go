@@ -59,7 +59,7 @@ func (f Fault) play(w http.ResponseWriter, r *http.Request, s *Sandbox, call *Ca
 		if err != nil {
 			return
 		}
-		_, _ = fmt.Fprintf(buffer, "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n%s\r\n\r\n", echo(r), echo(r))
+		_, _ = fmt.Fprintf(buffer, "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n%s\r\n\r\n", inHeader(r), inHeader(r))
 		_ = buffer.Flush()
 		_ = connection.Close()
 	case "trailer":
@@ -129,6 +129,9 @@ func echo(r *http.Request) string {
 	}
 	return strings.Join(all, " and ")
 }
+
+// inHeader is echo for a header or a trailer. net/http quotes these in its errors, which would put JSON's escapes inside others.
+func inHeader(r *http.Request) string { return strings.ReplaceAll(echo(r), `\`, "") }
 
 func secretsOf(r *http.Request) []string {
 	all := []string{r.Header.Get("BUILD_API_TOKEN"), r.Header.Get("X-Amz-Security-Token"), formOf(r).Get("WebIdentityToken")}

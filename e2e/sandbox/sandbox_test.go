@@ -181,6 +181,11 @@ func TestSignatures(t *testing.T) {
 	wantError(t, "old", whoami(asUser(cloud)), "SignatureDoesNotMatch", "Signature expired")
 	at.Move(time.Hour)
 	wantError(t, "expired session", whoami(as(cloud, c)), "ExpiredToken", "expired")
+	if session, err = exchange(t, cloud, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	cloud.EndSessions()
+	wantError(t, "ended session", whoami(as(cloud, session.Credentials)), "ExpiredToken", "expired")
 }
 
 // tampering changes the request body after it was signed.

@@ -106,11 +106,12 @@ func (s *Sandbox) role(arn string) (*Account, *Role) {
 func (s *Sandbox) session(
 	account *Account, role *Role, name string, lifetime time.Duration, policies []*Policy, origin map[string][]string,
 ) (stsCredentials, assumedRole) {
-	if s.config.SessionLifetime > 0 {
-		lifetime = time.Duration(s.config.SessionLifetime) * time.Second
-	}
 	// AWS states the expiration in whole seconds, and the credentials must not outlive it.
 	expires := s.clock().Add(lifetime).Truncate(time.Second)
+	stated := expires
+	if s.config.SessionLifetime > 0 {
+		stated = s.clock().Add(time.Duration(s.config.SessionLifetime) * time.Second).Truncate(time.Second)
+	}
 	user := assumedRole{
 		Arn:           "arn:" + account.partition() + ":sts::" + account.ID + ":assumed-role/" + role.Name + "/" + name,
 		AssumedRoleId: "AROA" + keyID() + ":" + name,
@@ -122,7 +123,19 @@ func (s *Sandbox) session(
 		account: account.ID, arn: user.Arn, source: role.arn(account), id: user.AssumedRoleId, chained: true, sessionPolicies: policies,
 		origin: origin,
 	}}
-	return stsCredentials{AccessKeyId: id, SecretAccessKey: secret, SessionToken: token, Expiration: expires.UTC().Format(time.RFC3339)}, user
+	return stsCredentials{AccessKeyId: id, SecretAccessKey: secret, SessionToken: token, Expiration: stated.UTC().Format(time.RFC3339)}, user
+}
+
+// EndSessions makes all sessions that exist expire at once.
+func (s *Sandbox) EndSessions() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, session := range s.keys {
+		if session.principal.chained {
+			session.expires = s.clock()
+			s.keys[id] = session
+		}
+	}
 }
 
 // CallerARN returns whose an access key is, as GetCallerIdentity does; empty for an unknown one.

@@ -6,8 +6,7 @@ folder=$(mktemp -d)
 
 # The sandbox closes its standard output once it is ready, which ends cat.
 mkfifo "$folder/variables"
-# shellcheck disable=SC2154 # an input in step.yml
-nohup "$folder/sandbox" -session-lifetime "$session_lifetime" </dev/null >"$folder/variables" 2>"$folder/log" &
+nohup "$folder/sandbox" </dev/null >"$folder/variables" 2>"$folder/log" &
 echo $! >"$folder/pid"
 envman add --key E2E_SANDBOX --value "$folder"
 variables=$(cat "$folder/variables")

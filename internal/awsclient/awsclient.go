@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -66,28 +65,21 @@ func Provider(c credentials.Credentials) aws.CredentialsProvider {
 
 // Variables returns the environment variables that the Step honors: they move the endpoints of the services.
 // See https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html.
-func Variables() []string { return append(urlVariables(), switchVariables()...) }
+func Variables() []string {
+	return append(urlVariables(), "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
+}
 
 func urlVariables() []string {
 	return []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_ECR_PUBLIC"}
 }
 
-func switchVariables() []string {
-	return []string{"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"}
-}
-
-// Check finds values of [Variables] that the SDK would not accept, or would ignore. It reports all of them. The errors do not
-// repeat a URL, which may contain a password.
+// Check finds URLs of endpoints that are not URLs, and reports all of them. The errors do not repeat a value, which may contain a
+// password; the SDK's own would. [LoadConfig] checks the other variables.
 func Check(getenv func(key string) string) error {
-	var problems []error
-	for _, key := range switchVariables() {
-		if value := getenv(key); !slices.Contains([]string{"", "true", "false"}, strings.ToLower(value)) {
-			problems = append(problems, fmt.Errorf("the variable %s must be true or false, got %q", key, value))
-		}
-	}
 	if strings.EqualFold(getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"), "true") {
-		return errors.Join(problems...)
+		return nil
 	}
+	var problems []error
 	for _, key := range urlVariables() {
 		value := getenv(key)
 		if u, err := url.Parse(value); value != "" && (err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "") {

@@ -93,8 +93,7 @@ func TestCheck(t *testing.T) {
 		"no host":            {map[string]string{"AWS_ENDPOINT_URL_ECR": "https://"}, []string{"AWS_ENDPOINT_URL_ECR must be a URL"}},
 		"another scheme":     {map[string]string{"AWS_ENDPOINT_URL_STS": "ftp://x"}, []string{"AWS_ENDPOINT_URL_STS must be a URL"}},
 		"not a URL":          {map[string]string{"AWS_ENDPOINT_URL": "http://u:canary@x:port"}, []string{"AWS_ENDPOINT_URL must be a URL"}},
-		"not a switch":       {map[string]string{"AWS_USE_FIPS_ENDPOINT": "maybe"}, []string{`AWS_USE_FIPS_ENDPOINT must be true or false, got "maybe"`}},
-		"several are listed": {map[string]string{"AWS_USE_DUALSTACK_ENDPOINT": "1", "AWS_ENDPOINT_URL": "x"}, []string{"AWS_USE_DUALSTACK_ENDPOINT", "AWS_ENDPOINT_URL must"}},
+		"several are listed": {map[string]string{"AWS_ENDPOINT_URL_STS": "1", "AWS_ENDPOINT_URL": "x"}, []string{"AWS_ENDPOINT_URL_STS must", "AWS_ENDPOINT_URL must"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := awsclient.Check(func(key string) string { return row.variables[key] })

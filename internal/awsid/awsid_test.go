@@ -34,21 +34,6 @@ func TestParseRegionRefuses(t *testing.T) {
 	}
 }
 
-func TestPartition(t *testing.T) {
-	for code, want := range map[string]string{
-		"us-east-1": "aws", "eu-west-1": "aws", "mx-central-1": "aws", "cn-north-1": "aws-cn", "us-gov-east-1": "aws-us-gov",
-		"eusc-de-east-1": "aws-eusc", "us-iso-west-1": "aws-iso", "us-isob-east-1": "aws-iso-b", "eu-isoe-west-1": "aws-iso-e",
-		"us-isof-south-1": "aws-iso-f",
-	} {
-		t.Run(code, func(t *testing.T) {
-			region, err := awsid.ParseRegion(code)
-			if err != nil || region.Partition().Name != want {
-				t.Errorf("got %s, %v; want %s", region.Partition().Name, err, want)
-			}
-		})
-	}
-}
-
 func TestParseAccountID(t *testing.T) {
 	for text, valid := range map[string]bool{
 		"123456789012": true, "000000000001": true,

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/command"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
@@ -27,10 +26,11 @@ func (l *Log) Annotate(ctx context.Context, home string, x explain.Explanation) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	err = command.Run(ctx, strings.NewReader(l.page(x)), nil, program,
-		":annotations", "annotate", "--style", "error", "--context", "authenticate-with-aws")
-	if err != nil {
-		l.Debugf("Could not annotate the build page: bitrise :annotations: %s", err)
+	command := exec.CommandContext(ctx, program, ":annotations", "annotate", "--style", "error", "--context", "authenticate-with-aws")
+	command.Stdin = strings.NewReader(l.page(x))
+	command.WaitDelay = patience // for a process that the plug-in has started and that keeps its output open
+	if output, err := command.CombinedOutput(); err != nil {
+		l.Debugf("Could not annotate the build page: bitrise :annotations: %s\n%s", err, output)
 	}
 }
 

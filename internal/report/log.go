@@ -77,5 +77,9 @@ type shown string
 func (l *Log) clean(s string) shown {
 	const longest = 4000 // characters; messages of AWS and inputs are shorter
 
-	return shown(text.Cut(l.secrets.Redact(text.Clean(s)), longest, "… (truncated)"))
+	s = l.secrets.Redact(text.Clean(s))
+	if runes := []rune(s); len(runes) > longest {
+		s = string(runes[:longest]) + "… (truncated)"
+	}
+	return shown(s)
 }

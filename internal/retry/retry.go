@@ -13,7 +13,6 @@
 package retry
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,25 +35,14 @@ const (
 type Policy struct {
 	// Notify, if not nil, is called before each wait, with the number of the failed attempt, starting at 1, and its error.
 	Notify func(attempt int, err error, wait time.Duration)
-	// Wait waits for the duration or until the context is done, whichever comes first. nil means a timer.
-	Wait func(context.Context, time.Duration) error
-	// Jitter returns a number in [0,1). nil means a random one.
-	Jitter func() float64
-
-	// attemptTimeout replaces the constant in tests.
-	attemptTimeout time.Duration
 }
 
-// ErrNoTime is added to the last attempt's error if the context's deadline leaves no time for another attempt.
-var ErrNoTime = errors.New("the timeout leaves no time for another attempt")
-
 // Do calls attempt until it succeeds, returns an error that is not worth another attempt, or ctx is done. It returns the error of the last
-// attempt. If the deadline of ctx leaves no time for another attempt, the error also wraps [ErrNoTime]. Each attempt is limited
-// to 10 seconds.
+// attempt, which says so if the deadline of ctx leaves no time for another attempt. Each attempt is limited to 10 seconds.
 func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) error {
 	limited := 0
 	for number := 1; ; number++ {
-		err := p.try(ctx, attempt)
+		err := try(ctx, attempt)
 		if err == nil {
 			return nil
 		}
@@ -65,24 +53,23 @@ func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) err
 		if limited >= most || ctx.Err() != nil {
 			return err
 		}
-		wait, enough := p.backoff(ctx, number, after)
+		wait, enough := backoff(ctx, number, after)
 		if !enough {
-			if after > 0 {
-				return fmt.Errorf("%w; the server asked to wait %d s; %w", err, int(after.Seconds()), ErrNoTime)
-			}
-			return fmt.Errorf("%w; %w", err, ErrNoTime)
+			return fmt.Errorf("%w; the timeout leaves no time for another attempt", err)
 		}
 		if p.Notify != nil {
 			p.Notify(number, err, wait)
 		}
-		if p.wait(ctx, wait) != nil {
+		select {
+		case <-ctx.Done():
 			return err
+		case <-time.After(wait):
 		}
 	}
 }
 
-func (p Policy) try(ctx context.Context, attempt func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, cmp.Or(p.attemptTimeout, attemptTimeout))
+func try(ctx context.Context, attempt func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	err := attempt(limited)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
@@ -96,15 +83,11 @@ var errNoAnswer = errors.New("no answer within 10 seconds")
 
 // backoff returns how long to wait after attempt number number, and false if the deadline leaves no time for another attempt
 // or comes before the server wants to be called again.
-func (p Policy) backoff(ctx context.Context, number int, after time.Duration) (time.Duration, bool) {
-	jitter := p.Jitter
-	if jitter == nil {
-		jitter = rand.Float64
-	}
+func backoff(ctx context.Context, number int, after time.Duration) (time.Duration, bool) {
 	// Six doublings exceed the longest backoff. Without the cap, the shift would eventually overflow.
 	limit := min(longestBackoff, firstBackoff<<min(number-1, 6))
 	// The jitter is added to what the server asked for; otherwise, all clients would come back at the same time.
-	wait := after + time.Duration(jitter()*float64(limit))
+	wait := after + rand.N(limit) //nolint:gosec // no one gains from guessing it
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return wait, true
@@ -115,16 +98,4 @@ func (p Policy) backoff(ctx context.Context, number int, after time.Duration) (t
 	}
 	// A wait that would last until the deadline is shortened, so that the remaining time is used for one more attempt.
 	return min(wait, left), true
-}
-
-func (p Policy) wait(ctx context.Context, d time.Duration) error {
-	if p.Wait != nil {
-		return p.Wait(ctx, d)
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }

@@ -1,15 +1,13 @@
-package retry_test
+package retry
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
@@ -25,160 +23,173 @@ func (b busy) Error() string                { return errBroken.Error() }
 func (b busy) Unwrap() error                { return errBroken }
 func (b busy) Status() (int, time.Duration) { return http.StatusServiceUnavailable, time.Duration(b) }
 
-// newPolicy returns a policy that does not wait but records the waits.
-func newPolicy(jitter float64) (retry.Policy, *[]time.Duration) {
-	waits := &[]time.Duration{}
-	return retry.Policy{
-		Jitter: func() float64 { return jitter },
-		Wait:   func(_ context.Context, d time.Duration) error { *waits = append(*waits, d); return nil },
-	}, waits
-}
-
-// failing returns an attempt that fails the given number of times before it succeeds.
-func failing(times int, err error) func(context.Context) error {
-	return func(context.Context) error {
-		if times--; times < 0 {
-			return nil
+// do repeats a call that fails the given number of times before it succeeds, and returns how long each wait took. It runs in a
+// bubble.
+func do(ctx context.Context, t *testing.T, times int, failure error) ([]time.Duration, error) {
+	t.Helper()
+	var announced, waits []time.Duration
+	var failed time.Time
+	policy := Policy{Notify: func(attempt int, err error, wait time.Duration) {
+		announced = append(announced, wait)
+		if attempt != len(announced) || !errors.Is(err, errBroken) {
+			t.Errorf("Notify was called with %d, %v", attempt, err)
 		}
-		return err
-	}
+	}}
+	attempts := 0
+	err := policy.Do(ctx, func(context.Context) error {
+		if attempts++; attempts > 1 {
+			waits = append(waits, time.Since(failed))
+		}
+		if len(waits) != len(announced) || len(waits) > 0 && waits[len(waits)-1] != announced[len(waits)-1] {
+			t.Errorf("got waits %v, announced were %v", waits, announced)
+		}
+		failed = time.Now()
+		if attempts <= times {
+			return failure
+		}
+		return nil
+	})
+	return waits, err
 }
 
+// Each wait is random, up to a limit that doubles. That none of 200 waits is in a certain tenth has a probability of 10^-9.
 func TestBackoffDoublesUpToItsLimit(t *testing.T) {
-	policy, waits := newPolicy(1)
-	if err := policy.Do(t.Context(), failing(70, transient())); err != nil {
-		t.Fatal(err)
+	limits := []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second}
+	for len(limits) < 70 {
+		limits = append(limits, 20*time.Second)
 	}
-	want := []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second}
-	for len(want) < 70 {
-		want = append(want, 20*time.Second)
-	}
-	if !slices.Equal(*waits, want) {
-		t.Errorf("got waits %v, want %v", *waits, want)
+	shortest, longest := make([]time.Duration, len(limits)), make([]time.Duration, len(limits))
+	synctest.Test(t, func(t *testing.T) {
+		for call := range 200 {
+			waits, err := do(t.Context(), t, len(limits), transient())
+			if err != nil || len(waits) != len(limits) {
+				t.Fatalf("got waits %v, %v", waits, err)
+			}
+			for i, wait := range waits {
+				if call == 0 {
+					shortest[i] = wait
+				}
+				shortest[i], longest[i] = min(shortest[i], wait), max(longest[i], wait)
+			}
+		}
+	})
+	for i, limit := range limits {
+		if shortest[i] < 0 || shortest[i] > limit/10 || longest[i] < limit*9/10 || longest[i] >= limit {
+			t.Errorf("wait %d took %v to %v, the limit is %v", i+1, shortest[i], longest[i], limit)
+		}
 	}
 }
 
 func TestWaitIsWhatTheServerAskedForPlusJitter(t *testing.T) {
-	for jitter, want := range map[float64]time.Duration{0: 3 * time.Second, 0.5: 3250 * time.Millisecond, 1: 3500 * time.Millisecond} {
-		t.Run(fmt.Sprint(jitter), func(t *testing.T) {
-			policy, waits := newPolicy(jitter)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-			defer cancel()
-			for _, ctx := range []context.Context{t.Context(), ctx} {
-				*waits = nil
-				err := policy.Do(ctx, failing(1, busy(3*time.Second)))
-				if err != nil || !slices.Equal(*waits, []time.Duration{want}) {
-					t.Errorf("got waits %v, want %v; %v", *waits, want, err)
-				}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		for _, ctx := range []context.Context{t.Context(), ctx} {
+			waits, err := do(ctx, t, 1, busy(3*time.Second))
+			if err != nil || len(waits) != 1 || waits[0] < 3*time.Second || waits[0] >= 3500*time.Millisecond {
+				t.Errorf("got waits %v, %v", waits, err)
 			}
-		})
-	}
-}
-
-func TestJitterIsRandomByDefault(t *testing.T) {
-	policy, waits := newPolicy(0)
-	policy.Jitter = nil
-	for range 100 {
-		_ = policy.Do(t.Context(), failing(1, transient()))
-	}
-	if shortest := slices.Min(*waits); shortest < 0 || shortest > 250*time.Millisecond {
-		// The probability that none of 100 random waits is in the lower half is 2^-100.
-		t.Errorf("the shortest of 100 waits is %v", shortest)
-	}
-	if longest := slices.Max(*waits); longest >= 500*time.Millisecond {
-		t.Errorf("the longest of 100 waits is %v", longest)
-	}
+		}
+	})
 }
 
 func TestPermanentErrorIsNotRetried(t *testing.T) {
-	policy, waits := newPolicy(1)
-	if err := policy.Do(t.Context(), failing(1, errBroken)); !errors.Is(err, errBroken) || len(*waits) != 0 {
-		t.Errorf("got waits %v, error %v", *waits, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		if waits, err := do(t.Context(), t, 1, errBroken); !errors.Is(err, errBroken) || len(waits) != 0 {
+			t.Errorf("got waits %v, error %v", waits, err)
+		}
+	})
 }
 
 func TestCanceledContextEndsTheAttempts(t *testing.T) {
-	t.Run("during an attempt", func(t *testing.T) {
-		policy, waits := newPolicy(1)
-		ctx, cancel := context.WithCancel(t.Context())
-		err := policy.Do(ctx, func(context.Context) error {
-			cancel()
-			return busy(time.Hour)
+	for name, isDuringAttempt := range map[string]bool{"during an attempt": true, "during a wait": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				attempts := 0
+				err := Policy{Notify: func(int, error, time.Duration) { cancel() }}.Do(ctx, func(context.Context) error {
+					if attempts++; isDuringAttempt {
+						cancel()
+					}
+					return busy(time.Hour)
+				})
+				if !errors.Is(err, errBroken) || attempts != 1 {
+					t.Errorf("got %d attempts, error %v", attempts, err)
+				}
+			})
 		})
-		if !errors.Is(err, errBroken) || len(*waits) != 0 {
-			t.Errorf("got waits %v, error %v", *waits, err)
-		}
-	})
-	t.Run("during a wait", func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		policy := retry.Policy{Notify: func(int, error, time.Duration) { cancel() }}
-		attempts := 0
-		err := policy.Do(ctx, func(context.Context) error {
-			attempts++
-			return busy(time.Hour)
-		})
-		if !errors.Is(err, errBroken) || attempts != 1 {
-			t.Errorf("got %d attempts, error %v", attempts, err)
-		}
-	})
+	}
 }
 
+// A wait that would last until the deadline ends two seconds before it.
 func TestLastWaitIsShortened(t *testing.T) {
-	policy, waits := newPolicy(1)
-	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
-	defer cancel()
-	// After 5 waits, the backoff is 16 s, but all of the deadline's time except for the last attempt's 2 s is left.
-	if err := policy.Do(ctx, failing(6, transient())); err != nil {
-		t.Fatal(err)
-	}
-	if last := (*waits)[5]; last <= 8*time.Second || last > 10*time.Second {
-		t.Errorf("got a last wait of %v, want 10s or slightly less", last)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		for range 100 {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second+time.Millisecond)
+			defer cancel()
+			if _, err := do(ctx, t, 1, busy(3*time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if deadline, _ := ctx.Deadline(); time.Until(deadline) < 2*time.Second {
+				t.Errorf("%v are left for the last attempt", time.Until(deadline))
+			}
+		}
+	})
 }
 
 func TestNoTimeForAnotherAttempt(t *testing.T) {
-	for name, row := range map[string]struct {
-		left, after time.Duration
-		want        string
-	}{
-		"deadline":                    {time.Second, 0, "connection reset; the timeout"},
-		"server asks to wait an hour": {time.Minute, time.Hour, "connection reset; the server asked to wait 3600 s; the timeout"},
+	for name, row := range map[string]struct{ left, after time.Duration }{
+		"deadline":                    {time.Second, 0},
+		"server asks to wait an hour": {time.Minute, time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			policy, waits := newPolicy(1)
-			ctx, cancel := context.WithTimeout(t.Context(), row.left)
-			defer cancel()
-			err := policy.Do(ctx, failing(1, busy(row.after)))
-			if !errors.Is(err, retry.ErrNoTime) || !errors.Is(err, errBroken) || len(*waits) != 0 ||
-				err.Error() != row.want+" leaves no time for another attempt" {
-				t.Errorf("got waits %v, error %v", *waits, err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), row.left)
+				defer cancel()
+				started := time.Now()
+				waits, err := do(ctx, t, 1, busy(row.after))
+				if !errors.Is(err, errBroken) || len(waits) != 0 || time.Since(started) != 0 ||
+					err.Error() != "connection reset; the timeout leaves no time for another attempt" {
+					t.Errorf("got waits %v, error %v", waits, err)
+				}
+			})
 		})
 	}
 }
 
-func TestNotifyIsCalledBeforeEachWait(t *testing.T) {
-	policy, waits := newPolicy(1)
-	var notices []string
-	policy.Notify = func(attempt int, err error, wait time.Duration) {
-		if len(*waits) != len(notices) {
-			t.Error("Notify was not called before the wait")
+func TestAttemptWithoutAnAnswerIsTransient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		started, attempts := time.Now(), 0
+		err := Policy{}.Do(t.Context(), func(ctx context.Context) error {
+			if attempts++; attempts == 2 {
+				return nil
+			}
+			<-ctx.Done()
+			if time.Since(started) != 10*time.Second {
+				t.Errorf("the attempt took %v", time.Since(started))
+			}
+			return ctx.Err()
+		})
+		if err != nil || attempts != 2 {
+			t.Errorf("got %d attempts, error %v", attempts, err)
 		}
-		notices = append(notices, fmt.Sprintf("%d: %s, %s", attempt, err, wait))
-	}
-	_ = policy.Do(t.Context(), failing(2, transient()))
-	if want := []string{"1: connection reset, 500ms", "2: connection reset, 1s"}; !slices.Equal(notices, want) {
-		t.Errorf("got notices %q, want %q", notices, want)
+	})
+	if errNoAnswer.Error() != "no answer within 10 seconds" {
+		t.Errorf("got %v", errNoAnswer)
 	}
 }
 
-func TestEachAttemptIsLimited(t *testing.T) {
-	var deadline time.Time
-	_ = retry.Policy{}.Do(t.Context(), func(ctx context.Context) error {
-		deadline, _ = ctx.Deadline()
-		return nil
+// The caller's deadline is not reported as the timeout of an attempt.
+func TestCallersDeadlineIsNotTheAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := Policy{}.Do(ctx, func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errNoAnswer) {
+			t.Errorf("got %v", err)
+		}
 	})
-	if left := time.Until(deadline); left < time.Second || left > 10*time.Second {
-		t.Errorf("got an attempt with a limit of %v", left)
-	}
 }

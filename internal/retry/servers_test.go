@@ -20,7 +20,7 @@ func TestServersWithoutTLS(t *testing.T) {
 		advice string
 	}{
 		"old TLS": {&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, "must support TLS 1.2"},
-		"no TLS":  {nil, "the server expects http, not https"},
+		"no TLS":  {nil, "must support TLS 1.2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewUnstartedServer(http.NotFoundHandler())

@@ -62,7 +62,8 @@ func attempts(err error) (most int, after time.Duration) {
 		errors.As(err, new(*tls.CertificateVerificationError)),
 		errors.As(err, new(tls.RecordHeaderError)),
 		errors.Is(err, http.ErrSchemeMismatch),
-		transport.IsOldTLS(err), transport.IsOutOfFiles(err), transport.IsInvalidRequest(err):
+		errors.As(err, new(*net.AddrError)), // such as a port that is out of range
+		transport.IsOldTLS(err), transport.IsOutOfFiles(err):
 		return permanent, 0
 	case errors.As(err, &lookup) && lookup.IsNotFound:
 		return lookups, 0

@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 )
 
 // File is a file to change. Its folder does not need to exist.
@@ -150,11 +149,10 @@ func (c *Change) removeTemporary() {
 // folders, edits again what another program has changed since Prepare, and renames. [Change.IsDone] says which are in place if it
 // fails later.
 func Commit(ctx context.Context, changes ...*Change) error {
-	// For a file that is not there and stays away, not even the folder is created.
-	changes = slices.DeleteFunc(slices.Clone(changes), func(c *Change) bool { return c.before == nil && c.after == nil })
 	var folders []string
 	for _, c := range changes {
-		if !c.file.InPlace {
+		// For a file that doesn't exist and won't be created, not even the folder is created.
+		if isNothing := c.before == nil && c.after == nil; !c.file.InPlace && !isNothing {
 			folders = append(folders, filepath.Dir(c.target))
 		}
 	}

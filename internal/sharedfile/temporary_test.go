@@ -76,7 +76,7 @@ func TestLeftoversAreSwept(t *testing.T) {
 	}
 }
 
-// A change removes only what is left of its own file. Sweep is for the Step's folders.
+// A change removes the leftovers of its target file only. Sweep is for the Step's folders.
 func TestOtherFilesAreNotSwept(t *testing.T) {
 	folder := t.TempDir()
 	for _, name := range []string{".config.tmp", ".other" + mark + "1", "config" + mark + "2", ".config" + mark + "3"} {

@@ -40,19 +40,3 @@ func IsGraphicASCII(s string) bool {
 func Line(s string) string {
 	return strings.TrimSpace(strings.NewReplacer("\n", " ", "\t", " ").Replace(Clean(s)))
 }
-
-// Shorten cuts an invalid value after 100 characters, for an error that quotes it. It is not for secrets: of one, too little for the
-// log to recognize it may remain.
-func Shorten(s string) string {
-	const longest = 100
-
-	return Cut(s, longest, "…")
-}
-
-// Cut cuts a text that has more than longest characters, and adds a mark to it.
-func Cut(s string, longest int, mark string) string {
-	if runes := []rune(s); len(runes) > longest {
-		return string(runes[:longest]) + mark
-	}
-	return s
-}

@@ -1,7 +1,6 @@
 package text_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
@@ -56,14 +55,6 @@ func TestLine(t *testing.T) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
-	}
-}
-
-func TestShorten(t *testing.T) {
-	for length, want := range map[int]string{0: "", 99: "", 100: "", 101: "…", 5000: "…"} {
-		if got := text.Shorten(strings.Repeat("ü", length)); got != strings.Repeat("ü", min(length, 100))+want {
-			t.Errorf("%d characters: got %q", length, got)
-		}
 	}
 }
 

@@ -78,19 +78,17 @@ func advice(err error) []string {
 			"Keep the default value of build_url, $BITRISE_BUILD_URL.",
 			"If AWS_ENDPOINT_URL or a variable such as AWS_ENDPOINT_URL_STS is set, set it to an address that does not redirect.",
 		}
-	case errors.Is(err, ErrTooLarge), IsInvalidRequest(err):
+	case errors.Is(err, ErrTooLarge), errors.As(err, new(*net.AddrError)):
 		return nil
 	case errors.As(err, new(*tls.CertificateVerificationError)):
 		return []string{
 			"If a proxy inspects TLS connections, save its CA certificate as a PEM file and set AWS_CA_BUNDLE to the path of that file.",
 			"Check the clock of this machine: certificates are valid for a limited time.",
 		}
-	case IsOldTLS(err):
-		return []string{"Check the URL, and HTTPS_PROXY if it is set: the server must support TLS 1.2 or later."}
 	case IsOutOfFiles(err):
 		return []string{"Raise the limit on open files (ulimit -n), or stop the program that keeps too many files open."}
-	case errors.As(err, new(tls.RecordHeaderError)), errors.Is(err, http.ErrSchemeMismatch):
-		return []string{"Check the URL, and HTTPS_PROXY if it is set: the server expects http, not https."}
+	case IsOldTLS(err), errors.As(err, new(tls.RecordHeaderError)), errors.Is(err, http.ErrSchemeMismatch):
+		return []string{"Check the URL, and HTTPS_PROXY if it is set: the server must support TLS 1.2 or later."}
 	case errors.As(err, new(*net.DNSError)) && toProxy:
 		return []string{"Check the proxy's host name in HTTPS_PROXY.", "Check that this machine can resolve host names."}
 	case errors.As(err, &lookup):
@@ -120,42 +118,21 @@ func originOf(host string) string {
 
 const runAgain = "Run the build again: network problems are often temporary."
 
+// IsOutOfFiles reports whether the process can't open another file or socket. A [net.DNSError] doesn't wrap its cause and has only the
+// text.
+func IsOutOfFiles(err error) bool { return strings.Contains(err.Error(), syscall.EMFILE.Error()) }
+
 // IsOldTLS reports whether a server supports only versions of TLS before 1.2. The errors have no exported types.
 func IsOldTLS(err error) bool {
 	return strings.Contains(err.Error(), "tls: ") && strings.Contains(err.Error(), "protocol version")
 }
 
-// IsOutOfFiles reports whether the process or the machine cannot open another file or socket. A [net.DNSError] does not wrap its
-// cause, and has only the text.
-func IsOutOfFiles(err error) bool { return strings.Contains(err.Error(), syscall.EMFILE.Error()) }
-
-// IsInvalidRequest reports whether net/http could not send a request as it is. Some of these errors have no type.
-func IsInvalidRequest(err error) bool {
-	return errors.As(err, new(*net.AddrError)) || errors.As(err, new(url.EscapeError)) ||
-		strings.Contains(err.Error(), "net/http: invalid") || strings.Contains(err.Error(), "unsupported protocol scheme")
-}
-
-// RetryAfter returns how long a server asks the client to wait; zero if it does not ask, or not in a valid form. It reads two
-// headers: X-Amz-Retry-After, in milliseconds, which the AWS SDK limits to 5 seconds (see adjustForRetryAfterHeader in its package
-// aws/retry), and Retry-After, in seconds or as a date (RFC 9110, section 10.2.3). A date is compared with the response's own Date,
-// because the clock of this machine may be wrong.
+// RetryAfter returns how long a server asks the client to wait, in the header Retry-After (RFC 9110, section 10.2.3); zero if it does
+// not ask, or not in seconds. Another form is a date, which would depend on two clocks.
 func RetryAfter(header http.Header) time.Duration {
-	const maxAmazonDelay = 5 * time.Second
-
-	if milliseconds, err := strconv.ParseUint(header.Get("X-Amz-Retry-After"), 10, 31); err == nil {
-		return min(time.Duration(milliseconds)*time.Millisecond, maxAmazonDelay)
-	}
-	value := header.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	until, err := http.ParseTime(value)
+	seconds, err := strconv.ParseUint(header.Get("Retry-After"), 10, 31)
 	if err != nil {
 		return 0
 	}
-	now, err := http.ParseTime(header.Get("Date"))
-	if err != nil {
-		now = time.Now()
-	}
-	return max(0, until.Sub(now))
+	return time.Duration(seconds) * time.Second
 }

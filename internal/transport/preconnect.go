@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"time"
 )
 
 // Preconnect starts to open connections to the hosts of some URLs, through the proxy if there is one, and returns without
@@ -41,18 +40,11 @@ func (rt *roundTripper) preconnect(ctx context.Context, address string) {
 	_, _ = rt.Transport.RoundTrip(request) //nolint:bodyclose // the request is never sent, so there is no answer
 }
 
-// dial opens a TCP connection. Its deadline covers the handshakes that follow. It is removed when the connection is handed to a
-// request, whose context takes over.
+// dial opens a TCP connection. Neither it nor the handshakes that follow need a time limit: when the context of a request that waits
+// for them is done, [roundTripper.RoundTrip] ends them.
 func (rt *roundTripper) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if started, ok := ctx.Value(dialStarted{}).(func()); ok {
 		started()
 	}
-	ctx, cancel := context.WithTimeout(ctx, phaseTimeout)
-	defer cancel()
-	connection, err := rt.dialer.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	_ = connection.SetDeadline(time.Now().Add(rt.handshakeTimeout))
-	return connection, nil
+	return rt.dialer.DialContext(ctx, network, address)
 }

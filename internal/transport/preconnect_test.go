@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"syscall"
 	"testing"
 	"time"
@@ -200,9 +201,17 @@ func TestStuckHandshakeDoesNotBlockTheHost(t *testing.T) {
 		})
 		t.Run(name+" of Preconnect", func(t *testing.T) {
 			client, address, accepted := start(t)
-			client.transport.handshakeTimeout = time.Second
 			client.Preconnect(t.Context(), address)
 			<-accepted
+			ctx, cancel := context.WithCancel(t.Context())
+			ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: func(string) { cancel() }})
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.Do(request); !errors.Is(err, context.Canceled) {
+				t.Fatalf("got %v", err)
+			}
 			getWithin10s(t, client, address)
 		})
 	}
@@ -222,30 +231,4 @@ func getWithin10s(t *testing.T, client *Client, address string) {
 		t.Fatal(err)
 	}
 	_ = answer.Body.Close()
-}
-
-// recordingConn records the deadlines that are set after dialing.
-type recordingConn struct {
-	net.Conn
-	deadlines []time.Time
-}
-
-func (c *recordingConn) SetDeadline(deadline time.Time) error {
-	c.deadlines = append(c.deadlines, deadline)
-	return c.Conn.SetDeadline(deadline)
-}
-
-func TestHandshakeDeadlineEndsWithTheHandshakes(t *testing.T) {
-	server := startServer(t, nil)
-	client := newClient(t, Options{CABundle: server.bundle(t)})
-	connection := &recordingConn{}
-	client.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		var err error
-		connection.Conn, err = client.transport.dial(ctx, network, address)
-		return connection, err
-	}
-	mustGet(t, client, server.URL)
-	if len(connection.deadlines) != 1 || !connection.deadlines[0].IsZero() {
-		t.Errorf("got deadlines %v, want the dial's deadline to be removed", connection.deadlines)
-	}
 }

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,61 +18,40 @@ import (
 )
 
 // proxyFromEnvironment returns what an http.Transport calls to find a request's proxy. Requests over plain HTTP never use one:
-// a proxy could read the secrets in them. So HTTP_PROXY is checked, because other programs of the build use it, but not used.
+// a proxy could read the secrets in them. So HTTP_PROXY has no effect.
 func proxyFromEnvironment(getenv func(string) string) (func(*http.Request) (*url.URL, error), error) {
 	if getenv == nil {
 		return nil, nil
 	}
-	if _, err := readProxy(getenv, "HTTP_PROXY", "http_proxy"); err != nil {
+	proxy := strings.TrimSpace(cmp.Or(getenv("HTTPS_PROXY"), getenv("https_proxy")))
+	if err := checkProxy(proxy); err != nil {
 		return nil, err
 	}
-	proxy, err := readProxy(getenv, "HTTPS_PROXY", "https_proxy")
-	if err != nil {
-		return nil, err
-	}
-	_, except := readVariable(getenv, "NO_PROXY", "no_proxy")
+	except := strings.TrimSpace(cmp.Or(getenv("NO_PROXY"), getenv("no_proxy")))
 	find := (&httpproxy.Config{HTTPSProxy: proxy, NoProxy: except}).ProxyFunc()
 	return func(request *http.Request) (*url.URL, error) { return find(request.URL) }, nil
 }
 
-// readVariable returns the first of the variables that is not empty, with its value trimmed.
-func readVariable(getenv func(string) string, names ...string) (name, value string) {
-	for _, name := range names {
-		if value := strings.TrimSpace(getenv(name)); value != "" {
-			return name, value
-		}
-	}
-	return "", ""
-}
+var proxyHost = regexp.MustCompile(`^[\pL\pN._:%-]+$`)
 
-// readProxy returns the URL of a proxy. Its error does not contain the variable's value, because that may contain a password.
-func readProxy(getenv func(string) string, names ...string) (string, error) {
-	name, value := readVariable(getenv, names...)
+// checkProxy reports a value that is not the URL of a proxy, for which httpproxy would use no proxy, or the wrong one. The error does
+// not contain the value, because that may contain a password.
+func checkProxy(value string) error {
 	if value == "" {
-		return "", nil
+		return nil
 	}
 	if !strings.Contains(value, "://") {
 		value = "http://" + value
 	}
 	u, err := url.Parse(value)
-	if err != nil || strings.ContainsAny(value, "#?") || strings.Trim(u.Path, "/") != "" || !isProxyAddress(u) {
-		return "", explain.Advise(errors.New(name+" must be the URL of a proxy, such as http://proxy.example.com:3128, without quotes; "+
-			"percent-encode special characters in its user name and password (# is %23, / is %2F, % is %25)"),
-			"Correct "+name+", or unset it if no proxy is needed.")
+	isProxy := err == nil && slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) &&
+		proxyHost.MatchString(u.Hostname()) && strings.Trim(u.Path, "/") == "" && !strings.ContainsAny(value, "#?")
+	if isProxy {
+		return nil
 	}
-	return value, nil
-}
-
-var hostPattern = regexp.MustCompile(`^[\pL\pN._:%-]+$`)
-
-// isProxyAddress reports whether scheme, host and port are those of a proxy that net/http can use.
-func isProxyAddress(u *url.URL) bool {
-	if port := u.Port(); port != "" {
-		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-			return false
-		}
-	}
-	return slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) && hostPattern.MatchString(u.Hostname())
+	return explain.Advise(errors.New("HTTPS_PROXY must be the URL of a proxy, such as http://proxy.example.com:3128, without quotes; "+
+		"percent-encode special characters in its user name and password (# is %23, / is %2F, % is %25)"),
+		"Correct HTTPS_PROXY, or unset it if no proxy is needed.")
 }
 
 // ProxyError is a proxy's refusal to open a tunnel.

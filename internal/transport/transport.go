@@ -30,16 +30,13 @@ const (
 	MaxAnswer = 1 << 20
 	// maxRedirects is the number of redirects that are followed for one request.
 	maxRedirects = 3
-	// phaseTimeout limits each phase of opening a connection: the TCP connection, and what follows it until a request can be
-	// sent (the handshakes with the proxy and of TLS).
-	phaseTimeout = 10 * time.Second
 )
 
 // Options configure a [Client].
 type Options struct {
 	// CABundle is the path of a PEM file with certificate authorities to trust in addition to the system's. May be empty.
 	CABundle string
-	// Getenv looks up HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and their lower-case forms. nil means that no proxy is used.
+	// Getenv looks up HTTPS_PROXY and NO_PROXY, and their lower-case forms. nil means that no proxy is used.
 	Getenv func(key string) string
 	// Debugf, if not nil, writes a line to a verbose log after each request, as soon as the head of its answer is there. The line
 	// has no user name, password, query, fragment, header, or body. It may be called from several goroutines at the same time.
@@ -64,7 +61,7 @@ func New(options Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	rt := &roundTripper{options: options, contacted: map[string]bool{}, handshakeTimeout: phaseTimeout}
+	rt := &roundTripper{options: options, contacted: map[string]bool{}}
 	// HTTP/2 is off, as for any transport with a DialContext: AWS's endpoints do not support it, and its first frames would be
 	// sent before there is a request.
 	rt.Transport = &http.Transport{
@@ -108,9 +105,8 @@ func rootCAs(bundle string) (*x509.CertPool, error) {
 // roundTripper is the client's transport.
 type roundTripper struct {
 	*http.Transport
-	options          Options
-	dialer           net.Dialer
-	handshakeTimeout time.Duration
+	options Options
+	dialer  net.Dialer
 
 	mu sync.Mutex
 	// contacted has the origins that were connected to.
@@ -126,7 +122,6 @@ func (rt *roundTripper) RoundTrip(request *http.Request) (*http.Response, error)
 	connection := "open connection"
 	request = request.WithContext(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
-			_ = info.Conn.SetDeadline(time.Time{}) // the one that dial has set
 			if !info.Reused {
 				connection = "new connection"
 			}
@@ -147,7 +142,8 @@ func (rt *roundTripper) RoundTrip(request *http.Request) (*http.Response, error)
 	}
 	if err != nil {
 		if request.Context().Err() != nil {
-			// net/http does not cancel a dial whose request has been canceled. The next request would have to wait for it.
+			// net/http does not cancel a dial whose request has been canceled. The next request would have to wait for it. This does,
+			// for the dials for which no request waits.
 			rt.CloseIdleConnections()
 		}
 		return nil, err

@@ -33,7 +33,6 @@ func main() {
 func run(ctx context.Context, arguments []string, out io.WriteCloser, log io.Writer) error {
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
 	flags.SetOutput(log)
-	lifetime := flags.Int("session-lifetime", 0, "lifetime of STS sessions in `seconds` (default: what each call requests)")
 	config := flags.String("config", "", "JSON `file` with accounts, providers, roles, and users (default: one of each)")
 	issuer := flags.String("issuer", "", "iss claim of the identity tokens (default: the sandbox's address, where verifiers find the keys)")
 	subject := flags.String("subject", "", "`form` of the sub claim, with {NAME} for other claims (default: "+sandbox.DefaultSubject+")")
@@ -67,11 +66,6 @@ func run(ctx context.Context, arguments []string, out io.WriteCloser, log io.Wri
 	cloud, err := sandbox.Start(options)
 	if err != nil {
 		return err
-	}
-	if *lifetime > 0 {
-		if err := cloud.SetConfig(func(c *sandbox.Config) { c.SessionLifetime = *lifetime }); err != nil {
-			return errors.Join(err, cloud.Close())
-		}
 	}
 	environment := cloud.Environ()
 	if *user != "" {
