@@ -73,7 +73,7 @@ func (r AssumedRole) explain(err error) error {
 		switch {
 		case why != "":
 			explained.Means = append(explained.Means, why)
-		case explained.Section == nextRole && !denial.IsExplicit && denial.IsOfRole():
+		case !denial.IsExplicit && denial.IsOfRole() && (denial.Policy != "" || explained.Section == nextRole):
 			explained.Do = append(explained.Do, r.conditions()...)
 		}
 	}

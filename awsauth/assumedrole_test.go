@@ -78,6 +78,7 @@ func TestChainRefusals(t *testing.T) {
 		user                      = "User: " + sessionARN + " is not authorized to perform: "
 		mayNot                    = "deploy may not assume one"
 		trust                     = "Allow %s in the trust policy of " + next + ", with deploy or its account as the principal."
+		inTrust                   = "Ask an administrator of the role's account to allow %s on " + next + " in the role's trust policy."
 		policies                  = "Allow %s on " + next + " in the policies of deploy."
 		external, condition, tags = "external_id is sent", "If the trust policy has a condition on sts:ExternalId", "session_tags are sent"
 	)
@@ -108,11 +109,11 @@ func TestChainRefusals(t *testing.T) {
 		},
 		"the trust policy": {
 			"AccessDenied", user + "sts:AssumeRole because no role trust policy allows the sts:AssumeRole action", false, mayNot,
-			"", []string{trust, external, tags}, "sts:AssumeRole",
+			"", []string{inTrust, external, tags}, "sts:AssumeRole",
 		},
 		"a resource-based policy": {
 			"AccessDenied", user + "sts:AssumeRole because no resource-based policy allows the sts:AssumeRole action", true, mayNot,
-			"", []string{trust, condition}, "sts:AssumeRole",
+			"", []string{inTrust, condition}, "sts:AssumeRole",
 		},
 		"the organization": {
 			"AccessDenied", user + "sts:AssumeRole with an explicit deny in a service control policy", false, mayNot,

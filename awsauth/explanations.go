@@ -28,12 +28,6 @@ func companion(action string) string {
 
 // webIdentityTable explains refusals of AssumeRoleWithWebIdentity.
 func webIdentityTable() explain.Table {
-	distrusts := explain.Row{
-		Section: "role-does-not-trust-the-build", Codes: []string{"AccessDenied"}, Message: strings.ToLower(exchange),
-		Cause: "role {role} does not trust this build, or does not exist",
-	}
-	unsaid := distrusts
-	unsaid.Message = ""
 	unfetched := explain.Row{
 		Section: "providers-keys-cannot-be-fetched", Codes: []string{"InvalidIdentityToken"}, Message: "retrieve verification key",
 		Cause: "AWS could not fetch the keys of the provider {provider}",
@@ -48,13 +42,6 @@ func webIdentityTable() explain.Table {
 	silent := unfetched
 	silent.Codes, silent.Message = []string{"IDPCommunicationError"}, ""
 	return append(explain.Table{
-		distrusts,
-		{
-			Section: "role-does-not-trust-the-build", Codes: []string{"AccessDenied"}, Message: "to perform",
-			Cause: "the trust policy of role {role} does not allow {action}",
-			Do:    []string{"Add {action} to the actions of the trust policy's statement for the provider {provider}."},
-		},
-		unsaid,
 		{
 			Section: "no-provider-in-the-account", Codes: []string{"InvalidIdentityToken"}, Message: "no openidconnect provider",
 			Cause: "{owner} has no OIDC provider for {issuer}",
@@ -133,7 +120,6 @@ func webIdentityTable() explain.Table {
 
 // table explains refusals of AssumeRole.
 func (r AssumedRole) table() explain.Table {
-	const byRole = "Allow {action} in the trust policy of {arn}, with {caller} or its account as the principal."
 	codes := []string{"AccessDenied"}
 	return append(explain.Table{
 		{
@@ -144,13 +130,14 @@ func (r AssumedRole) table() explain.Table {
 				"Or let the role trust the build's identity token instead, and set role_arn to it. That requires no access key.",
 			},
 		},
-		{Section: nextRole, Codes: codes, Message: "no role trust policy", Cause: "{denied}", Do: []string{byRole}},
-		{Section: nextRole, Codes: codes, Message: "no resource-based policy", Cause: "{denied}", Do: []string{byRole}},
 		{
 			Section: nextRole, Codes: codes, Cause: "{denied}",
 			Means: []string{"Both sides must allow {action}, except that the trust policy can be enough within one account. AWS does not say " +
 				"which side is missing, nor whether the role exists."},
-			Do: []string{byRole, "Allow {action} on {arn} in the policies of {caller}."},
+			Do: []string{
+				"Allow {action} in the trust policy of {arn}, with {caller} or its account as the principal.",
+				"Allow {action} on {arn} in the policies of {caller}.",
+			},
 		},
 	}, roleRows()...)
 }

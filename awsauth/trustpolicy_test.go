@@ -231,10 +231,10 @@ func TestNoPolicyAgainstOtherDenials(t *testing.T) {
 			"no VPC endpoint policy allows sts:AssumeRoleWithWebIdentity", "Ask an administrator of this machine's network",
 		},
 		perform + "sts:TagSession on resource: " + deployRole: {
-			"the trust policy of role deploy does not allow sts:TagSession", "Add sts:TagSession to the actions",
+			"sts:TagSession is not allowed", "Allow sts:TagSession on " + deployRole + " in the trust policy of role deploy.",
 		},
 		perform + "sts:TagSession because no resource-based policy allows the sts:TagSession action": {
-			"the trust policy of role deploy does not allow sts:TagSession", "Add sts:TagSession to the actions",
+			"no resource-based policy allows sts:TagSession", "in the role's trust policy",
 		},
 	} {
 		t.Run(message, func(t *testing.T) {

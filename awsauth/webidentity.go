@@ -77,6 +77,7 @@ func (w WebIdentity) Explain(err error, subject Subject, perBuild []string) erro
 	values["issuer"], values["provider"] = w.Token.Issuer, providerHost(w.Token.Issuer)
 	values["audience"] = w.Token.Claim("aud").Value
 	values["action"], values["resource"], values["caller"] = exchange, w.Role.text, "the build's identity token"
+	values["place"] = "the trust policy of role " + w.Role.name
 	err = awserr.Explain(err, webIdentityTable(), values)
 	var refusal *awserr.Refusal
 	var explained *explain.Error
@@ -91,6 +92,8 @@ func (w WebIdentity) Explain(err error, subject Subject, perBuild []string) erro
 		explained.ConditionKeys = ConditionKeys(w.Token)
 	}
 	if IsDenied(err) {
+		explained.Section, explained.Do = "role-does-not-trust-the-build", nil
+		explained.Cause = "role " + w.Role.name + " does not trust this build, or does not exist"
 		explainDenial(&explained.Explanation, w.Role, w.Token, subject, perBuild)
 	}
 	return err

@@ -52,6 +52,7 @@ func (g *group) explained() error {
 	}
 	err := awserr.Explain(fmt.Errorf("get a login to %s: %w", where, g.err), refusals(), map[string]string{
 		"region": g.issuer.region.String(), "action": action, "resource": "the resource *", "caller": "the role or user",
+		"place": "the policies of the role or user",
 	})
 	var refusal *awserr.Refusal
 	var x *explain.Error

@@ -62,7 +62,8 @@ func (d Denial) reason(action string) string {
 }
 
 // denials explains what AWS says about policies, for every service. Callers give {action}, if AWS does not say it; {resource}, what the
-// action is on; {caller}; and {denied}, what the caller may not do, unless it is the action alone.
+// action is on; {caller}; {place}, which policy most likely has to allow it; and {denied}, what the caller may not do, unless it is the
+// action alone.
 func denials() explain.Table {
 	const organization = "Ask an administrator of the AWS organization to {change} in its {policy}. Nothing in the account can override it."
 	const trust = "Ask an administrator of the role's account to {change} in the role's trust policy."
@@ -76,8 +77,8 @@ func denials() explain.Table {
 		denial("sessions policy", session),
 		denial("vpc endpoint policy", "Ask an administrator of this machine's network to {change} in the policy of its VPC endpoint."),
 		denial("identity-based policy", "{Change} in the policies of {caller}."),
-		denial("explicit deny in the role trust policy", trust),
-		denial("explicit deny in a resource-based policy", trust),
+		denial("role trust policy", trust),
+		denial("resource-based policy", trust),
 		denial("explicit deny", "{Change}. AWS does not say where it is: check the policies of the organization, and those of each role."),
 	}
 }

@@ -99,12 +99,14 @@ func TestDenials(t *testing.T) {
 		},
 		{
 			user + "not authorized to perform: sts:AssumeRole because no role trust policy allows the sts:AssumeRole action",
-			awserr.Denial{Action: "sts:AssumeRole", Policy: "role trust policy"}, "", "",
+			awserr.Denial{Action: "sts:AssumeRole", Policy: "role trust policy"}, "no role trust policy allows sts:AssumeRole",
+			"Ask an administrator of the role's account to allow sts:AssumeRole on the resource * in the role's trust policy.",
 		},
 		{
 			user + "not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::123456789012:role/x because no resource-based policy " +
 				"allows the sts:AssumeRole action",
-			awserr.Denial{Action: "sts:AssumeRole", Policy: "resource-based policy"}, "", "",
+			awserr.Denial{Action: "sts:AssumeRole", Policy: "resource-based policy"}, "no resource-based policy allows sts:AssumeRole",
+			"in the role's trust policy.",
 		},
 		{
 			user + "not authorized to perform: sts:AssumeRole with an explicit deny in the role trust policy",
@@ -127,7 +129,7 @@ func TestDenials(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, row.want)
 			}
 			x := explain.Of(awserr.Explain(err, explain.Table{{Cause: "another table"}}, map[string]string{
-				"action": "ecr:ListImages", "resource": "the resource *", "caller": "the caller",
+				"action": "ecr:ListImages", "resource": "the resource *", "caller": "the caller", "place": "another policy",
 			}))
 			if want := "AccessDeniedException (ECR, request ID 0a1b2c)\n" + row.message; x.Said != want {
 				t.Errorf("got said %q, want %q", x.Said, want)

@@ -40,7 +40,7 @@ func Explain(err error, table explain.Table, values map[string]string) error {
 // See https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html.
 func common() explain.Table {
 	return explain.Table{
-		denial("", "{Change} in the policies of {caller}."),
+		denial("", "{Change} in {place}."),
 		{
 			Section: "throttled-until-the-timeout",
 			Codes:   []string{"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"},
