@@ -102,8 +102,8 @@ func (in Inputs) secrets() []secret.Text {
 	return all
 }
 
-// print writes the inputs that are set, and a blank line, to the log, with secrets redacted. stepconf.Print is not used: it writes to standard output,
-// past the log's redaction.
+// print writes the inputs that are set to the log, with secrets redacted, and a blank line. It doesn't use stepconf.Print, which writes
+// to standard output, past the log's redaction.
 func (in Inputs) print(log *report.Log) {
 	log.Infof("Inputs:")
 	in.each(func(key string, value secret.Text, isSecret bool) {
