@@ -33,7 +33,7 @@ func (s *Sandbox) awsHandler() http.Handler {
 			form, _ := url.ParseQuery(string(body))
 			r = r.WithContext(context.WithValue(r.Context(), formKey{}, form))
 			call.Action, call.Form = form.Get("Action"), withoutSecrets(form)
-			s.answer(w, r, call, func() answer { return s.sts(call, r, body, form) })
+			s.respond(w, r, call, func() response { return s.sts(call, r, body, form) })
 			return
 		}
 		prefix, action, _ := strings.Cut(target, ".")
@@ -41,7 +41,7 @@ func (s *Sandbox) awsHandler() http.Handler {
 		if prefix == "SpencerFrontendService" {
 			call.Service = "ecr-public"
 		}
-		s.answer(w, r, call, func() answer { return s.ecr(call, r, body) })
+		s.respond(w, r, call, func() response { return s.ecr(call, r, body) })
 	})
 }
 
@@ -64,20 +64,20 @@ func withoutSecrets(form url.Values) url.Values {
 	return clean
 }
 
-// refusal is an AWS error.
-type refusal struct {
+// apiError is an AWS error.
+type apiError struct {
 	status     int
 	code, text string
 }
 
-func (r *refusal) Error() string { return r.code + ": " + r.text }
+func (r *apiError) Error() string { return r.code + ": " + r.text }
 
-func refuse(status int, code, format string, args ...any) *refusal {
-	return &refusal{status: status, code: code, text: fmt.Sprintf(format, args...)}
+func newError(status int, code, format string, args ...any) *apiError {
+	return &apiError{status: status, code: code, text: fmt.Sprintf(format, args...)}
 }
 
-// answerQuery returns an error in the query protocol of STS: https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html.
-func (r *refusal) answerQuery(call *Call) answer {
+// asXML returns an error in the query protocol of STS: https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html.
+func (r *apiError) asXML(call *Call) response {
 	call.Code = r.code
 	kind := "Sender"
 	if r.status >= http.StatusInternalServerError {
@@ -89,24 +89,24 @@ func (r *refusal) answerQuery(call *Call) answer {
 		ID      string `xml:"RequestId"`
 	}
 	body.Error.Type, body.Error.Code, body.Error.Message, body.ID = kind, r.code, r.text, requestID()
-	return xmlAnswer(r.status, body, body.ID)
+	return xmlResponse(r.status, body, body.ID)
 }
 
-// answerJSON returns an error in the JSON protocol 1.1 of ECR.
-func (r *refusal) answerJSON(call *Call) answer {
+// asJSON returns an error in the JSON protocol 1.1 of ECR.
+func (r *apiError) asJSON(call *Call) response {
 	call.Code = r.code
-	return withRequestID(jsonAnswer(r.status, map[string]string{"__type": r.code, "message": r.text}), requestID())
+	return withRequestID(jsonResponse(r.status, map[string]string{"__type": r.code, "message": r.text}), requestID())
 }
 
-func xmlAnswer(status int, body any, id string) answer {
+func xmlResponse(status int, body any, id string) response {
 	content, err := xml.Marshal(body)
 	if err != nil {
 		panic(err) // the sandbox itself builds every body
 	}
-	return withRequestID(answer{status: status, header: http.Header{"Content-Type": {"text/xml"}}, body: content}, id)
+	return withRequestID(response{status: status, header: http.Header{"Content-Type": {"text/xml"}}, body: content}, id)
 }
 
-func withRequestID(a answer, id string) answer {
+func withRequestID(a response, id string) response {
 	a.header.Set("X-Amzn-Requestid", id)
 	return a
 }

@@ -20,8 +20,8 @@ import (
 // (OpenID Connect Discovery 1.0, RFC 7517).
 func (s *Sandbox) bitriseHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /.well-known/openid-configuration", s.watched("bitrise", "discovery", func(_ *Call, _ *http.Request) answer {
-		return jsonAnswer(http.StatusOK, map[string]any{
+	mux.HandleFunc("GET /.well-known/openid-configuration", s.watched("bitrise", "discovery", func(_ *Call, _ *http.Request) response {
+		return jsonResponse(http.StatusOK, map[string]any{
 			"issuer":                                s.issuer,
 			"jwks_uri":                              s.bitrise.url + "/.well-known/jwks",
 			"response_types_supported":              []string{"id_token"},
@@ -29,8 +29,8 @@ func (s *Sandbox) bitriseHandler() http.Handler {
 			"id_token_signing_alg_values_supported": []string{string(jose.RS256)},
 		})
 	}))
-	mux.HandleFunc("GET /.well-known/jwks", s.watched("bitrise", "jwks", func(_ *Call, _ *http.Request) answer {
-		return jsonAnswer(http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{
+	mux.HandleFunc("GET /.well-known/jwks", s.watched("bitrise", "jwks", func(_ *Call, _ *http.Request) response {
+		return jsonResponse(http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{
 			Key: s.key.Public(), KeyID: s.keyID, Algorithm: string(jose.RS256), Use: "sig",
 		}}})
 	}))
@@ -41,22 +41,22 @@ func (s *Sandbox) bitriseHandler() http.Handler {
 // placeholder matches a claim's name in [Config.Subject].
 var placeholder = regexp.MustCompile(`\{[^{}]+\}`)
 
-func (s *Sandbox) idToken(call *Call, r *http.Request) answer {
-	refuse := func(status int, message string) answer {
+func (s *Sandbox) idToken(call *Call, r *http.Request) response {
+	reject := func(status int, message string) response {
 		call.Code = message
-		return jsonAnswer(status, map[string]string{"error_msg": message})
+		return jsonResponse(status, map[string]string{"error_msg": message})
 	}
 	if "/"+strings.TrimPrefix(r.URL.Path, "/") != strings.TrimPrefix(s.buildURL, s.bitrise.url)+"/id_token.json" {
-		return refuse(http.StatusNotFound, "Not Found")
+		return reject(http.StatusNotFound, "Not Found")
 	}
 	if r.Method != http.MethodPost {
-		return refuse(http.StatusMethodNotAllowed, "Method Not Allowed")
+		return reject(http.StatusMethodNotAllowed, "Method Not Allowed")
 	}
 	if r.Header.Get("BUILD_API_TOKEN") != s.apiToken {
-		return refuse(http.StatusUnauthorized, "Unauthorized")
+		return reject(http.StatusUnauthorized, "Unauthorized")
 	}
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
-		return refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
+		return reject(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
 	}
 	// Bitrise's Step Get OIDC Identity Token sends an empty sub:
 	// https://github.com/bitrise-steplib/bitrise-step-get-identity-token/blob/9c671da/api/models.go.
@@ -65,7 +65,7 @@ func (s *Sandbox) idToken(call *Call, r *http.Request) answer {
 		Subject  string `json:"sub"`
 	}
 	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<16)).Decode(&body); err != nil || body.Audience == "" {
-		return refuse(http.StatusBadRequest, "aud is missing")
+		return reject(http.StatusBadRequest, "aud is missing")
 	}
 	config := s.snapshot()
 	claims := map[string]any{}
@@ -76,14 +76,14 @@ func (s *Sandbox) idToken(call *Call, r *http.Request) answer {
 		case ReplaceSubject:
 			claims["sub"] = random(16)
 		case RejectSubject:
-			return refuse(http.StatusBadRequest, "sub is not allowed")
+			return reject(http.StatusBadRequest, "sub is not allowed")
 		}
 	}
 	token, err := s.MintToken(body.Audience, claims)
 	if err != nil {
-		return refuse(http.StatusInternalServerError, "Internal Server Error")
+		return reject(http.StatusInternalServerError, "Internal Server Error")
 	}
-	return jsonAnswer(http.StatusOK, map[string]any{
+	return jsonResponse(http.StatusOK, map[string]any{
 		"id_token": token, "token_type": "urn:ietf:params:oauth:token-type:id_token", "expires_in": config.TokenLifetime,
 	})
 }
@@ -121,30 +121,30 @@ func (s *Sandbox) MintToken(audience string, claims map[string]any) (string, err
 	return token, nil
 }
 
-// answer is a handler's HTTP response, which watched writes or spoils.
-type answer struct {
+// response is a handler's HTTP response, which watched writes or spoils.
+type response struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-func jsonAnswer(status int, body any) answer {
+func jsonResponse(status int, body any) response {
 	content, err := json.Marshal(body)
 	if err != nil {
 		panic(err) // the sandbox itself builds every body
 	}
-	return answer{status: status, header: http.Header{"Content-Type": {"application/json"}}, body: content}
+	return response{status: status, header: http.Header{"Content-Type": {"application/json"}}, body: content}
 }
 
 // watched records and logs the calls of a handler, and injects faults.
-func (s *Sandbox) watched(service, action string, handle func(*Call, *http.Request) answer) http.HandlerFunc {
+func (s *Sandbox) watched(service, action string, handle func(*Call, *http.Request) response) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		call := &Call{Service: service, Action: action, Connection: connection(r.Context()), Time: s.clock()}
-		s.answer(w, r, call, func() answer { return handle(call, r) })
+		s.respond(w, r, call, func() response { return handle(call, r) })
 	}
 }
 
-func (s *Sandbox) answer(w http.ResponseWriter, r *http.Request, call *Call, handle func() answer) {
+func (s *Sandbox) respond(w http.ResponseWriter, r *http.Request, call *Call, handle func() response) {
 	defer func() {
 		s.record.call(*call)
 		s.log("%s:%s %s %d %s", call.Service, call.Action, call.Region, call.Status, call.Code)
@@ -158,7 +158,7 @@ func (s *Sandbox) answer(w http.ResponseWriter, r *http.Request, call *Call, han
 	handle().write(w, call)
 }
 
-func (a answer) write(w http.ResponseWriter, call *Call) {
+func (a response) write(w http.ResponseWriter, call *Call) {
 	call.Status = a.status
 	maps.Copy(w.Header(), a.header)
 	w.Header().Set("Content-Length", fmt.Sprint(len(a.body)))

@@ -2,7 +2,7 @@
 // AWS STS, Amazon ECR, ECR Public, and container registries that require a login.
 //
 // It checks what the real services check (signatures, issuer, audience, expiry, trust policies, STS's limits, SigV4, expiry of
-// credentials) and answers with AWS's error codes and messages. It is written from the documentation of AWS, Bitrise, and
+// credentials) and responds with AWS's error codes and messages. It is written from the documentation of AWS, Bitrise, and
 // OpenID Connect, never from the Step's code. The Step reaches it only through build_url and the SDK's endpoint variables.
 //
 // AWS documents a few claims of an OIDC token as condition keys and no others, while STS-compatible services evaluate all of

@@ -35,23 +35,23 @@ type containers struct {
 
 // ecr implements GetAuthorizationToken of ECR (JSON protocol 1.1) and of ECR Public.
 // See https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html.
-func (s *Sandbox) ecr(call *Call, r *http.Request, body []byte) answer {
+func (s *Sandbox) ecr(call *Call, r *http.Request, body []byte) response {
 	service := call.Service
 	s.mu.Lock()
-	who, refused := s.authenticate(r, body, service, ecrCodes)
+	who, apiErr := s.authenticate(r, body, service, ecrCodes)
 	s.mu.Unlock()
-	if refused != nil {
-		return refused.answerJSON(call)
+	if apiErr != nil {
+		return apiErr.asJSON(call)
 	}
 	if call.Action != "GetAuthorizationToken" {
-		return refuse(http.StatusBadRequest, "UnknownOperationException", "").answerJSON(call)
+		return newError(http.StatusBadRequest, "UnknownOperationException", "").asJSON(call)
 	}
-	if refused := s.mayLogIn(who, service); refused != nil {
-		return refused.answerJSON(call)
+	if apiErr := s.mayLogIn(who, service); apiErr != nil {
+		return apiErr.asJSON(call)
 	}
 	public := service == "ecr-public"
 	if public && call.Region != publicRegion {
-		return refuse(http.StatusBadRequest, "UnsupportedCommandException", "ECR Public is not in %s", call.Region).answerJSON(call)
+		return newError(http.StatusBadRequest, "UnsupportedCommandException", "ECR Public is not in %s", call.Region).asJSON(call)
 	}
 	expires := s.clock().Add(passwordLifetime)
 	secret := random(64)
@@ -64,17 +64,17 @@ func (s *Sandbox) ecr(call *Call, r *http.Request, body []byte) answer {
 
 	data := map[string]any{"authorizationToken": token, "expiresAt": float64(expires.UnixMilli()) / 1000}
 	if public {
-		return withRequestID(jsonAnswer(http.StatusOK, map[string]any{"authorizationData": data}), requestID())
+		return withRequestID(jsonResponse(http.StatusOK, map[string]any{"authorizationData": data}), requestID())
 	}
 	data["proxyEndpoint"] = "http://" + s.Registry(who.account, call.Region)
 	// Clients that call ECR by its name get the registry's name.
 	if suffix, found := strings.CutPrefix(r.Host, "api.ecr."+call.Region+"."); found {
 		data["proxyEndpoint"] = "https://" + who.account + ".dkr.ecr." + call.Region + "." + suffix
 	}
-	return withRequestID(jsonAnswer(http.StatusOK, map[string]any{"authorizationData": []any{data}}), requestID())
+	return withRequestID(jsonResponse(http.StatusOK, map[string]any{"authorizationData": []any{data}}), requestID())
 }
 
-func (s *Sandbox) mayLogIn(who principal, service string) *refusal {
+func (s *Sandbox) mayLogIn(who principal, service string) *apiError {
 	actions := []string{service + ":GetAuthorizationToken"}
 	if service == "ecr-public" {
 		actions = append(actions, "sts:GetServiceBearerToken")
@@ -87,7 +87,7 @@ func (s *Sandbox) mayLogIn(who principal, service string) *refusal {
 			if outside.sessionPolicies = nil; s.allows(outside, action, "*") {
 				kind = "session"
 			}
-			return refuse(http.StatusBadRequest, "AccessDeniedException",
+			return newError(http.StatusBadRequest, "AccessDeniedException",
 				"User: %s is not authorized to perform: %s on resource: * because no %s policy allows the %s action",
 				who.arn, action, kind, action)
 		}

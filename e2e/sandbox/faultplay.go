@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// play answers a call with the fault. handle returns the real response, for the faults that need it.
-func (f Fault) play(w http.ResponseWriter, r *http.Request, s *Sandbox, call *Call, handle func() answer) {
+// play responds to a call with the fault. handle returns the real response, for the faults that need it.
+func (f Fault) play(w http.ResponseWriter, r *http.Request, s *Sandbox, call *Call, handle func() response) {
 	switch f.Kind {
 	case "close", "reset", "midway":
 		f.breakOff(w, handle)
@@ -29,16 +29,16 @@ func (f Fault) play(w http.ResponseWriter, r *http.Request, s *Sandbox, call *Ca
 		a.body = a.body[:len(a.body)/2]
 		a.write(w, call)
 	case "garbage":
-		answer{status: http.StatusOK, body: []byte("<html><body>It works!</body></html>")}.write(w, call)
+		response{status: http.StatusOK, body: []byte("<html><body>It works!</body></html>")}.write(w, call)
 	case "empty":
-		answer{status: http.StatusOK}.write(w, call)
+		response{status: http.StatusOK}.write(w, call)
 	case "status":
 		f.status(call).write(w, call)
 	case "page":
 		status, _ := strconv.Atoi(f.Args[0])
-		answer{status: status, header: http.Header{"Content-Type": {"text/html"}}, body: []byte("<html><body><h1>Sorry</h1>")}.write(w, call)
+		response{status: status, header: http.Header{"Content-Type": {"text/html"}}, body: []byte("<html><body><h1>Sorry</h1>")}.write(w, call)
 	case "error":
-		awsError(call, refuse(statusOf(f.Args[0]), f.Args[0], "%s", f.Args[1])).write(w, call)
+		awsError(call, newError(statusOf(f.Args[0]), f.Args[0], "%s", f.Args[1])).write(w, call)
 	case "switch":
 		connection, buffer, err := http.NewResponseController(w).Hijack()
 		if err != nil {
@@ -50,10 +50,10 @@ func (f Fault) play(w http.ResponseWriter, r *http.Request, s *Sandbox, call *Ca
 	case "echo":
 		text := echo(r)
 		if call.Service == "bitrise" {
-			jsonAnswer(http.StatusForbidden, map[string]string{"error_msg": text}).write(w, call)
+			jsonResponse(http.StatusForbidden, map[string]string{"error_msg": text}).write(w, call)
 			return
 		}
-		awsError(call, refuse(statusOf(f.Args[0]), f.Args[0], "%s", text)).write(w, call)
+		awsError(call, newError(statusOf(f.Args[0]), f.Args[0], "%s", text)).write(w, call)
 	case "header":
 		connection, buffer, err := http.NewResponseController(w).Hijack()
 		if err != nil {
@@ -65,12 +65,12 @@ func (f Fault) play(w http.ResponseWriter, r *http.Request, s *Sandbox, call *Ca
 	case "trailer":
 		f.trailer(w, r, call, handle)
 	case "rate":
-		awsError(call, refuse(http.StatusBadRequest, "Throttling", "Rate exceeded")).write(w, call)
+		awsError(call, newError(http.StatusBadRequest, "Throttling", "Rate exceeded")).write(w, call)
 	case "redirect":
-		answer{status: http.StatusTemporaryRedirect, header: http.Header{"Location": {f.Args[0]}}}.write(w, call)
+		response{status: http.StatusTemporaryRedirect, header: http.Header{"Location": {f.Args[0]}}}.write(w, call)
 	case "huge":
 		size, _ := strconv.Atoi(f.Args[0])
-		answer{status: http.StatusOK, body: append([]byte(`{"id_token":"`), bytes.Repeat([]byte("x"), size)...)}.write(w, call)
+		response{status: http.StatusOK, body: append([]byte(`{"id_token":"`), bytes.Repeat([]byte("x"), size)...)}.write(w, call)
 	case "date":
 		seconds, _ := strconv.Atoi(f.Args[0])
 		w.Header().Set("Date", s.clock().Add(time.Duration(seconds)*time.Second).UTC().Format(http.TimeFormat))
@@ -87,12 +87,12 @@ func (f Fault) play(w http.ResponseWriter, r *http.Request, s *Sandbox, call *Ca
 }
 
 // trailer sends a response in chunks whose trailer has a line without a colon.
-func (f Fault) trailer(w http.ResponseWriter, r *http.Request, call *Call, handle func() answer) {
-	var a answer
+func (f Fault) trailer(w http.ResponseWriter, r *http.Request, call *Call, handle func() response) {
+	var a response
 	if len(f.Args) == 0 {
 		a = handle()
 	} else {
-		a = awsError(call, refuse(statusOf(f.Args[0]), f.Args[0], "no"))
+		a = awsError(call, newError(statusOf(f.Args[0]), f.Args[0], "no"))
 	}
 	connection, buffer, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -104,9 +104,9 @@ func (f Fault) trailer(w http.ResponseWriter, r *http.Request, call *Call, handl
 	_ = buffer.Flush()
 }
 
-func (f Fault) status(call *Call) answer {
+func (f Fault) status(call *Call) response {
 	status, _ := strconv.Atoi(f.Args[0])
-	a := answer{status: status, header: http.Header{}, body: []byte(fmt.Sprintf("%d %s\n", status, http.StatusText(status)))}
+	a := response{status: status, header: http.Header{}, body: []byte(fmt.Sprintf("%d %s\n", status, http.StatusText(status)))}
 	if len(f.Args) > 1 {
 		a.header.Set("Retry-After", f.Args[1])
 	}
@@ -139,7 +139,7 @@ func secretsOf(r *http.Request) []string {
 }
 
 // token is a response of the token endpoint with a token that the client must reject.
-func (f Fault) token(s *Sandbox) answer {
+func (f Fault) token(s *Sandbox) response {
 	var token string
 	switch f.Kind {
 	case "audience":
@@ -150,13 +150,13 @@ func (f Fault) token(s *Sandbox) answer {
 		token = random(32)
 		s.record.secret(token)
 	}
-	return jsonAnswer(http.StatusOK, map[string]any{
+	return jsonResponse(http.StatusOK, map[string]any{
 		"id_token": token, "token_type": "urn:ietf:params:oauth:token-type:id_token", "expires_in": 600,
 	})
 }
 
 // breakOff closes the connection before a response, or after half of it.
-func (f Fault) breakOff(w http.ResponseWriter, handle func() answer) {
+func (f Fault) breakOff(w http.ResponseWriter, handle func() response) {
 	a := handle()
 	connection, buffer, err := http.NewResponseController(w).Hijack()
 	if err != nil {

@@ -153,7 +153,7 @@ type player struct {
 	clock  func() time.Time
 	faults []Fault
 	seen   []int       // number of calls of each fault's service and action
-	recent []time.Time // calls that a rate limit admitted in the last second
+	recent []time.Time // calls that a rate limit allowed in the last second
 
 	gathered int
 	complete chan struct{} // closed when enough calls are waiting
@@ -217,11 +217,11 @@ func (s *Sandbox) PlayFaults(faults []Fault) {
 }
 
 // awsError returns the response for faults that are AWS errors.
-func awsError(call *Call, r *refusal) answer {
+func awsError(call *Call, r *apiError) response {
 	if call.Service == "sts" {
-		return r.answerQuery(call)
+		return r.asXML(call)
 	}
-	return r.answerJSON(call)
+	return r.asJSON(call)
 }
 
 // statusOf returns the HTTP status that AWS uses with an error code.

@@ -205,11 +205,11 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 func TestECR(t *testing.T) {
 	cloud := start(t, sandbox.Options{})
-	answer, err := ecr.NewFromConfig(asUser(cloud)).GetAuthorizationToken(t.Context(), nil)
+	response, err := ecr.NewFromConfig(asUser(cloud)).GetAuthorizationToken(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data := answer.AuthorizationData[0]
+	data := response.AuthorizationData[0]
 	if *data.ProxyEndpoint != "http://"+cloud.Registry("123456789012", "us-east-1") {
 		t.Errorf("the registry is %s", *data.ProxyEndpoint)
 	}
@@ -223,12 +223,12 @@ func TestECR(t *testing.T) {
 			t.Fatal(err)
 		}
 		request.Header.Set("Authorization", "Basic "+token)
-		answer, err := http.DefaultClient.Do(request)
+		response, err := http.DefaultClient.Do(request)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = answer.Body.Close()
-		return answer.StatusCode
+		_ = response.Body.Close()
+		return response.StatusCode
 	}
 	for name, row := range map[string]struct {
 		registry, token string

@@ -74,33 +74,33 @@ var (
 )
 
 // authenticate verifies the signature of a call and returns the caller. The caller of the function must hold the lock.
-func (s *Sandbox) authenticate(r *http.Request, body []byte, service string, c codes) (principal, *refusal) {
+func (s *Sandbox) authenticate(r *http.Request, body []byte, service string, c codes) (principal, *apiError) {
 	if r.Header.Get("Authorization") == "" {
-		return principal{}, refuse(c.status, c.missing, "Request is missing Authentication Token")
+		return principal{}, newError(c.status, c.missing, "Request is missing Authentication Token")
 	}
 	claimed, err := parseAuthorization(r.Header.Get("Authorization"))
 	if err != nil {
-		return principal{}, refuse(c.status, c.format, "%s", err)
+		return principal{}, newError(c.status, c.format, "%s", err)
 	}
 	credential, found := s.keys[claimed.accessKeyID]
 	if !found || r.Header.Get("X-Amz-Security-Token") != credential.sessionToken {
-		return principal{}, refuse(c.status, c.unknown, "The security token included in the request is invalid.")
+		return principal{}, newError(c.status, c.unknown, "The security token included in the request is invalid.")
 	}
 	now := s.clock()
 	if !credential.expires.IsZero() && !now.Before(credential.expires) {
-		return principal{}, refuse(c.status, c.expired, "The security token included in the request is expired")
+		return principal{}, newError(c.status, c.expired, "The security token included in the request is expired")
 	}
 	signedAt, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
 	if err != nil || !strings.HasPrefix(r.Header.Get("X-Amz-Date"), claimed.date) || claimed.service != service {
-		return principal{}, refuse(c.status, c.mismatch,
+		return principal{}, newError(c.status, c.mismatch,
 			"Credential should be scoped to a valid region and service, and to the date of X-Amz-Date.")
 	}
 	if now.Sub(signedAt).Abs() > clockSkew {
-		return principal{}, refuse(c.status, c.clock, "Signature expired: %s is now earlier than %s (%s - 5 min.)",
+		return principal{}, newError(c.status, c.clock, "Signature expired: %s is now earlier than %s (%s - 5 min.)",
 			r.Header.Get("X-Amz-Date"), now.Add(-clockSkew).UTC().Format("20060102T150405Z"), now.UTC().Format("20060102T150405Z"))
 	}
 	if !slices.Contains(claimed.signedHeaders, "host") || !verify(r, body, claimed, credential, signedAt) {
-		return principal{}, refuse(c.status, c.mismatch, "The request signature we calculated does not match the signature you provided. "+
+		return principal{}, newError(c.status, c.mismatch, "The request signature we calculated does not match the signature you provided. "+
 			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 	}
 	return credential.principal, nil

@@ -11,26 +11,26 @@ import (
 )
 
 // sts implements the query protocol of STS: https://docs.aws.amazon.com/STS/latest/APIReference/welcome.html.
-func (s *Sandbox) sts(call *Call, r *http.Request, body []byte, form url.Values) answer {
+func (s *Sandbox) sts(call *Call, r *http.Request, body []byte, form url.Values) response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var result any
-	var refused *refusal
+	var apiErr *apiError
 	switch form.Get("Action") {
 	case "AssumeRoleWithWebIdentity":
-		result, refused = s.assumeRoleWithWebIdentity(form, s.regionOf(r, call))
+		result, apiErr = s.assumeRoleWithWebIdentity(form, s.regionOf(r, call))
 	case "AssumeRole":
-		result, refused = s.assumeRole(r, body, form)
+		result, apiErr = s.assumeRole(r, body, form)
 	case "GetCallerIdentity":
-		result, refused = s.getCallerIdentity(r, body)
+		result, apiErr = s.getCallerIdentity(r, body)
 	default:
-		refused = refuse(http.StatusBadRequest, "InvalidAction", "Could not find operation %s for version 2011-06-15", form.Get("Action"))
+		apiErr = newError(http.StatusBadRequest, "InvalidAction", "Could not find operation %s for version 2011-06-15", form.Get("Action"))
 	}
-	if refused != nil {
-		return refused.answerQuery(call)
+	if apiErr != nil {
+		return apiErr.asXML(call)
 	}
 	id := requestID()
-	return xmlAnswer(http.StatusOK, stsResponse{
+	return xmlResponse(http.StatusOK, stsResponse{
 		XMLName: xml.Name{Space: "https://sts.amazonaws.com/doc/2011-06-15/", Local: form.Get("Action") + "Response"},
 		Result:  stsResult{XMLName: xml.Name{Local: form.Get("Action") + "Result"}, Body: result},
 		ID:      id,
@@ -62,11 +62,11 @@ func (r stsResult) MarshalXML(e *xml.Encoder, _ xml.StartElement) error {
 }
 
 type stsCredentials struct {
-	AccessKeyId, SecretAccessKey, SessionToken, Expiration string //nolint:revive // as in STS's answer
+	AccessKeyId, SecretAccessKey, SessionToken, Expiration string //nolint:revive // as in the response of STS
 }
 
 type assumedRole struct {
-	Arn, AssumedRoleId string //nolint:revive // as in STS's answer
+	Arn, AssumedRoleId string //nolint:revive // as in the response of STS
 }
 
 type assumeRoleResult struct {
@@ -79,12 +79,12 @@ type assumeRoleResult struct {
 	Provider                    string `xml:",omitempty"`
 }
 
-type callerIdentity struct{ Arn, UserId, Account string } //nolint:revive // as in STS's answer
+type callerIdentity struct{ Arn, UserId, Account string } //nolint:revive // as in the response of STS
 
-func (s *Sandbox) getCallerIdentity(r *http.Request, body []byte) (any, *refusal) {
-	who, refused := s.authenticate(r, body, "sts", stsCodes)
-	if refused != nil {
-		return nil, refused
+func (s *Sandbox) getCallerIdentity(r *http.Request, body []byte) (any, *apiError) {
+	who, apiErr := s.authenticate(r, body, "sts", stsCodes)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	return callerIdentity{Arn: who.arn, UserId: who.id, Account: who.account}, nil
 }
@@ -151,7 +151,7 @@ const MaxSessionToken = 4096
 
 // sessionPolicies parses the session policies. The session token contains them and the tags; AWS does not document how, so here, each
 // character takes a byte.
-func (s *Sandbox) sessionPolicies(form url.Values) ([]*Policy, *refusal) {
+func (s *Sandbox) sessionPolicies(form url.Values) ([]*Policy, *apiError) {
 	const rest = 400 // bytes of the token
 
 	var policies []*Policy
@@ -159,7 +159,7 @@ func (s *Sandbox) sessionPolicies(form url.Values) ([]*Policy, *refusal) {
 	if document := form.Get("Policy"); document != "" {
 		policy, err := ParsePolicy([]byte(document))
 		if err != nil {
-			return nil, refuse(http.StatusBadRequest, "MalformedPolicyDocument", "Syntax errors in policy.")
+			return nil, newError(http.StatusBadRequest, "MalformedPolicyDocument", "Syntax errors in policy.")
 		}
 		policies = append(policies, policy)
 		size += utf8.RuneCountInString(document)
@@ -171,7 +171,7 @@ func (s *Sandbox) sessionPolicies(form url.Values) ([]*Policy, *refusal) {
 	}
 	if limit := cmp.Or(s.config.SessionTokenLimit, MaxSessionToken); size > limit {
 		// AWS documents the code. Its text of the time before, "Packed policy consumes 134% of allotted space", was about another limit.
-		return nil, refuse(http.StatusBadRequest, "PackedPolicyTooLarge", "The session token exceeds the maximum size of %d bytes", limit)
+		return nil, newError(http.StatusBadRequest, "PackedPolicyTooLarge", "The session token exceeds the maximum size of %d bytes", limit)
 	}
 	return policies, nil
 }

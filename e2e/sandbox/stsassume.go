@@ -23,22 +23,22 @@ var documentedClaims = []string{"amr", "aud", "email", "oaud", "sub"}
 // assumeRoleWithWebIdentity checks what AWS checks, in this order: the parameters, the token's format and signature, the
 // provider and its audiences, the token's validity period, and the role's trust policy.
 // See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
-func (s *Sandbox) assumeRoleWithWebIdentity(form url.Values, region string) (any, *refusal) {
-	if refused := validate(form); refused != nil {
-		return nil, refused
+func (s *Sandbox) assumeRoleWithWebIdentity(form url.Values, region string) (any, *apiError) {
+	if apiErr := validate(form); apiErr != nil {
+		return nil, apiErr
 	}
-	denied := refuse(http.StatusForbidden, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+	denied := newError(http.StatusForbidden, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
 	account := s.account(accountIn(form.Get("RoleArn")))
 	if account == nil {
 		return nil, denied
 	}
 	if slices.Contains(s.config.DisabledRegions, region) {
-		return nil, refuse(http.StatusForbidden, "RegionDisabledException", "STS is not activated in this region for account:%s. "+
+		return nil, newError(http.StatusForbidden, "RegionDisabledException", "STS is not activated in this region for account:%s. "+
 			"Your account administrator can activate STS in this region using the IAM Console.", account.ID)
 	}
-	claims, provider, refused := s.verifyToken(form.Get("WebIdentityToken"), account)
-	if refused != nil {
-		return nil, refused
+	claims, provider, apiErr := s.verifyToken(form.Get("WebIdentityToken"), account)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	_, role := s.role(form.Get("RoleArn"))
 	providerARN := "arn:" + account.partition() + ":iam::" + account.ID + ":oidc-provider/" + provider.URL
@@ -55,13 +55,13 @@ func (s *Sandbox) assumeRoleWithWebIdentity(form url.Values, region string) (any
 	if role == nil || !trusts(role, request) {
 		return nil, denied
 	}
-	lifetime, refused := duration(form, role, false)
-	if refused != nil {
-		return nil, refused
+	lifetime, apiErr := duration(form, role, false)
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	policies, refused := s.sessionPolicies(form)
-	if refused != nil {
-		return nil, refused
+	policies, apiErr := s.sessionPolicies(form)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	result := assumeRoleResult{
 		SessionTokenSize: MaxSessionToken, SessionTokenUtilization: 100, Audience: fmt.Sprint(claims["aud"]), SubjectFromWebIdentityToken: fmt.Sprint(claims["sub"]),
@@ -96,9 +96,9 @@ func (p Provider) origin(arn string, claims map[string]any) map[string][]string 
 }
 
 // verifyToken verifies a token against the OIDC providers of an account and returns its claims and its provider.
-func (s *Sandbox) verifyToken(text string, account *Account) (map[string]any, Provider, *refusal) {
-	invalid := func(format string, args ...any) (map[string]any, Provider, *refusal) {
-		return nil, Provider{}, refuse(http.StatusBadRequest, "InvalidIdentityToken", format, args...)
+func (s *Sandbox) verifyToken(text string, account *Account) (map[string]any, Provider, *apiError) {
+	invalid := func(format string, args ...any) (map[string]any, Provider, *apiError) {
+		return nil, Provider{}, newError(http.StatusBadRequest, "InvalidIdentityToken", format, args...)
 	}
 	token, err := jwt.ParseSigned(text, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
@@ -133,30 +133,30 @@ func (s *Sandbox) verifyToken(text string, account *Account) (map[string]any, Pr
 	return claims, account.Providers[index], s.checkTimes(claims)
 }
 
-func (s *Sandbox) checkTimes(claims map[string]any) *refusal {
+func (s *Sandbox) checkTimes(claims map[string]any) *apiError {
 	const tolerance = 5 * time.Minute // a common allowance for clock skew
 
 	now := s.clock()
 	if exp, _ := claims["exp"].(float64); !now.Before(time.Unix(int64(exp), 0)) {
-		return refuse(http.StatusBadRequest, "ExpiredTokenException",
+		return newError(http.StatusBadRequest, "ExpiredTokenException",
 			"Token expired: current date/time %d must be before the expiration date/time %d", now.Unix(), int64(exp))
 	}
 	for _, name := range []string{"nbf", "iat"} {
 		if from, found := claims[name].(float64); found && now.Add(tolerance).Before(time.Unix(int64(from), 0)) {
-			return refuse(http.StatusBadRequest, "InvalidIdentityToken", "Token is not valid yet: its %s lies in the future", name)
+			return newError(http.StatusBadRequest, "InvalidIdentityToken", "Token is not valid yet: its %s lies in the future", name)
 		}
 	}
 	return nil
 }
 
 // assumeRole: see https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html.
-func (s *Sandbox) assumeRole(r *http.Request, body []byte, form url.Values) (any, *refusal) {
-	caller, refused := s.authenticate(r, body, "sts", stsCodes)
-	if refused != nil {
-		return nil, refused
+func (s *Sandbox) assumeRole(r *http.Request, body []byte, form url.Values) (any, *apiError) {
+	caller, apiErr := s.authenticate(r, body, "sts", stsCodes)
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	if refused := validate(form); refused != nil {
-		return nil, refused
+	if apiErr := validate(form); apiErr != nil {
+		return nil, apiErr
 	}
 	values, keys := tags(form)
 	request := Request{
@@ -182,17 +182,17 @@ func (s *Sandbox) assumeRole(r *http.Request, body []byte, form url.Values) (any
 	for _, action := range actions {
 		request.Action = action
 		if role == nil || !trusts(role, request) || !s.allows(caller, action, form.Get("RoleArn")) {
-			return nil, refuse(http.StatusForbidden, "AccessDenied",
+			return nil, newError(http.StatusForbidden, "AccessDenied",
 				"User: %s is not authorized to perform: %s on resource: %s", caller.arn, action, form.Get("RoleArn"))
 		}
 	}
-	lifetime, refused := duration(form, role, caller.chained)
-	if refused != nil {
-		return nil, refused
+	lifetime, apiErr := duration(form, role, caller.chained)
+	if apiErr != nil {
+		return nil, apiErr
 	}
-	policies, refused := s.sessionPolicies(form)
-	if refused != nil {
-		return nil, refused
+	policies, apiErr := s.sessionPolicies(form)
+	if apiErr != nil {
+		return nil, apiErr
 	}
 	result := assumeRoleResult{SessionTokenSize: MaxSessionToken, SessionTokenUtilization: 100}
 	result.Credentials, result.AssumedRoleUser = s.session(account, role, form.Get("RoleSessionName"), lifetime, policies, nil)

@@ -33,7 +33,7 @@ func constraints(action string) []constraint {
 }
 
 // validate checks the parameters of a call against STS's limits and reports all violations in one error, as STS does.
-func validate(form url.Values) *refusal {
+func validate(form url.Values) *apiError {
 	var findings []string
 	report := func(value, member, rule string) {
 		findings = append(findings, fmt.Sprintf("Value '%s' at '%s' failed to satisfy constraint: %s", value, member, rule))
@@ -66,9 +66,9 @@ func validate(form url.Values) *refusal {
 	case 0:
 		return nil
 	case 1:
-		return refuse(http.StatusBadRequest, "ValidationError", "1 validation error detected: %s", findings[0])
+		return newError(http.StatusBadRequest, "ValidationError", "1 validation error detected: %s", findings[0])
 	default:
-		return refuse(http.StatusBadRequest, "ValidationError", "%d validation errors detected: %s", n, strings.Join(findings, "; "))
+		return newError(http.StatusBadRequest, "ValidationError", "%d validation errors detected: %s", n, strings.Join(findings, "; "))
 	}
 }
 
@@ -121,7 +121,7 @@ func validateMembers(form url.Values) []string {
 
 // duration returns the duration of the session: the requested one, or one hour, within the role's maximum. With role chaining,
 // the limit is one hour.
-func duration(form url.Values, role *Role, chained bool) (time.Duration, *refusal) {
+func duration(form url.Values, role *Role, chained bool) (time.Duration, *apiError) {
 	const hour = 3600
 
 	seconds := hour
@@ -129,7 +129,7 @@ func duration(form url.Values, role *Role, chained bool) (time.Duration, *refusa
 		seconds, _ = strconv.Atoi(form.Get("DurationSeconds"))
 	}
 	if chained && seconds > hour {
-		return 0, refuse(http.StatusBadRequest, "ValidationError",
+		return 0, newError(http.StatusBadRequest, "ValidationError",
 			"The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")
 	}
 	longest := role.MaxSessionDuration
@@ -137,7 +137,7 @@ func duration(form url.Values, role *Role, chained bool) (time.Duration, *refusa
 		longest = hour
 	}
 	if seconds > longest {
-		return 0, refuse(http.StatusBadRequest, "ValidationError",
+		return 0, newError(http.StatusBadRequest, "ValidationError",
 			"The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 	}
 	return time.Duration(seconds) * time.Second, nil

@@ -104,11 +104,11 @@ func TestSubject(t *testing.T) {
 			// No condition, so that every subject is let in.
 			config.Accounts[0].Roles[0].TrustPolicy = json.RawMessage(`{"Version":"2012-10-17","Statement":{"Effect":"Allow",
 				"Action":"sts:AssumeRoleWithWebIdentity","Principal":"*"}}`)
-			answer, err := exchange(t, start(t, sandbox.Options{Config: config}), row.claims, nil)
+			response, err := exchange(t, start(t, sandbox.Options{Config: config}), row.claims, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := aws.ToString(answer.SubjectFromWebIdentityToken); got != row.want {
+			if got := aws.ToString(response.SubjectFromWebIdentityToken); got != row.want {
 				t.Errorf("sub is %q, want %q", got, row.want)
 			}
 		})

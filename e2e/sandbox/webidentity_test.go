@@ -14,13 +14,13 @@ import (
 
 func TestWebIdentity(t *testing.T) {
 	cloud := start(t, sandbox.Options{})
-	answer, err := exchange(t, cloud, nil, nil)
+	response, err := exchange(t, cloud, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	caller, err := sts.NewFromConfig(as(cloud, answer.Credentials)).GetCallerIdentity(t.Context(), nil)
+	caller, err := sts.NewFromConfig(as(cloud, response.Credentials)).GetCallerIdentity(t.Context(), nil)
 	const want = "arn:aws:sts::123456789012:assumed-role/bitrise-deploy/session"
-	if err != nil || *caller.Arn != want || *caller.Arn != *answer.AssumedRoleUser.Arn {
+	if err != nil || *caller.Arn != want || *caller.Arn != *response.AssumedRoleUser.Arn {
 		t.Errorf("%v, %v", caller, err)
 	}
 }
@@ -42,7 +42,7 @@ func TestConditionKeys(t *testing.T) {
 	type decisions map[string]bool
 	for name, world := range map[string]struct {
 		everyClaim bool
-		admits     decisions
+		allows     decisions
 	}{
 		"as AWS documents": {false, decisions{
 			"aud": true, "sub": true, "email": true, "amr": true, "oaud": true, "app_slug, if it exists": true, "another app's, likewise": true,
@@ -66,8 +66,8 @@ func TestConditionKeys(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if _, err := exchange(t, cloud, nil, nil); (err == nil) != world.admits[key] {
-						t.Errorf("got %v, want admitted: %v", err, world.admits[key])
+					if _, err := exchange(t, cloud, nil, nil); (err == nil) != world.allows[key] {
+						t.Errorf("got %v, want allowed: %v", err, world.allows[key])
 					}
 				})
 			}
