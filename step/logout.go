@@ -177,7 +177,9 @@ func forget(ctx context.Context, folder profile.Folder, path string, gone record
 			return slices.ContainsFunc(gone.Profiles, func(g writtenProfile) bool { return g.Session == p.Session })
 		})
 		r.Logins = slices.DeleteFunc(r.Logins, func(login writtenLogin) bool {
-			return slices.ContainsFunc(gone.Logins, func(g writtenLogin) bool { return g.File == login.File && g.Digest == login.Digest })
+			return slices.ContainsFunc(gone.Logins, func(g writtenLogin) bool {
+				return g.File == login.File && g.Host == login.Host && g.Digest == login.Digest
+			})
 		})
 	})
 	if err != nil {

@@ -130,7 +130,9 @@ func readRecords(folder profile.Folder) (map[string]record, error) {
 func (r *record) add(b build, profiles []writtenProfile, logins []writtenLogin) {
 	r.Build = b
 	for _, p := range profiles {
-		r.Profiles = slices.DeleteFunc(r.Profiles, func(old writtenProfile) bool { return old.Session == p.Session && old.Name == p.Name })
+		r.Profiles = slices.DeleteFunc(r.Profiles, func(old writtenProfile) bool {
+			return old.File == p.File && old.Session == p.Session && old.Name == p.Name
+		})
 		r.Profiles = append(r.Profiles, p)
 	}
 	for _, login := range logins {
