@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
@@ -87,6 +88,9 @@ func (f File) PrepareRemoval(entries []Entry) (change *sharedfile.Change, remove
 				kept = append(kept, entry.Host)
 			}
 		}
+		// Of several logins to one registry, the file can have only one.
+		isRemoved := func(host string) bool { return slices.Contains(removed, host) }
+		kept = slices.Compact(slices.Sorted(slices.Values(slices.DeleteFunc(kept, isRemoved))))
 	})
 	return change, removed, kept, err
 }

@@ -96,6 +96,39 @@ func TestLogoutThatIsKilled(t *testing.T) {
 	}
 }
 
+// A logout removes what a login left that was killed at any moment: its own login and profile, those of an earlier login, whose
+// password Docker's file may still have, and temporary files, which contain the access key.
+func TestLogoutAfterALoginThatIsKilled(t *testing.T) {
+	t.Parallel()
+	strace := need(t, "strace", "apt-get install strace")
+	program := plainProgram(t)
+	cloud := startSandbox(t, sandbox.Options{})
+	key := cloud.User("ci")
+	login := map[string]string{
+		"access_key_id": key.ID, "secret_access_key": key.Secret, "aws_profile": "bitrise", "docker_login": "true",
+	}
+	killed, isComplete := 0, false
+	for n := 1; !isComplete; n++ {
+		r := newProfileRun(t, cloud, "BITRISE_BUILD_SLUG=build")
+		r.program = program
+		r.writeUserFiles()
+		before := r.snapshot()
+		r.mustStep(login)
+		step := r.command(login)
+		command := exec.CommandContext(t.Context(), strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=/^rename",
+			"-e", fmt.Sprintf("inject=/^rename:signal=SIGKILL:when=%d", n), step.Path)
+		command.Env = append(step.Env, "GOCOVERDIR=", "GOMAXPROCS=1")
+		if isComplete = command.Run() == nil; !isComplete {
+			killed++
+		}
+		r.mustStep(map[string]string{"action": "logout"})
+		sameFiles(t, fmt.Sprintf("rename %d", n), before, r.snapshot())
+	}
+	if killed < 3 {
+		t.Errorf("only %d renames were interrupted", killed)
+	}
+}
+
 // Issue 24: a file that can't be replaced is noticed before anything is changed.
 func TestFileThatCannotBeReplaced(t *testing.T) {
 	t.Parallel()

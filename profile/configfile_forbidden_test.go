@@ -36,8 +36,10 @@ func forbiddenFiles() map[string]struct{ profile, content, want, advice string }
 		"foreign below":                   {"bitrise", bitriseSection + "[profile  bitrise]\n", `, line 5: the profile "bitrise" appears twice`, correct},
 		"twice": {"bitrise", bitriseSection + strings.Replace(bitriseSection, "[profile ", "[profile  ", 1),
 			`, line 5: the profile "bitrise" appears twice`, correct},
-		"repeated":   {"bitrise", bitriseSection + bitriseSection, ", line 5: repeats the section of line 1" + cannotRead, correct},
-		"unreadable": {"bitrise", "[default]\n[profile unclosed\n", ", line 2: a section must be [NAME]" + cannotRead, correct},
+		"keys of others":   {"bitrise", bitriseSection + keys, `, line 1: the profile "bitrise" has the setting aws_access_key_id, which some`, correct},
+		"a role of others": {"bitrise", bitriseSection + "role_arn = x\n", `, line 1: the profile "bitrise" has the setting role_arn, which some`, correct},
+		"repeated":         {"bitrise", bitriseSection + bitriseSection, ", line 5: repeats the section of line 1" + cannotRead, correct},
+		"unreadable":       {"bitrise", "[default]\n[profile unclosed\n", ", line 2: a section must be [NAME]" + cannotRead, correct},
 	}
 }
 

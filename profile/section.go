@@ -69,10 +69,29 @@ func find(content []byte, name Name) (*section, error) {
 		return nil, nil
 	case found[0].session == nil:
 		return nil, fmt.Errorf("line %d: the profile %q exists, and %w", lineNumber(content, found[0].begin), name, ErrForeign)
+	case found[0].rival() != "":
+		return nil, fmt.Errorf("line %d: the profile %q has the setting %s, which some tools use instead of the Step's credentials",
+			lineNumber(content, found[0].begin), name, found[0].rival())
 	case len(found) > 1:
 		return nil, fmt.Errorf("line %d: the profile %q appears twice", lineNumber(content, found[1].begin), name)
 	}
 	return &found[0], nil
+}
+
+// rival returns a setting of the section from which some tools get credentials instead of from the credential process; empty if it has
+// none.
+func (s section) rival() string {
+	for _, l := range s.lines {
+		if slices.Contains(rivals, l.setting) {
+			return l.setting
+		}
+	}
+	return ""
+}
+
+var rivals = []string{
+	"aws_access_key_id", "aws_secret_access_key", "aws_session_token", "role_arn", "source_profile", "credential_source",
+	"web_identity_token_file", "sso_session", "sso_account_id", "login_session",
 }
 
 func lineNumber(content []byte, offset int) int {

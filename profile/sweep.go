@@ -77,6 +77,16 @@ func (f Folder) RemoveIfEmpty(names ...string) {
 	}
 }
 
+// Sweep removes the temporary files of killed runs, which can contain secrets. Those of running ones are locked and kept.
+func (f Folder) Sweep() {
+	_ = filepath.WalkDir(f.root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			sharedfile.Sweep(path)
+		}
+		return nil
+	})
+}
+
 // lockSession calls a function while no process renews a session; not at all if the session doesn't exist.
 func (f Folder) lockSession(ctx context.Context, s Session, do func() error) error {
 	unlock, err := sharedfile.LockFile(ctx, f.file(s, lockName))

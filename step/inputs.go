@@ -91,11 +91,11 @@ func (in Inputs) each(visit func(key string, value secret.Text, isSecret bool)) 
 	}
 }
 
-// secrets returns the inputs that must never be shown.
+// secrets returns the inputs that must never be shown: secrets, and inputs into which a secret was pasted.
 func (in Inputs) secrets() []secret.Text {
 	var all []secret.Text
 	in.each(func(_ string, value secret.Text, isSecret bool) {
-		if isSecret {
+		if isSecret || redactPasted(value.Reveal()) != value.Reveal() {
 			all = append(all, value)
 		}
 	})

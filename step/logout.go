@@ -104,6 +104,7 @@ func (s *Step) logout(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
+	folder.Sweep()
 	path := recordPath(folder, buildOf(s.Environment))
 	written, err := readRecord(path)
 	if err != nil {
@@ -140,6 +141,7 @@ const unusedAge = 24 * time.Hour
 // sweep removes what builds that never logged out have left: sessions that were not used for a day with their profiles, and logins
 // that have expired.
 func (s *Step) sweep(ctx context.Context, folder profile.Folder) error {
+	folder.Sweep()
 	unused, err := folder.RemoveUnused(ctx, s.Now(), unusedAge)
 	records, readErr := readRecords(folder)
 	problems := []error{err, readErr}
@@ -174,12 +176,10 @@ func forget(ctx context.Context, folder profile.Folder, path string, gone record
 	}
 	change, err := prepareRecord(folder, path, func(r *record) {
 		r.Profiles = slices.DeleteFunc(r.Profiles, func(p writtenProfile) bool {
-			return slices.ContainsFunc(gone.Profiles, func(g writtenProfile) bool { return g.Session == p.Session })
+			return slices.ContainsFunc(gone.Profiles, p.isSame)
 		})
 		r.Logins = slices.DeleteFunc(r.Logins, func(login writtenLogin) bool {
-			return slices.ContainsFunc(gone.Logins, func(g writtenLogin) bool {
-				return g.File == login.File && g.Host == login.Host && g.Digest == login.Digest
-			})
+			return slices.ContainsFunc(gone.Logins, login.isSame)
 		})
 	})
 	if err != nil {

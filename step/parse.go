@@ -112,6 +112,9 @@ func (p *inputParser) logout(config *Config) {
 			p.report(key, "has no effect: action is logout")
 		}
 	})
+	if p.in.DockerLogin == "true" {
+		p.report("docker_login", "has no effect: action is logout")
+	}
 	config.Profile = optional(p, "aws_profile", p.in.AWSProfile, profile.ParseName)
 	if p.in.ECRRegistries != "" {
 		config.Region = parsed(p, "region", p.in.Region, awsid.ParseRegion)

@@ -203,6 +203,7 @@ func TestInputLimits(t *testing.T) {
 		{"logout of a profile", func(in *step.Inputs) { in.Action, in.RoleARN, in.AWSProfile = "logout", "", "bitrise" }, "", ""},
 		{"logout of a registry", func(in *step.Inputs) { in.Action, in.RoleARN, in.ECRRegistries = "logout", "", "public.ecr.aws" }, "", ""},
 		{"logout with a role", func(in *step.Inputs) { in.Action = "logout" }, "role_arn", "has no effect: action is logout"},
+		{"logout with docker_login", func(in *step.Inputs) { *in = step.Inputs{Action: "logout", DockerLogin: "true"} }, "docker_login", "has no effect: action is logout"},
 		{"logout with a key", func(in *step.Inputs) { *in = accessKey(); in.Action = "logout" }, "secret_access_key", "has no effect: action is logout"},
 		// Secrets that were pasted into the wrong input are not repeated (issue 16, item 11).
 		{"token as the role", func(in *step.Inputs) { in.RoleARN = token(`{"canary":1}`).Reveal() }, "role_arn", `got "[REDACTED]"`},

@@ -58,6 +58,14 @@ type writtenLogin struct {
 	dockerlogin.Entry
 }
 
+func (p writtenProfile) isSame(as writtenProfile) bool {
+	return p.File == as.File && p.Name == as.Name && p.Session == as.Session
+}
+
+func (l writtenLogin) isSame(as writtenLogin) bool {
+	return l.File == as.File && l.Host == as.Host && l.Digest == as.Digest
+}
+
 // recordFolder has the builds' records, in the Step's folder.
 const recordFolder = "builds"
 
@@ -126,17 +134,15 @@ func readRecords(folder profile.Folder) (map[string]record, error) {
 	return records, errors.Join(problems...)
 }
 
-// add adds what a login is about to write. A login to the same registry replaces the earlier one.
+// add adds what a login is about to write. Earlier logins to the same registry are kept, because the run may end before it replaces them.
 func (r *record) add(b build, profiles []writtenProfile, logins []writtenLogin) {
 	r.Build = b
 	for _, p := range profiles {
-		r.Profiles = slices.DeleteFunc(r.Profiles, func(old writtenProfile) bool {
-			return old.File == p.File && old.Session == p.Session && old.Name == p.Name
-		})
+		r.Profiles = slices.DeleteFunc(r.Profiles, p.isSame)
 		r.Profiles = append(r.Profiles, p)
 	}
 	for _, login := range logins {
-		r.Logins = slices.DeleteFunc(r.Logins, func(old writtenLogin) bool { return old.File == login.File && old.Host == login.Host })
+		r.Logins = slices.DeleteFunc(r.Logins, login.isSame)
 		r.Logins = append(r.Logins, login)
 	}
 }

@@ -90,9 +90,7 @@ func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator
 		return err
 	}
 	staged.changes = append(staged.changes, change)
-	if err := s.stageEntries(staged, entries); err != nil {
-		return err
-	}
+	s.stageEntries(staged, entries)
 	first := slices.MinFunc(logins, func(x, y dockerlogin.Login) int { return x.Expires.Compare(y.Expires) })
 	what, expire := "a Docker login for "+staged.registries[0], "it expires"
 	if len(logins) > 1 {
@@ -107,11 +105,8 @@ func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator
 }
 
 // stageEntries notes the logins for the record, and says what they set aside. What an earlier login has set aside is kept in mind.
-func (s *Step) stageEntries(staged *staged, entries []dockerlogin.Entry) error {
-	records, err := readRecords(staged.files.folder)
-	if err != nil {
-		return err
-	}
+func (s *Step) stageEntries(staged *staged, entries []dockerlogin.Entry) {
+	records, _ := readRecords(staged.files.folder) // damaged records of other builds don't matter
 	file := staged.files.docker.String()
 	for _, entry := range entries {
 		login := writtenLogin{File: file, Entry: entry}
@@ -125,7 +120,6 @@ func (s *Step) stageEntries(staged *staged, entries []dockerlogin.Entry) error {
 		}
 		staged.logins = append(staged.logins, login)
 	}
-	return nil
 }
 
 // stageProfile stages a profile that hands out the session's credentials and renews them. The credentials themselves are not
@@ -160,7 +154,7 @@ func (s *Step) warnOfReplacing(staged *staged, name profile.Name) error {
 	if err != nil || replaced == nil {
 		return err
 	}
-	records, err := readRecords(staged.files.folder)
+	records, _ := readRecords(staged.files.folder)
 	for _, r := range records {
 		isIts := slices.Contains(sessions(r.Profiles), *replaced)
 		if isIts && r.Build.isOther(buildOf(s.Environment)) {
@@ -168,7 +162,7 @@ func (s *Step) warnOfReplacing(staged *staged, name profile.Name) error {
 				"bitrise-$BITRISE_BUILD_SLUG.", name, r.Build)
 		}
 	}
-	return err
+	return nil
 }
 
 // warnOfLimits warns of credentials that cannot be renewed, or only with something that is kept.

@@ -19,7 +19,7 @@ func (a *authenticator) subject(ctx context.Context, token idtoken.Token) awsaut
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	before := token.Claim("sub").Value
-	random := randomLike(before)
+	random := randomSubject(token)
 	other, err := a.tokens.TokenWithSubject(ctx, a.config.Audience, random)
 	if err != nil || before == random {
 		return awsauth.SubjectUnknown
@@ -33,6 +33,21 @@ func (a *authenticator) subject(ctx context.Context, token idtoken.Token) awsaut
 	default:
 		return awsauth.SubjectUnknown
 	}
+}
+
+// randomSubject returns the token's sub with random values in place of its claims, because an endpoint may use only subjects of a form.
+func randomSubject(token idtoken.Token) string {
+	sub := token.Claim("sub").Value
+	random := sub
+	for _, claim := range token.Claims {
+		if claim.Name != "sub" && claim.Value != "" {
+			random = strings.ReplaceAll(random, claim.Value, randomLike(claim.Value))
+		}
+	}
+	if random == sub {
+		return randomLike(sub)
+	}
+	return random
 }
 
 // randomLike replaces each letter of a text by a random letter, and each digit by a random digit.

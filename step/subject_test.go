@@ -46,7 +46,13 @@ func TestWhoDecidesWhatSubSays(t *testing.T) {
 		want   string
 		tokens int
 	}{
-		"chosen":         {func(requested string) (int, string) { return 200, requested }, nil, denied, "lets callers choose it", 2},
+		"chosen": {func(requested string) (int, string) { return 200, requested }, nil, denied, "lets callers choose it", 2},
+		"chosen in form": {func(requested string) (int, string) {
+			if strings.HasPrefix(requested, "app:") {
+				return 200, requested
+			}
+			return 200, sub
+		}, nil, denied, "lets callers choose it", 2},
 		"fixed":          {same, nil, denied, bySub, 2},
 		"a third sub":    {returns("app:other"), nil, denied, notKnown, 2},
 		"no sub":         {returns(""), nil, denied, notKnown, 2},
@@ -103,7 +109,7 @@ func TestWhoDecidesWhatSubSays(t *testing.T) {
 					t.Errorf("the log contains a token:\n%s", &written)
 				}
 			}
-			shape := regexp.MustCompile(`^[a-z]{3}:\d[a-z]\d[a-z]:[a-z]{8}:[A-Z][a-z]{5}$`)
+			shape := regexp.MustCompile(`^app:\d[a-z]\d[a-z]:workflow:[A-Z][a-z]{5}$`)
 			if len(requested) == 2 && (requested[0] != "" || requested[1] == sub || !shape.MatchString(requested[1])) {
 				t.Errorf("got requests with the subs %q", requested)
 			}
