@@ -10,14 +10,14 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-// refusals explains what ECR and ECR Public answer, apart from what means the same for all services. {permission} is what
-// the message names, {remedies} what to do about it.
+// table explains errors of ECR and ECR Public, apart from those that mean the same for all services. {permission} is the
+// permission in the error message.
 // See https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonErrors.html.
-func (i issuer) refusals() explain.Table {
+func (i issuer) table() explain.Table {
 	denied := []string{"AccessDeniedException", "AccessDenied"}
 	means := []string{
 		"The credentials are valid, but they do not allow getting a registry password. The reason can also be an organization's " +
-			"policy or a permissions boundary. If AWS says which kind of policy it was, its answer is above.",
+			"policy or a permissions boundary. If AWS says which kind of policy it was, its message is above.",
 	}
 	allow := []string{
 		"Allow ecr:GetAuthorizationToken on the resource * for the role or user: the action does not support narrower resources. " +
@@ -34,32 +34,32 @@ func (i issuer) refusals() explain.Table {
 	return explain.Table{
 		{
 			Codes: denied, Message: "explicit deny",
-			Cause: "a policy denies {permission}, which docker_login requires",
+			Cause: "a policy denies {permission}, which docker_login needs",
 			Means: means,
 			Do:    allow,
 		},
 		{
 			Codes: denied,
-			Cause: "the permission {permission} is missing, which docker_login requires",
+			Cause: "docker_login needs {permission}, which these credentials don't have",
 			Means: means,
 			Do:    allow,
 		},
 		{
 			Codes: []string{"UnrecognizedClientException", "InvalidClientTokenId"},
 			Cause: "{service} does not recognize the credentials in {region}",
-			Means: []string{"STS accepted them a moment ago. Regions that are not enabled for the account answer like this."},
+			Means: []string{"STS accepted them a moment ago. Regions that are not enabled for the account return this error."},
 			Do: []string{
 				"Check that the Region {region} is enabled for the account: AWS console, Account, AWS Regions.",
-				"Run the build again: new credentials can take a moment to be known everywhere.",
+				"Run the build again: new credentials can take a moment to propagate.",
 			},
 		},
 	}
 }
 
-// permission returns which permission a refusal says is missing; empty if it says something else.
+// permission returns the permission that an error says is missing, or empty if it says something else.
 func (i issuer) permission(err error) string {
-	var refusal *awserr.Refusal
-	if !errors.As(err, &refusal) || !strings.HasPrefix(refusal.Code, "AccessDenied") {
+	var returned *awserr.Refusal
+	if !errors.As(err, &returned) || !strings.HasPrefix(returned.Code, "AccessDenied") {
 		return ""
 	}
 	permissions := []string{"ecr:GetAuthorizationToken"}
@@ -67,14 +67,14 @@ func (i issuer) permission(err error) string {
 		permissions = []string{"ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken"}
 	}
 	for _, permission := range permissions {
-		if strings.Contains(refusal.Message, permission) {
+		if strings.Contains(returned.Message, permission) {
 			return permission
 		}
 	}
 	return strings.Join(permissions, " or ")
 }
 
-// explained adds what was being done to the group's error, and an explanation of what the service answered.
+// explained adds what was being done to the group's error, and an explanation of what the service returned.
 func (g *group) explained() error {
 	var hosts []string
 	for _, registry := range g.registries {
@@ -87,12 +87,12 @@ func (g *group) explained() error {
 	if registries != "" {
 		where += " for " + registries
 	}
-	return awserr.Explain(fmt.Errorf("get a login to %s: %w", where, g.err), g.issuer.refusals(), map[string]string{
+	return awserr.Explain(fmt.Errorf("get a login to %s: %w", where, g.err), g.issuer.table(), map[string]string{
 		"region": g.issuer.region.String(), "registries": registries, "permission": g.issuer.permission(g.err),
 	})
 }
 
-// failures returns the errors of the groups as one error, which has the explanations of all; nil if no group failed.
+// failures combines the errors of the groups, with all their explanations, or returns nil if no group failed.
 func failures(groups []*group) error {
 	var failed []error
 	var permissions []string

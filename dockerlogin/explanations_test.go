@@ -17,34 +17,34 @@ func TestExplanations(t *testing.T) {
 	}{
 		"permission missing": {
 			private, denied("ecr:GetAuthorizationToken", "because no identity-based policy allows it"),
-			"the permission ecr:GetAuthorizationToken is missing, which docker_login requires",
+			"docker_login needs ecr:GetAuthorizationToken, which these credentials don't have",
 			[]string{"getting a registry password."}, []string{"Allow ecr:GetAuthorizationToken", "set docker_login to false"},
 		},
 		"without a message": {
 			private, `{"__type":"AccessDenied"}`,
-			"the permission ecr:GetAuthorizationToken is missing, which docker_login requires",
+			"docker_login needs ecr:GetAuthorizationToken, which these credentials don't have",
 			[]string{"getting a registry password."}, []string{"Allow ecr:GetAuthorizationToken", "set docker_login to false"},
 		},
 		"denied": {
 			private, denied("ecr:GetAuthorizationToken", "with an explicit deny in a service control policy"),
-			"a policy denies ecr:GetAuthorizationToken, which docker_login requires",
+			"a policy denies ecr:GetAuthorizationToken, which docker_login needs",
 			[]string{"getting a registry password."}, []string{"Allow ecr:GetAuthorizationToken", "set docker_login to false"},
 		},
 		"permission missing, public": {
 			public, denied("ecr-public:GetAuthorizationToken", ""),
-			"the permission ecr-public:GetAuthorizationToken is missing, which docker_login requires",
+			"docker_login needs ecr-public:GetAuthorizationToken, which these credentials don't have",
 			[]string{"getting a registry password."},
 			[]string{"Allow ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken", "remove public.ecr.aws from ecr_registries"},
 		},
 		"bearer token permission missing, public": {
 			public, denied("sts:GetServiceBearerToken", ""),
-			"the permission sts:GetServiceBearerToken is missing, which docker_login requires",
+			"docker_login needs sts:GetServiceBearerToken, which these credentials don't have",
 			[]string{"getting a registry password."},
 			[]string{"Allow ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken", "remove public.ecr.aws from ecr_registries"},
 		},
 		"without a message, public": {
 			public, `{"__type":"AccessDenied"}`,
-			"the permission ecr-public:GetAuthorizationToken or sts:GetServiceBearerToken is missing, which docker_login requires",
+			"docker_login needs ecr-public:GetAuthorizationToken or sts:GetServiceBearerToken, which these credentials don't have",
 			[]string{"getting a registry password."},
 			[]string{"Allow ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken", "remove public.ecr.aws from ecr_registries"},
 		},
@@ -74,7 +74,7 @@ func TestExplanations(t *testing.T) {
 
 // Failures are explained together, each text once.
 func TestSeveralFailuresAreExplainedTogether(t *testing.T) {
-	const lacks = "the permission ecr:GetAuthorizationToken is missing, which docker_login requires"
+	const lacks = "docker_login needs ecr:GetAuthorizationToken, which these credentials don't have"
 	private := denied("ecr:GetAuthorizationToken", "")
 	for name, row := range map[string]struct {
 		euWest1, public string
@@ -84,18 +84,18 @@ func TestSeveralFailuresAreExplainedTogether(t *testing.T) {
 		"the same": {private, "", lacks, "", 1, 2},
 		"missing permissions": {
 			private, denied("sts:GetServiceBearerToken", ""), "missing permissions: ecr:GetAuthorizationToken, sts:GetServiceBearerToken",
-			"The reasons: " + lacks + "; the permission sts:GetServiceBearerToken is missing, which docker_login requires.", 2, 4,
+			"The reasons: " + lacks + "; docker_login needs sts:GetServiceBearerToken, which these credentials don't have.", 2, 4,
 		},
 		"different reasons": {
 			`{"__type":"UnrecognizedClientException","message":"invalid"}`, denied("sts:GetServiceBearerToken", ""),
 			"logging in to several registries failed for different reasons",
-			"The reasons: " + lacks + "; ECR does not recognize the credentials in eu-west-1; the permission sts:", 3, 6,
+			"The reasons: " + lacks + "; ECR does not recognize the credentials in eu-west-1; docker_login needs sts:", 3, 6,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := always(400, private)
-			fake.answers["eu-west-1/ecr"] = reply(400, row.euWest1)
-			fake.answers["us-east-1/ecr-public"] = reply(400, row.public)
+			fake.handlers["eu-west-1/ecr"] = reply(400, row.euWest1)
+			fake.handlers["us-east-1/ecr-public"] = reply(400, row.public)
 			items := registries(t, host, "123456789012")
 			if row.public != "" {
 				items = append(items, registries(t, "public.ecr.aws")...)
