@@ -126,7 +126,7 @@ func TestRemoval(t *testing.T) {
 		"a login":              {logins(to(host, entry)), logins(), nil, []string{host}, nil},
 		"two":                  {logins(to(host, entry), to(other, entry)), logins(), nil, []string{host, other}, nil},
 		"other hosts":          {logins(to("a", entry), to(host, entry)), logins(to("a", entry)), nil, []string{host}, nil},
-		"gone already":         {logins(to("a", entry)), "", nil, nil, nil},
+		"missing":              {logins(to("a", entry)), "", nil, nil, nil},
 		"an empty file":        {"", "", nil, nil, nil},
 		"formatted, unchanged": {"{ \"x\" :  1 }", "", nil, nil, nil},
 		// Logins of others, of the same user or not.

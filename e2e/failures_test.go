@@ -104,7 +104,7 @@ func failures() []failure {
 		}},
 		{name: "claim rejected by the provider",
 			script: assume + ` * error IDPRejectedClaim "The identity provider (IdP) reported that authentication failed"`},
-		{name: "provider does not answer", inputs: map[string]string{"timeout": "10"},
+		{name: "provider does not respond", inputs: map[string]string{"timeout": "10"},
 			script: assume + ` * error IDPCommunicationError "Connection to the identity provider timed out"`},
 		{name: "session policy malformed", inputs: map[string]string{
 			"inline_session_policy": `{"Version":"2012-10-17","Statement":"everything"}`,
@@ -115,7 +115,7 @@ func failures() []failure {
 			world: func(c *sandbox.Config) { c.PackedPolicyCharacters = 100 }},
 		{name: "session longer than the role allows", inputs: map[string]string{"session_duration": "7200"}},
 		{name: "STS not active in the Region", byName: true, world: func(c *sandbox.Config) { c.DisabledRegions = []string{"us-east-1"} }},
-		{name: "hop of the chain refused", inputs: map[string]string{"role_chain": targetRole}, world: func(c *sandbox.Config) {
+		{name: "role of the chain denied", inputs: map[string]string{"role_chain": targetRole}, world: func(c *sandbox.Config) {
 			c.Accounts[1].Roles[0].TrustPolicy = json.RawMessage(`{"Version":"2012-10-17","Statement":{"Effect":"Allow",
 				"Principal":{"AWS":"123456789012"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"agreed"}}}}`)
 		}},

@@ -15,10 +15,10 @@ const (
 	troubleshootingIntro = `# Troubleshooting
 
 If the Step fails, the end of its log explains the error: what AWS or Bitrise said, what this means, and what to do. The last line
-names the cause. This page collects these explanations.
+is the cause. This page collects these explanations.
 
 - If a following Step fails, see [When a following Step fails](works-with.md#when-a-following-step-fails).
-- If IAM refuses to create or update the role, see [below](#iam-refuses-to-create-or-update-the-role).
+- If IAM rejects the role or its trust policy, see [below](#iam-rejects-the-role-or-its-trust-policy).
 - If the log is not enough, run the Step with ` + "`verbose: \"true\"`" + `. It then shows every call, and never a secret.
 
 To find an error, search this table for its code and text. Account IDs, names, and numbers are examples. Where a text says above or
@@ -31,23 +31,23 @@ in ` + "`e2e/testdata/explain`" + `.
 	troubleshootingExample = `
 ## Example of a whole log
 
-This is what the log of the first error in the table looks like. The role's trust policy names another app.
+This is what the log of the first error in the table looks like. The role's trust policy is for a different app.
 
 `
-	iamRefusal = `
-## IAM refuses to create or update the role
+	iamRejection = `
+## IAM rejects the role or its trust policy
 
-This is an error from IAM (the console, CloudFormation, Terraform), not from the Step. Since June 2025, IAM refuses to create or
-update a role whose trust policy has a shared OIDC provider, such as GitHub's or Buildkite's, as its principal, but does not
+This is an error from IAM (the console, CloudFormation, Terraform), not from the Step. Since June 2025, IAM doesn't let you
+create or update a role whose trust policy has a shared OIDC provider, such as GitHub's or Buildkite's, as its principal, but does not
 evaluate the claim that identifies the tenant. For most of these providers, this is ` + "`sub`" + `. Existing roles keep working until
 their trust policy is changed. AWS calls this
 [identity-provider controls for shared OIDC providers](https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_oidc_secure-by-default.html)
 and lists the providers with the required claims there.
 
-- If the statement in question is for another provider, add the condition that AWS's page requires for it.
+- If the statement is for a different provider, add the condition that AWS's page requires for it.
 - If AWS lists Bitrise by now, add the condition that its page requires. If that is one on ` + "`sub`" + `, keep the one on ` + "`app_slug`" + `,
   too: see [below](#what-is-known-about-sub-and-condition-keys).
-- Do not work around the refusal with a value such as ` + "`*`" + `: it would let everyone who uses the provider assume the role.
+- Don't work around the error with a value such as ` + "`*`" + `: it would let everyone who uses the provider assume the role.
 `
 )
 
@@ -86,7 +86,7 @@ func TestTroubleshootingPage(t *testing.T) {
 		shown[advice] = e.title
 		page.WriteString("\n- " + advice + "\n")
 	}
-	page.WriteString(iamRefusal + whatIsKnown + troubleshootingExample)
+	page.WriteString(iamRejection + whatIsKnown + troubleshootingExample)
 	log := regexp.MustCompile(`(?m) +$`).ReplaceAllString(readExplanation(t, failures()[0]), "")
 	fmt.Fprintf(&page, "```text\n%s```\n", log)
 	checkGolden(t, filepath.Join(root(t), "docs", "troubleshooting.md"), page.String())
@@ -108,13 +108,13 @@ func readEntry(t *testing.T, f failure) *entry {
 	if meaning != nil {
 		e.meaning = markdown(meaning[1])
 	}
-	answer := regexp.MustCompile(`(?s) answered (\w+):? ?(.*?)(?: \(request ID [^)]*\)[^\n]*)?\n\n`).FindStringSubmatch(
+	response := regexp.MustCompile(`(?s) (?:answered|returned) (\w+):? ?(.*?)(?: \(request ID [^)]*\)[^\n]*)?\n\n`).FindStringSubmatch(
 		regexp.MustCompile(`([^\n])\n([^\n])`).ReplaceAllString(log, "$1 $2"))
 	advice := regexp.MustCompile(`(?s)\nWhat to do\n- (.*?)\n\n`).FindStringSubmatch(log)
-	if answer == nil || advice == nil {
+	if response == nil || advice == nil {
 		t.Fatalf("%s is not a whole explanation:\n%s", f.name, log)
 	}
-	e.said = "`" + answer[1] + "` " + markdown(answer[2])
+	e.said = "`" + response[1] + "` " + markdown(response[2])
 	for _, item := range strings.Split(advice[1], "\n- ") {
 		e.advice = append(e.advice, markdown(item))
 	}
