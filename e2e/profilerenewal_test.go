@@ -221,7 +221,7 @@ func TestProfileOfAnAccessKey(t *testing.T) {
 	r := newProfileRun(t, cloud)
 	key := cloud.User("ci")
 	log := r.mustStep(map[string]string{"access_key_id": key.ID, "secret_access_key": key.Secret, "aws_profile": oddName})
-	if !strings.Contains(flat(log), "The profile keeps the access key in a file that only this user can read, and returns it unchanged, because it doesn't expire") {
+	if !strings.Contains(flat(log), "The profile keeps the access key in a file that only this user can read and returns it unchanged because it doesn't expire") {
 		t.Errorf("there is no warning:\n%s", log)
 	}
 	output, _ := r.credentials()

@@ -315,7 +315,7 @@ func TestOneRegistryFails(t *testing.T) {
 	for _, want := range []string{
 		"get a login to ECR in eu-west-1 for 123456789012.dkr.ecr.eu-west-1.amazonaws.com: ECR answered AccessDeniedException",
 		"get a login to ECR Public in us-east-1 for public.ecr.aws: ECR Public answered AccessDeniedException",
-		"a policy denies ecr:GetAuthorizationToken", "the permission sts:GetServiceBearerToken is missing",
+		"a policy denies ecr:GetAuthorizationToken", "docker_login needs sts:GetServiceBearerToken",
 		"remove public.ecr.aws from ecr_registries",
 	} {
 		if !strings.Contains(flat(output), want) {

@@ -179,7 +179,7 @@ func (s *Step) warnOfLimits(config Config) {
 	case config.AccessKey != nil && len(config.Chain) > 0:
 		s.Log.Warnf("The profile keeps the access key in a file that only this user can read, because it needs the key to renew its credentials.")
 	case config.AccessKey != nil:
-		s.Log.Warnf("The profile keeps the access key in a file that only this user can read, and returns it unchanged, because it doesn't expire.")
+		s.Log.Warnf("The profile keeps the access key in a file that only this user can read and returns it unchanged because it doesn't expire.")
 	case !config.WebIdentity.Token.Text.IsEmpty():
 		s.Log.Warnf("identity_token is set and is not kept, so the profile's credentials are not renewed: they work until they " +
 			"expire. Leave identity_token empty to let the Step fetch tokens.")
