@@ -1,5 +1,5 @@
 // Authenticate with AWS is a Bitrise Step: it exchanges a build's identity token for temporary AWS credentials and exports them
-// for the Steps that follow. This file only connects it to the machine.
+// for the Steps that follow. This file only connects it to the operating system.
 package main
 
 import (
@@ -23,16 +23,16 @@ func main() {
 	os.Exit(run())
 }
 
-// run returns the exit code: 0 if everything that was asked for is done, else 1, with the reason in the log. With the subcommand
-// credential-process, it prints the credentials of a profile instead.
+// run returns the exit code: 0 if the Step succeeded, else 1, with the reason in the log. With the subcommand credential-process,
+// it prints the credentials of a profile instead.
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	// When the reader of the log goes away, writing fails, and the run goes on. Ignoring the signal would do the same, but also in the
-	// programs that the Step starts.
+	// If the log's reader exits, writes fail but the run continues. The signal is caught and not ignored, because programs that the
+	// Step starts would inherit an ignored signal.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
-	// net/http quotes unexpected answers in the standard log, past the redaction of ours.
+	// net/http quotes unexpected responses in the standard log, which does not redact secrets.
 	log.SetOutput(io.Discard)
 
 	process := env.NewRepository()

@@ -25,8 +25,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
-// grace is how long the other calls may go on after one has failed. It is long enough for most answers, which the error
-// then lists, and too short for waiting out a service that is down.
+// grace is how long the other calls may continue after one has failed: long enough for most services to respond, so that the
+// error lists what they returned, and too short to wait for a service that is down.
 const grace = time.Second
 
 // ecrUsername is the username of all logins to ECR.
@@ -34,7 +34,7 @@ const ecrUsername = "AWS"
 
 // Client gets logins from ECR and ECR Public.
 type Client struct {
-	// The same for all Regions and calls, because the SDK's clients remember how wrong this machine's clock is.
+	// Both clients are shared by all Regions and calls, because they remember how far off this machine's clock is.
 	private *ecr.Client
 	public  *ecrpublic.Client
 }
@@ -42,7 +42,7 @@ type Client struct {
 // LoginRequest says which logins to get.
 type LoginRequest struct {
 	Credentials credentials.Credentials
-	// AccountID is the account of the credentials; empty if unknown.
+	// AccountID is the account of the credentials, or empty if unknown.
 	AccountID  string
 	Registries []Registry
 	// Retry applies to each call.
@@ -51,7 +51,7 @@ type LoginRequest struct {
 
 // Login is what Docker needs to log in to a registry. The username is AWS for all registries of ECR.
 type Login struct {
-	// Registry has its host in any case.
+	// Registry always has a host.
 	Registry Registry
 	Password secret.Text
 	// Expires is when the password expires: after 12 hours, or together with the credentials.
@@ -78,7 +78,7 @@ func (c *Client) Endpoints(ctx context.Context, registries []Registry) []string 
 func (c *Client) endpoint(ctx context.Context, from issuer) (smithyendpoints.Endpoint, error) {
 	private, public := c.private.Options(), c.public.Options()
 	region := aws.String(from.region.String())
-	// From the same configuration, so the same for both.
+	// Both services use the same configuration.
 	fips := aws.Bool(private.EndpointOptions.UseFIPSEndpoint == aws.FIPSEndpointStateEnabled)
 	dualStack := aws.Bool(private.EndpointOptions.UseDualStackEndpoint == aws.DualStackEndpointStateEnabled)
 	if from.isPublic {
@@ -92,9 +92,9 @@ func (c *Client) endpoint(ctx context.Context, from issuer) (smithyendpoints.End
 }
 
 // Logins returns a login for each registry, in the same order, each host once. It makes one call per Region and one for ECR
-// Public, all at once. The calls need the permission ecr:GetAuthorizationToken; the one of ECR Public,
-// ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken. If any call fails, there are no logins, and the error,
-// an [explain.Error], lists all that failed.
+// Public, all at once. ECR requires the permission ecr:GetAuthorizationToken; ECR Public requires
+// ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken. If any call fails, Logins returns no logins and an
+// [explain.Error] that lists every failure.
 func (c *Client) Logins(ctx context.Context, request LoginRequest) ([]Login, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -119,7 +119,7 @@ type group struct {
 	issuer     issuer
 	registries []Registry
 	login      Login
-	// ownHost is the host of the account's own registry, if it is one of the registries.
+	// ownHost is the host of the account's own registry, if it is in registries.
 	ownHost string
 	err     error
 }
@@ -146,18 +146,18 @@ func (c *Client) authorize(ctx context.Context, g *group, request LoginRequest) 
 		if err != nil {
 			return awserr.From(g.issuer.service(), request.Credentials, err)
 		}
-		// Something between here and AWS may have sent an answer that is not valid.
+		// A proxy may have replaced the response.
 		if g.login, err = parseLogin(data, metadata); err == nil && slices.ContainsFunc(g.registries, request.isOwn) {
 			g.ownHost, err = c.ownHost(data)
 		}
 		if err != nil {
-			return transport.Garbled("the answer of %s %w", g.issuer.service(), err)
+			return transport.Garbled("the response of %s %w", g.issuer.service(), err)
 		}
 		return nil
 	})
 }
 
-// isOwn reports whether a registry is the one of the credentials' account. ECR's answer contains its host.
+// isOwn reports whether a registry belongs to the credentials' account. ECR's response contains its host.
 func (request LoginRequest) isOwn(r Registry) bool {
 	return r.host == "" || (request.AccountID != "" && r.account.String() == request.AccountID)
 }
@@ -181,8 +181,7 @@ func assign(request LoginRequest, groups []*group) []Login {
 	return logins
 }
 
-// call makes one call. Nothing may print its answer, which does not redact itself: it contains a password that the log does not know
-// yet.
+// call makes one call. Its result must not be printed, because it contains a password that the log does not redact yet.
 func (c *Client) call(
 	ctx context.Context, from issuer, signer aws.CredentialsProvider,
 ) (data types.AuthorizationData, metadata middleware.Metadata, err error) {
@@ -236,7 +235,7 @@ func (c *Client) ownHost(data types.AuthorizationData) (string, error) {
 	if !ok {
 		return "", errors.New("contains no valid URL of the account's registry")
 	}
-	// AWS's own endpoints return hosts of ECR. Another host would get a password of ECR.
+	// AWS's own endpoints return ECR hosts. Docker would send the ECR password to any other host.
 	if _, isECR := regionOfHost(host); !isECR && c.private.Options().BaseEndpoint == nil {
 		return "", errors.New("contains the URL of a registry that is not ECR's")
 	}

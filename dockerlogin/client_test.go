@@ -13,7 +13,7 @@ import (
 )
 
 func TestLoginToTheOwnRegistry(t *testing.T) {
-	fake := always(200, answer(encoded("AWS:pass:word-canary"), "https://"+host))
+	fake := always(200, authorized(encoded("AWS:pass:word-canary"), "https://"+host))
 	logins, err := obtain(t, fake.client(t), 1, newRequest(own(t)))
 	if err != nil || len(logins) != 1 || len(fake.calls) != 1 {
 		t.Fatalf("got %v, %v, calls %v", logins, err, fake.calls)
@@ -32,9 +32,9 @@ func TestLoginToTheOwnRegistry(t *testing.T) {
 
 // The client makes one call per Region and one to ECR Public. Every host gets the login of its Region, in the order of the request.
 func TestOneCallPerRegion(t *testing.T) {
-	fake := &fakeECR{answers: map[string]http.HandlerFunc{
-		"eu-west-1/ecr":        reply(200, answer(encoded("AWS:of-eu-west-1"), "https://own.example:5000")),
-		"us-east-1/ecr":        reply(200, answer(encoded("AWS:of-us-east-1"), "https://ignored")),
+	fake := &fakeECR{handlers: map[string]http.HandlerFunc{
+		"eu-west-1/ecr":        reply(200, authorized(encoded("AWS:of-eu-west-1"), "https://own.example:5000")),
+		"us-east-1/ecr":        reply(200, authorized(encoded("AWS:of-us-east-1"), "https://ignored")),
 		"us-east-1/ecr-public": reply(200, `{"authorizationData":{"authorizationToken":"`+encoded("AWS:of-public")+`","expiresAt":4000000000}}`),
 	}}
 	client := fake.client(t)
@@ -69,8 +69,8 @@ func TestOneCallPerRegion(t *testing.T) {
 
 // If one call fails, no logins are returned, and all failures are listed. Other calls are retried for one more second.
 func TestEveryFailureIsListed(t *testing.T) {
-	fake := &fakeECR{answers: map[string]http.HandlerFunc{
-		"eu-west-1/ecr":        reply(200, answer(encoded("AWS:x"), "https://"+host)),
+	fake := &fakeECR{handlers: map[string]http.HandlerFunc{
+		"eu-west-1/ecr":        reply(200, authorized(encoded("AWS:x"), "https://"+host)),
 		"us-east-1/ecr":        reply(503, `{}`),
 		"us-east-1/ecr-public": reply(400, denied("sts:GetServiceBearerToken", "")),
 	}}
@@ -97,9 +97,9 @@ func TestEveryFailureIsListed(t *testing.T) {
 	}
 }
 
-// A Region that never answers does not delay a run in which another one has rejected the call.
-func TestRefusalDoesNotWaitForOtherRegions(t *testing.T) {
-	fake := &fakeECR{answers: map[string]http.HandlerFunc{
+// A Region that never responds does not delay a run in which a different one has rejected the call.
+func TestErrorDoesNotWaitForOtherRegions(t *testing.T) {
+	fake := &fakeECR{handlers: map[string]http.HandlerFunc{
 		"us-east-1/ecr": silence,
 		"eu-west-1/ecr": reply(400, denied("ecr:GetAuthorizationToken", "")),
 	}}
@@ -111,7 +111,7 @@ func TestRefusalDoesNotWaitForOtherRegions(t *testing.T) {
 
 func TestLoginsEndWithTheirContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	fake := &fakeECR{answers: map[string]http.HandlerFunc{"": func(w http.ResponseWriter, r *http.Request) {
+	fake := &fakeECR{handlers: map[string]http.HandlerFunc{"": func(w http.ResponseWriter, r *http.Request) {
 		cancel()
 		silence(w, r)
 	}}}
@@ -124,7 +124,7 @@ func TestLoginsEndWithTheirContext(t *testing.T) {
 // AWS's own endpoints return registries of ECR. Endpoints that the variables name may return any host.
 func TestHostOfTheOwnRegistry(t *testing.T) {
 	for url, isECR := range map[string]bool{"https://" + host: true, "https://index.docker.io": false, "http://127.0.0.1:5000": false} {
-		fake := always(200, answer(encoded("AWS:x"), url))
+		fake := always(200, authorized(encoded("AWS:x"), url))
 		t.Run(url+", with AWS_ENDPOINT_URL", func(t *testing.T) {
 			if _, err := obtain(t, fake.client(t), 1, newRequest(own(t))); err != nil {
 				t.Errorf("got %v", err)
@@ -152,7 +152,7 @@ func TestSignaturesFollowTheServersClock(t *testing.T) {
 		"minutes wrong, and rejected": {2 * time.Minute, false, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fake := &fakeECR{answers: map[string]http.HandlerFunc{"": func(w http.ResponseWriter, r *http.Request) {
+			fake := &fakeECR{handlers: map[string]http.HandlerFunc{"": func(w http.ResponseWriter, r *http.Request) {
 				server := time.Now().Add(row.ahead)
 				signed, err := time.Parse(layout, r.Header.Get("X-Amz-Date"))
 				w.Header().Set("Date", server.UTC().Format(http.TimeFormat))
@@ -160,7 +160,7 @@ func TestSignaturesFollowTheServersClock(t *testing.T) {
 					reply(400, `{"__type":"InvalidSignatureException","message":"Signature expired"}`)(w, r)
 					return
 				}
-				reply(200, answer(encoded("AWS:x"), "https://"+host))(w, r)
+				reply(200, authorized(encoded("AWS:x"), "https://"+host))(w, r)
 			}}}
 			client := fake.client(t)
 			_, err := obtain(t, client, 5, newRequest(own(t)))
@@ -176,9 +176,9 @@ func TestSignaturesFollowTheServersClock(t *testing.T) {
 
 func TestCallsAreSigned(t *testing.T) {
 	var seen http.Header
-	fake := &fakeECR{answers: map[string]http.HandlerFunc{"": func(w http.ResponseWriter, r *http.Request) {
+	fake := &fakeECR{handlers: map[string]http.HandlerFunc{"": func(w http.ResponseWriter, r *http.Request) {
 		seen = r.Header.Clone()
-		reply(200, answer(encoded("AWS:x"), "https://"+host))(w, r)
+		reply(200, authorized(encoded("AWS:x"), "https://"+host))(w, r)
 	}}}
 	if _, err := obtain(t, fake.client(t), 1, newRequest(own(t))); err != nil {
 		t.Fatal(err)

@@ -29,8 +29,8 @@ type authConfig struct {
 	Auth []byte `json:"auth"`
 }
 
-// parseConfig parses a configuration file, which may be empty. It accepts only files that everyone reads in the same
-// way. An error continues the sentence "The file …". It does not quote values, which may be passwords.
+// parseConfig parses a configuration file, which may be empty. It accepts only files that all programs read the same way. An error
+// continues the sentence "The file …" and doesn't quote values, which may be passwords.
 func parseConfig(content []byte) (c config, err error) {
 	content = bytes.TrimSpace(content)
 	if len(content) > 0 && !json.Valid(content) {
@@ -41,7 +41,7 @@ func parseConfig(content []byte) (c config, err error) {
 	}
 	for key := range c.file {
 		for _, name := range []string{authsKey, helpersKey, storeKey} {
-			// Docker ignores the case, other tools do not.
+			// Docker ignores case. Other tools don't.
 			if key != name && strings.EqualFold(key, name) {
 				return c, fmt.Errorf("must spell the key %q as %q", key, name)
 			}
@@ -59,13 +59,13 @@ func parseConfig(content []byte) (c config, err error) {
 		return c, fmt.Errorf("is not valid under %q: it %w", helpersKey, err)
 	}
 	if store, found := c.file[storeKey]; found && json.Unmarshal(store, &c.store) != nil {
-		return c, fmt.Errorf("is not valid under %q: it must be a text", storeKey)
+		return c, fmt.Errorf("is not valid under %q: it must be a string", storeKey)
 	}
 	return c, nil
 }
 
-// parseObject parses an object in valid JSON; none and null stand for {}. A map alone would silently drop keys that are there
-// twice.
+// parseObject parses an object in valid JSON. Empty content and null are the same as {}. Repeated keys are an error: a map alone
+// would silently drop them.
 func parseObject[V any](content json.RawMessage) (map[string]V, error) {
 	object := map[string]V{}
 	if len(content) == 0 || string(content) == "null" {
@@ -83,7 +83,7 @@ func parseObject[V any](content json.RawMessage) (map[string]V, error) {
 		}
 		var value V
 		if err := decoder.Decode(&value); err != nil {
-			return nil, fmt.Errorf("must have a text under %q", key)
+			return nil, fmt.Errorf("must have a string under %q", key)
 		}
 		object[key] = value
 	}
@@ -103,14 +103,14 @@ func (c config) encode() ([]byte, error) {
 	}
 	var content bytes.Buffer
 	encoder := json.NewEncoder(&content)
-	encoder.SetEscapeHTML(false) // would change the text of values
+	encoder.SetEscapeHTML(false) // would change values
 	encoder.SetIndent("", "\t")
 	err := encoder.Encode(file)
 	return content.Bytes(), err
 }
 
 // add adds a login, in the form in which docker login writes it. If a credentials store or a credential helper would take
-// precedence over it, an empty helper makes Docker read it from the file. The entry says what that has replaced.
+// precedence over it, an empty helper makes Docker read it from the file. The entry has what the empty helper replaced.
 func (c config) add(login Login) Entry {
 	host := login.Registry.String()
 	encoded, _ := json.Marshal(authConfig{Auth: []byte(ecrUsername + ":" + login.Password.Reveal())}) // cannot fail
@@ -122,8 +122,8 @@ func (c config) add(login Login) Entry {
 	return entry
 }
 
-// remove removes a login, if it is still as it was written, and puts back what it replaced. It reports whether it has removed the
-// login, and whether it has kept a different one.
+// remove removes a login unless it has changed since it was written, and restores what it replaced. It reports whether it removed the
+// login, and whether it kept a different one.
 func (c config) remove(e Entry) (isRemoved, isKept bool) {
 	login, found := c.auths[e.Host]
 	if found && digest(login) != e.Digest {

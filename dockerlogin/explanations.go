@@ -22,7 +22,7 @@ func refusals() explain.Table {
 			Means: []string{"STS accepted them a moment ago. Regions that are not enabled for the account return the same error."},
 			Do: []string{
 				"Check that the Region {region} is enabled for the account: AWS console, Account, AWS Regions.",
-				"Run the build again: new credentials can take a moment to be known everywhere.",
+				"Run the build again: new credentials can take a moment to propagate.",
 			},
 		},
 	}

@@ -90,8 +90,8 @@ func TestSeveralFailuresAreExplainedTogether(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := always(400, private)
-			fake.answers["eu-west-1/ecr"] = reply(400, row.euWest1)
-			fake.answers["us-east-1/ecr-public"] = reply(400, row.public)
+			fake.handlers["eu-west-1/ecr"] = reply(400, row.euWest1)
+			fake.handlers["us-east-1/ecr-public"] = reply(400, row.public)
 			items := registries(t, host, "123456789012")
 			if row.public != "" {
 				items = append(registries(t, "public.ecr.aws"), items...)

@@ -43,14 +43,14 @@ func registries(t *testing.T, items ...string) []Registry {
 	return parsed
 }
 
-// fakeECR answers calls depending on the REGION/SERVICE in their signature, and records them.
+// fakeECR handles calls depending on the REGION/SERVICE in their signature, and records them.
 type fakeECR struct {
-	mu      sync.Mutex
-	calls   []string
-	answers map[string]http.HandlerFunc
+	mu       sync.Mutex
+	calls    []string
+	handlers map[string]http.HandlerFunc
 }
 
-// RoundTrip answers without a network, which time in a bubble would wait for.
+// RoundTrip responds without a network, which time in a bubble would wait for.
 func (f *fakeECR) RoundTrip(r *http.Request) (*http.Response, error) {
 	scope := strings.Split(r.Header.Get("Authorization"), "/")
 	if len(scope) < 4 {
@@ -60,12 +60,12 @@ func (f *fakeECR) RoundTrip(r *http.Request) (*http.Response, error) {
 	f.mu.Lock()
 	f.calls = append(f.calls, where)
 	f.mu.Unlock()
-	answer := f.answers[where]
-	if answer == nil {
-		answer = f.answers[""]
+	handler := f.handlers[where]
+	if handler == nil {
+		handler = f.handlers[""]
 	}
 	recorder := httptest.NewRecorder()
-	answer(recorder, r)
+	handler(recorder, r)
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (f *fakeECR) client(t *testing.T) *Client {
 }
 
 func always(status int, body string) *fakeECR {
-	return &fakeECR{answers: map[string]http.HandlerFunc{"": reply(status, body)}}
+	return &fakeECR{handlers: map[string]http.HandlerFunc{"": reply(status, body)}}
 }
 
 func reply(status int, body string) http.HandlerFunc {
@@ -90,7 +90,7 @@ func reply(status int, body string) http.HandlerFunc {
 	}
 }
 
-// silence never answers.
+// silence never responds.
 func silence(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
 func TestMain(m *testing.M) {
@@ -145,7 +145,7 @@ func own(t *testing.T) Registry { return OwnRegistry(region(t, "eu-west-1")) }
 
 func encoded(pair string) string { return base64.StdEncoding.EncodeToString([]byte(pair)) }
 
-func answer(token, endpoint string) string {
+func authorized(token, endpoint string) string {
 	return fmt.Sprintf(`{"authorizationData":[{"authorizationToken":%q,"expiresAt":4000000000.5,"proxyEndpoint":%q}]}`, token, endpoint)
 }
 

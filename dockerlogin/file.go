@@ -19,8 +19,8 @@ const fileMode fs.FileMode = 0o600
 // See https://docs.docker.com/reference/cli/docker/#configuration-files.
 type File struct{ path string }
 
-// FindFile returns the file that Docker uses: config.json in the folder DOCKER_CONFIG, or in ~/.docker. The folder must be
-// absolute, because the next Steps may run in other working directories; the file need not exist.
+// FindFile returns the file that Docker uses: config.json in the folder DOCKER_CONFIG, or in ~/.docker. The path must be absolute,
+// because the next Steps may run in other working directories. The file doesn't need to exist.
 func FindFile(getenv func(key string) string) (File, error) {
 	variable := "DOCKER_CONFIG"
 	folder := getenv(variable)
@@ -39,7 +39,7 @@ func FileAt(path string) File { return File{path: path} }
 
 func (f File) String() string { return f.path }
 
-// Check reports why logins could not be stored, as far as that is known without writing.
+// Check returns an error if logins can't be stored, as far as that is known without writing.
 func (f File) Check() error {
 	content, err := sharedfile.Read(f.path)
 	if err == nil {
@@ -51,19 +51,19 @@ func (f File) Check() error {
 // Entry is a login that the Step has written to Docker's file.
 type Entry struct {
 	Host string
-	// Digest is a digest of the login: another one with the same host is another program's, or another build's.
+	// Digest is a digest of the login. A login with the same host and a different digest is from a different program or build.
 	Digest  string
 	Expires time.Time
-	// Helper is the credential helper of the host that an empty entry has replaced, empty if it had none; nil if there was no need to.
+	// Helper is the credential helper that an empty entry replaced, or empty if the host had none. It is nil if nothing was replaced.
 	Helper *string `json:",omitempty"`
 }
 
-// PrepareLogins prepares the file with the logins added, with mode 0600, and returns what it adds. Everything else in the file is
+// PrepareLogins prepares to add logins to the file, which gets mode 0600, and returns what it adds. Everything else in the file is
 // kept, except for the order of its keys. If a credentials store or a credential helper would take precedence over a login, an empty
 // entry in credHelpers makes Docker read the login from the file; other registries are not affected.
 //
-// Logins that docker login stores before the change is committed are kept. But docker login takes no lock, and it writes
-// what it read earlier: a change that is committed while it runs can be lost.
+// Logins that docker login stores before the change is committed are kept. But docker login takes no lock and writes the whole file
+// that it read earlier, so a change that is committed while it runs can be lost.
 func (f File) PrepareLogins(logins []Login) (change *sharedfile.Change, entries []Entry, err error) {
 	change, err = f.prepare("store", func(c config) {
 		entries = nil
@@ -74,8 +74,8 @@ func (f File) PrepareLogins(logins []Login) (change *sharedfile.Change, entries 
 	return change, entries, err
 }
 
-// PrepareRemoval prepares the file without some logins, and returns the hosts of those that it removes, and the hosts that have a
-// different login now, which is kept. Missing logins are fine. A file that does not exist is not created.
+// PrepareRemoval prepares to remove logins, and returns the hosts of those that it removes, and the hosts that have a different login
+// now, which is kept. Missing logins are fine. A file that doesn't exist is not created.
 func (f File) PrepareRemoval(entries []Entry) (change *sharedfile.Change, removed, kept []string, err error) {
 	change, err = f.prepare("remove", func(c config) {
 		removed, kept = nil, nil
@@ -95,7 +95,7 @@ func (f File) PrepareRemoval(entries []Entry) (change *sharedfile.Change, remove
 	return change, removed, kept, err
 }
 
-// prepare prepares a change of the logins. what says what it does, for an error.
+// prepare prepares a change of the logins. Errors start with what.
 func (f File) prepare(what string, edit func(config)) (*sharedfile.Change, error) {
 	change, err := sharedfile.File{Path: f.path, Mode: fileMode}.Prepare(func(content []byte) ([]byte, error) {
 		c, err := f.parse(content)
@@ -119,12 +119,12 @@ func (f File) prepare(what string, edit func(config)) (*sharedfile.Change, error
 	return change, nil
 }
 
-// parse parses the file's content. Its errors name the file and do not quote it.
+// parse parses the file's content. Its errors contain the file's path and don't quote the content.
 func (f File) parse(content []byte) (config, error) {
 	c, err := parseConfig(content)
 	if err != nil {
 		return config{}, explain.Advise(fmt.Errorf("Docker's configuration file %s %w", f.path, err), //nolint:staticcheck // Docker is a name
-			"Correct the file, or move it away.", "Or set DOCKER_CONFIG to another folder for this workflow.")
+			"Correct the file, or move it away.", "Or set DOCKER_CONFIG to a different folder for this workflow.")
 	}
 	return c, nil
 }

@@ -143,7 +143,7 @@ func TestCheckCreatesNothing(t *testing.T) {
 }
 
 // Reading a file that is not regular may never end.
-func TestCheckRefusesPipes(t *testing.T) {
+func TestCheckRejectsPipes(t *testing.T) {
 	file := fileIn(t.TempDir())
 	if err := syscall.Mkfifo(file.path, 0o600); err != nil {
 		t.Fatal(err)

@@ -3,9 +3,9 @@
 // daemon, keychain, or credential helper.
 //
 // [ParseRegistry] makes a [Registry] from its name, [Client.Logins] gets a [Login] for each one, and [File.PrepareLogins]
-// prepares the new version of the file, which the caller commits. [File.PrepareLogout] prepares the opposite.
+// prepares the new version of the file, which the caller commits. [File.PrepareRemoval] removes the logins.
 //
-// The package does not know where the credentials come from, nor the Step's inputs.
+// The package knows neither where the credentials come from nor the Step's inputs.
 package dockerlogin
 
 import (
@@ -22,7 +22,7 @@ var (
 	// endpoint, and dkr-ecr or dkr-ecr-fips with other suffixes for the dual-stack endpoints.
 	registryHost = regexp.MustCompile(`^\d{12}\.dkr([.-])ecr(?:-fips)?\.([a-z0-9-]+)\.(.+)$`)
 
-	// registryURL matches a URL with nothing but a host, which is a name or an address, and possibly a port.
+	// registryURL matches a URL that has only a host (a name or an address) and possibly a port.
 	registryURL = regexp.MustCompile(`^https?://((?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?)/?$`)
 )
 
@@ -54,8 +54,8 @@ func (i issuer) service() string {
 // OwnRegistry returns the private registry of the credentials' own account in a Region.
 func OwnRegistry(region awsid.Region) Registry { return Registry{issuer: issuer{region: region}} }
 
-// ParseRegistry parses one of the forms in which users name a registry: an account ID, for the account's private registry in
-// the Region home; a registry's host, which https:// may precede and a repository may follow; or a host of ECR Public. It
+// ParseRegistry parses a registry as users write it: an account ID, for the account's private registry in the Region home; a
+// registry's host, with an optional https:// before it and an optional repository after it; or a host of ECR Public. It
 // accepts every host that AWS documents (https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html,
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-requests.html).
 func ParseRegistry(item string, home awsid.Region) (Registry, error) {
@@ -80,7 +80,7 @@ func ParseRegistry(item string, home awsid.Region) (Registry, error) {
 	return Registry{host: host, issuer: issuer{region: region}}, nil
 }
 
-// regionOfHost returns the Region in the host of a private registry. It reports whether the host is one.
+// regionOfHost returns the Region in the host of a private registry. It returns false for other hosts.
 func regionOfHost(host string) (awsid.Region, bool) {
 	match := registryHost.FindStringSubmatch(host)
 	if match == nil {
@@ -116,7 +116,7 @@ func hostSuffixes(region awsid.Region) (suffix, dualStack string) {
 	return "amazonaws.com", "on.aws"
 }
 
-// hostOfURL returns the host in a registry's URL. It reports whether the URL has one, and neither user nor path.
+// hostOfURL returns the host in a registry's URL. It returns false if the URL has no host, or has a user or a path.
 func hostOfURL(url string) (host string, ok bool) {
 	match := registryURL.FindStringSubmatch(url)
 	if match == nil {

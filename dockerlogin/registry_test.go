@@ -49,7 +49,7 @@ func TestParseRegistry(t *testing.T) {
 	}
 }
 
-func TestParseRegistryRefuses(t *testing.T) {
+func TestParseRegistryErrors(t *testing.T) {
 	const form = "must be an account ID (12 digits), a registry's host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com, " +
 		"or public.ecr.aws, got "
 	for item, want := range map[string]string{

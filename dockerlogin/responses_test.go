@@ -14,10 +14,10 @@ import (
 func TestRefusals(t *testing.T) {
 	const (
 		unknown  = `{"__type":"UnrecognizedClientException","message":"invalid"}`
-		noToken  = "the answer of ECR contains no authorization token"
-		badToken = "the answer of ECR contains an authorization token that is not AWS:PASSWORD in base64"
-		expired  = "the answer of ECR contains an authorization token that has expired, or has no expiration"
-		badURL   = "the answer of ECR contains no valid URL of the account's registry"
+		noToken  = "the response of ECR contains no authorization token"
+		badToken = "the response of ECR contains an authorization token that is not AWS:PASSWORD in base64"
+		expired  = "the response of ECR contains an authorization token that has expired, or has no expiration"
+		badURL   = "the response of ECR contains no valid URL of the account's registry"
 	)
 	valid := encoded("AWS:canary-password")
 	expiring := func(expiry string) string {
@@ -40,21 +40,21 @@ func TestRefusals(t *testing.T) {
 		"data is a text":    {200, `{"authorizationData":"canary"}`, "the response of ECR could not be read", false, 3},
 		"no data":           {200, `{"authorizationData":[]}`, noToken, false, 3},
 		"no token":          {200, `{"authorizationData":[{"proxyEndpoint":"https://x"}]}`, noToken, false, 3},
-		"not base64":        {200, answer("canary%", "https://x"), badToken, false, 3},
-		"valid, then not":   {200, answer(valid+"%canary", "https://x"), badToken, false, 3},
-		"no colon":          {200, answer(encoded("canary"), "https://x"), badToken, false, 3},
-		"no username":       {200, answer(encoded(":canary"), "https://x"), badToken, false, 3},
-		"another username":  {200, answer(encoded("aws:canary"), "https://x"), badToken, false, 3},
-		"no password":       {200, answer(encoded("canary:"), "https://x"), badToken, false, 3},
+		"not base64":        {200, authorized("canary%", "https://x"), badToken, false, 3},
+		"valid, then not":   {200, authorized(valid+"%canary", "https://x"), badToken, false, 3},
+		"no colon":          {200, authorized(encoded("canary"), "https://x"), badToken, false, 3},
+		"no username":       {200, authorized(encoded(":canary"), "https://x"), badToken, false, 3},
+		"another username":  {200, authorized(encoded("aws:canary"), "https://x"), badToken, false, 3},
+		"no password":       {200, authorized(encoded("canary:"), "https://x"), badToken, false, 3},
 		"expired":           {200, expiring(`"expiresAt":900000000,`), expired, false, 3},
 		"no expiration":     {200, expiring(""), expired, false, 3},
-		"no registry":       {200, answer(valid, ""), badURL, false, 3},
-		"URL with path":     {200, answer(valid, "https://x/canary-password"), badURL, false, 3},
-		"URL with password": {200, answer(valid, "https://AWS:canary-password@x"), badURL, false, 3},
-		"URL with query":    {200, answer(valid, "https://x?canary-password"), badURL, false, 3},
-		"URL with port":     {200, answer(valid, "https://x:canary-password"), badURL, false, 3},
-		"URL with escape":   {200, answer(valid, "https://%zzcanary-password"), badURL, false, 3},
-		"not a URL":         {200, answer(valid, "canary-password"), badURL, false, 3},
+		"no registry":       {200, authorized(valid, ""), badURL, false, 3},
+		"URL with path":     {200, authorized(valid, "https://x/canary-password"), badURL, false, 3},
+		"URL with password": {200, authorized(valid, "https://AWS:canary-password@x"), badURL, false, 3},
+		"URL with query":    {200, authorized(valid, "https://x?canary-password"), badURL, false, 3},
+		"URL with port":     {200, authorized(valid, "https://x:canary-password"), badURL, false, 3},
+		"URL with escape":   {200, authorized(valid, "https://%zzcanary-password"), badURL, false, 3},
+		"not a URL":         {200, authorized(valid, "canary-password"), badURL, false, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := always(row.status, row.body)
@@ -66,7 +66,7 @@ func TestRefusals(t *testing.T) {
 			if err == nil || !strings.HasPrefix(err.Error(), "get a login to ECR in eu-west-1: ") || !strings.Contains(err.Error(), row.want) {
 				t.Errorf("got %v, want %q", err, row.want)
 			} else if strings.Contains(err.Error(), "canary") {
-				t.Errorf("the error quotes the answer: %v", err)
+				t.Errorf("the error quotes the response: %v", err)
 			}
 			if len(fake.calls) != row.calls {
 				t.Errorf("got %d calls, want %d", len(fake.calls), row.calls)
@@ -75,11 +75,11 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// ECR Public's answers have another structure than ECR's.
-func TestRefusalsOfECRPublic(t *testing.T) {
+// ECR Public's responses are structured differently from ECR's.
+func TestErrorsOfECRPublic(t *testing.T) {
 	for name, row := range map[string]struct{ body, want string }{
-		"no data":     {`{}`, "the answer of ECR Public contains no authorization token"},
-		"no token":    {`{"authorizationData":{}}`, "the answer of ECR Public contains no authorization token"},
+		"no data":     {`{}`, "the response of ECR Public contains no authorization token"},
+		"no token":    {`{"authorizationData":{}}`, "the response of ECR Public contains no authorization token"},
 		"not a token": {`{"authorizationData":{"authorizationToken":"canary"}}`, "contains an authorization token that is not AWS:PASSWORD"},
 		"expired": {
 			`{"authorizationData":{"authorizationToken":"` + encoded("AWS:canary") + `","expiresAt":900000000}}`,
@@ -93,7 +93,7 @@ func TestRefusalsOfECRPublic(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), row.want) || len(fake.calls) != 2 {
 				t.Errorf("got %v in %d calls, want %q in 2", err, len(fake.calls), row.want)
 			} else if strings.Contains(err.Error(), "canary") {
-				t.Errorf("the error quotes the answer: %v", err)
+				t.Errorf("the error quotes the response: %v", err)
 			}
 		})
 	}
@@ -110,9 +110,9 @@ func TestExpiryByTheServersClock(t *testing.T) {
 		"after":  {expires.Add(time.Minute), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fake := &fakeECR{answers: map[string]http.HandlerFunc{"": func(w http.ResponseWriter, r *http.Request) {
+			fake := &fakeECR{handlers: map[string]http.HandlerFunc{"": func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Date", row.now.UTC().Format(http.TimeFormat))
-				reply(200, answer(encoded("AWS:x"), "https://"+host))(w, r)
+				reply(200, authorized(encoded("AWS:x"), "https://"+host))(w, r)
 			}}}
 			if _, err := obtain(t, fake.client(t), 1, newRequest(own(t))); (err == nil) != row.valid {
 				t.Errorf("got %v", err)

@@ -63,7 +63,7 @@ func TestConnections(t *testing.T) {
 	}
 }
 
-// Bitrise's answer is held back until the TLS handshakes with STS and ECR are complete. A Step that opened those connections
+// Bitrise's response is held back until the TLS handshakes with STS and ECR are complete. A Step that opened those connections
 // only when it needs them would time out.
 func TestConnectionsAreOpenedWhileTheTokenIsFetched(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{TLS: true})
@@ -109,9 +109,9 @@ func TestTunnelsAreOpenedWhileTheTokenIsFetched(t *testing.T) {
 // A connection that cannot be opened in advance is not mentioned in the log until it is needed.
 func TestConnectionThatCannotBeOpenedInAdvance(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
-	refused := "127.0.0.1:1" // tcpmux, which no machine runs
+	closed := "127.0.0.1:1" // tcpmux, which no machine runs
 	interrupt := func(step *os.Process) { _ = step.Signal(os.Interrupt) }
-	r := newRun(t, cloud, "AWS_ENDPOINT_URL_STS=http://"+refused)
+	r := newRun(t, cloud, "AWS_ENDPOINT_URL_STS=http://"+closed)
 	output, err := r.stepUntil("connection refused", interrupt, map[string]string{"role_arn": role})
 	if err == nil || count(cloud, "bitrise:id_token") != 1 {
 		t.Errorf("%v\n%s", err, output)
@@ -119,10 +119,10 @@ func TestConnectionThatCannotBeOpenedInAdvance(t *testing.T) {
 	if fetched, failed := strings.Index(output, "Fetched an"), strings.Index(output, "connection refused"); failed < fetched {
 		t.Errorf("the log mentions STS before it is called:\n%s", output)
 	}
-	// If the token request is rejected, STS is never called, and the log does not mention it.
+	// If the token request is rejected, STS is never called, and the log has no failure of it.
 	cloud = startSandbox(t, sandbox.Options{Faults: parseFaults(t, idToken+" 1 status 403")})
-	output, err = newRun(t, cloud, "AWS_ENDPOINT_URL_STS=http://"+refused).step(map[string]string{"role_arn": role})
-	if err == nil || strings.Contains(output, refused) {
+	output, err = newRun(t, cloud, "AWS_ENDPOINT_URL_STS=http://"+closed).step(map[string]string{"role_arn": role})
+	if err == nil || strings.Contains(output, "connection refused") {
 		t.Errorf("%v\n%s", err, output)
 	}
 }

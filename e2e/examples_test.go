@@ -136,16 +136,16 @@ func (m created) mustLetInBuilds(t *testing.T, cloud *sandbox.Sandbox) {
 			t.Fatal(err)
 		}
 		for name, build := range map[string]map[string]any{"the build": thisBuild, "the app's next build": nextBuild} {
-			if got := admits(t, cloud, build); got != everyClaim {
+			if got := letsIn(t, cloud, build); got != everyClaim {
 				t.Errorf("%s: %s can assume the role: got %v, want %v", world, name, got, everyClaim)
 			}
 		}
 		for name, build := range otherApps {
-			if admits(t, cloud, build) || admits(t, cloud, copySubject(build)) {
+			if letsIn(t, cloud, build) || letsIn(t, cloud, copySubject(build)) {
 				t.Errorf("%s: %s can assume the role", world, name)
 			}
 		}
-		if admits(t, cloud, anotherWorkflow) {
+		if letsIn(t, cloud, anotherWorkflow) {
 			t.Errorf("%s: another workflow can assume the role", world)
 		}
 	}

@@ -28,7 +28,7 @@ func parseFaults(t *testing.T, script string) []sandbox.Fault {
 	return faults
 }
 
-// 120 builds call STS at the same time, which rejects the first calls, and answers ten calls per second: all of them succeed. The
+// 120 builds call STS at the same time, which rejects the first calls, and handles ten calls per second: all of them succeed. The
 // sandbox holds the identity tokens back until all builds have requested one.
 func TestRaceOf120Builds(t *testing.T) {
 	t.Parallel()
@@ -68,7 +68,7 @@ func TestRaceOf120Builds(t *testing.T) {
 	t.Logf("%d of %d builds succeeded; STS throttled %d calls", succeeded.Load(), builds, throttled)
 }
 
-// A refused connection is retried until a server listens.
+// A failed connection is retried until a server listens.
 func TestConnectionRefused(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{})
 	address := freeAddress()
@@ -90,15 +90,15 @@ func forward(t *testing.T, from, to string) {
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.Scheme, r.URL.Host, r.RequestURI = "http", to, ""
-		answer, err := http.DefaultTransport.RoundTrip(r)
+		response, err := http.DefaultTransport.RoundTrip(r)
 		if err != nil {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
-		defer func() { _ = answer.Body.Close() }()
-		w.Header().Set("Content-Type", answer.Header.Get("Content-Type"))
-		w.WriteHeader(answer.StatusCode)
-		_, _ = io.Copy(w, answer.Body)
+		defer func() { _ = response.Body.Close() }()
+		w.Header().Set("Content-Type", response.Header.Get("Content-Type"))
+		w.WriteHeader(response.StatusCode)
+		_, _ = io.Copy(w, response.Body)
 	})}
 	t.Cleanup(func() { _ = server.Close() })
 	go func() { _ = server.Serve(listener) }()

@@ -10,7 +10,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// Issue 16, item 1: an answer that switches protocols is retried, for each kind of call. Without the fix, the Step hung and
+// Issue 16, item 1: a response that switches protocols is retried, for each kind of call. Without the fix, the Step hung and
 // ignored signals, so this test would time out.
 func TestSwitchingProtocols(t *testing.T) {
 	t.Parallel()
@@ -27,14 +27,14 @@ func TestSwitchingProtocols(t *testing.T) {
 				given = map[string]string{"access_key_id": key.ID, "secret_access_key": key.Secret}
 			}
 			output, err := newRun(t, cloud).step(given)
-			if err != nil || count(cloud, call) != 2 || !strings.Contains(flat(output), "unexpected answer 101 Switching Protocols") {
+			if err != nil || count(cloud, call) != 2 || !strings.Contains(flat(output), "unexpected response 101 Switching Protocols") {
 				t.Errorf("%d calls, %v\n%s", count(cloud, call), err, output)
 			}
 		})
 	}
 }
 
-// Issue 16, item 1: if every answer switches protocols, a signal and the timeout still end the Step.
+// Issue 16, item 1: if every response switches protocols, a signal and the timeout still end the Step.
 func TestSwitchingProtocolsForever(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
@@ -48,7 +48,7 @@ func TestSwitchingProtocolsForever(t *testing.T) {
 			t.Parallel()
 			cloud := startSandbox(t, sandbox.Options{Faults: parseFaults(t, assume+" * switch")})
 			r := newRun(t, cloud)
-			output, err := r.stepUntil("unexpected answer 101", row.act, map[string]string{"role_arn": role, "timeout": "10"})
+			output, err := r.stepUntil("unexpected response 101", row.act, map[string]string{"role_arn": role, "timeout": "10"})
 			if exitCode(err) != 1 || !strings.Contains(lastLine(output), row.want) {
 				t.Errorf("%v\n%s", err, output)
 			}
@@ -74,7 +74,7 @@ func TestSwitchingProtocolsDuringRenewal(t *testing.T) {
 	}
 }
 
-// Issue 16, item 2: a proxy ignores the first request for a tunnel, to either host or to both, and answers the next one.
+// Issue 16, item 2: a proxy ignores the first request for a tunnel, to either host or to both, and handles the next one.
 func TestProxyThatLeavesATunnelUnanswered(t *testing.T) {
 	t.Parallel()
 	hosts := []string{"app.bitrise.io", "sts.us-east-1.amazonaws.com"}

@@ -144,7 +144,7 @@ func (r *run) describe(requests *recordedRequests) string {
 	return strings.Join(lines, "\n")
 }
 
-// Issue 12: what an earlier Step has left in AWS's variables changes neither the calls nor whose credentials are exported.
+// Issue 12: AWS's variables from an earlier Step change neither the calls nor which credentials are exported.
 func TestHarmfulVariablesChangeNothing(t *testing.T) {
 	t.Parallel()
 	program := plainProgram(t)

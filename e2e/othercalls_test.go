@@ -94,7 +94,7 @@ func TestTemporaryAccessKey(t *testing.T) {
 	third.mustHaveExportedNothing()
 }
 
-// A machine's clock that is an hour off does not make the Step fail, because AWS's answers contain the time.
+// A machine's clock that is an hour off does not make the Step fail, because AWS's responses contain the time.
 func TestClockThatIsAnHourOff(t *testing.T) {
 	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{Clock: func() time.Time { return time.Now().Add(time.Hour) }})

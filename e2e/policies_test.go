@@ -48,8 +48,8 @@ func copySubject(build map[string]any) map[string]any {
 	return build
 }
 
-// admits reports whether STS exchanges the token of the default build with some claims changed.
-func admits(t *testing.T, cloud *sandbox.Sandbox, changes map[string]any) bool {
+// letsIn reports whether STS exchanges the token of the default build with some claims changed.
+func letsIn(t *testing.T, cloud *sandbox.Sandbox, changes map[string]any) bool {
 	t.Helper()
 	_, err := assumeAs(t, cloud, changes)
 	return err == nil
@@ -76,22 +76,22 @@ func TestREADMETrustPolicy(t *testing.T) {
 			if (err == nil) != everyClaim || (err != nil && !strings.Contains(flat(output), "AccessDenied")) {
 				t.Errorf("got error %v, want the build let in: %v\n%s", err, everyClaim, output)
 			}
-			if got := admits(t, cloud, nextBuild); got != everyClaim {
+			if got := letsIn(t, cloud, nextBuild); got != everyClaim {
 				t.Errorf("the app's next build is let in: got %v, want %v", got, everyClaim)
 			}
 			for name, build := range otherApps {
-				if admits(t, cloud, build) || admits(t, cloud, copySubject(build)) {
+				if letsIn(t, cloud, build) || letsIn(t, cloud, copySubject(build)) {
 					t.Errorf("%s is let in", name)
 				}
 			}
-			if admits(t, cloud, anotherWorkflow) {
+			if letsIn(t, cloud, anotherWorkflow) {
 				t.Error("another workflow is let in")
 			}
 		})
 	}
 }
 
-// README.md's setup works: if AWS rejects the build with the first policy, the log has another one.
+// README.md's setup works: if AWS rejects the build with the first policy, the log has a different one.
 func TestREADMESetup(t *testing.T) {
 	t.Parallel()
 	cloud := startWithTrustPolicy(t, markedPolicy(t, "README.md", "trust"), false)

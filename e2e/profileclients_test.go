@@ -41,7 +41,7 @@ const (
 
 const getCallerIdentity = "sts:GetCallerIdentity"
 
-// callers returns the access keys that signed calls of an operation, in the order of their first use. A call that was refused
+// callers returns the access keys that signed calls of an operation, in the order of their first use. A rejected call
 // fails the test.
 func callers(t *testing.T, cloud *sandbox.Sandbox, operation string) []string {
 	t.Helper()
@@ -52,7 +52,7 @@ func callers(t *testing.T, cloud *sandbox.Sandbox, operation string) []string {
 			continue
 		}
 		if call.Code != "" {
-			t.Fatalf("a call was refused: %s", call.Code)
+			t.Fatalf("a call was rejected: %s", call.Code)
 		}
 		if len(keys) == 0 || keys[len(keys)-1] != call.AccessKeyID {
 			keys = append(keys, call.AccessKeyID)
@@ -90,7 +90,7 @@ func inEachHome(t *testing.T, seconds int, test func(t *testing.T, r *run, cloud
 	}
 }
 
-// newClientRun returns a run in a home folder of that name, after the Step has written a profile.
+// newClientRun returns a run in a home folder with this name, after the Step has written a profile.
 func newClientRun(t *testing.T, home string, seconds int) (*run, *sandbox.Sandbox) {
 	t.Helper()
 	world := sandbox.DefaultConfig()
@@ -155,11 +155,11 @@ func TestBoto3OutlastsASession(t *testing.T) {
 		if err := errors.Join(inErr, outErr, command.Start()); err != nil {
 			t.Fatal(err)
 		}
-		answers := bufio.NewScanner(stdout)
+		identities := bufio.NewScanner(stdout)
 		for range sessionsInARow {
 			_, _ = io.WriteString(stdin, "\n")
-			if !answers.Scan() || !strings.HasPrefix(answers.Text(), assumedRole) {
-				t.Errorf("boto3 is %q", answers.Text())
+			if !identities.Scan() || !strings.HasPrefix(identities.Text(), assumedRole) {
+				t.Errorf("boto3 is %q", identities.Text())
 			}
 			r.expireSessions()
 		}

@@ -22,7 +22,7 @@ func TestProfileInAHomeThatCannotKeepIt(t *testing.T) {
 	}
 	for options, want := range map[string]string{
 		"ro":     "/.authenticate-with-aws: read-only file system",
-		"noexec": "the program cannot run from there: fork/exec ",
+		"noexec": "the program can't run from there: fork/exec ",
 	} {
 		t.Run(options, func(t *testing.T) {
 			r := newProfileRun(t, startSandbox(t, sandbox.Options{}), "HOME="+home)

@@ -100,7 +100,7 @@ func TestRenewalErrorsAreExplained(t *testing.T) {
 	}{
 		"no build token": {nil, []string{"BITRISE_BUILD_API_TOKEN="}, nil, []string{
 			"What to do", "Pass the variable on", "sudo --preserve-env=BITRISE_BUILD_API_TOKEN",
-			"the variable BITRISE_BUILD_API_TOKEN is not set, so the credentials cannot be renewed",
+			"the variable BITRISE_BUILD_API_TOKEN is not set, so the credentials can't be renewed",
 		}, 1},
 		"another build token": {nil, []string{"BITRISE_BUILD_API_TOKEN=another"}, nil, []string{
 			"Bitrise said", "the token endpoint returned 401",
@@ -167,7 +167,7 @@ func TestRenewalChecksTheAccount(t *testing.T) {
 		t.Fatalf("%v:\n%s", err, content)
 	}
 	_, stderr, err := r.tryCredentials(r.process())
-	if err == nil || !strings.Contains(stderr, "of account 123456789012, which is not allowed") || count(cloud, assume) != 2 {
+	if err == nil || !strings.Contains(stderr, "in account 123456789012, which is not allowed") || count(cloud, assume) != 2 {
 		t.Errorf("%v\n%s", err, stderr)
 	}
 }
@@ -182,7 +182,7 @@ func TestProfileWithIdentityToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := r.mustStep(map[string]string{"role_arn": role, "identity_token": token, "aws_profile": oddName})
-	if !strings.Contains(flat(log), "identity_token is set, and it is not kept: the profile's credentials work until they expire") {
+	if !strings.Contains(flat(log), "identity_token is set and is not kept, so the profile's credentials are not renewed") {
 		t.Errorf("there is no warning:\n%s", log)
 	}
 	first, stderr := r.credentials()
@@ -221,7 +221,7 @@ func TestProfileOfAnAccessKey(t *testing.T) {
 	r := newProfileRun(t, cloud)
 	key := cloud.User("ci")
 	log := r.mustStep(map[string]string{"access_key_id": key.ID, "secret_access_key": key.Secret, "aws_profile": oddName})
-	if !strings.Contains(flat(log), "The profile keeps the access key in a file that only this user can read, and hands it out as it is") {
+	if !strings.Contains(flat(log), "The profile keeps the access key in a file that only this user can read and returns it unchanged because it doesn't expire") {
 		t.Errorf("there is no warning:\n%s", log)
 	}
 	output, _ := r.credentials()
@@ -279,7 +279,7 @@ func TestRenewalThatIsKilled(t *testing.T) {
 	}
 }
 
-// stuckAt starts a reverse proxy that never answers the call with the given number, starting at 1. reached is closed when it
+// stuckAt starts a reverse proxy that never responds to the call with the given number, starting at 1. reached is closed when it
 // receives that call.
 func stuckAt(t *testing.T, address string, number int32) (endpoint string, reached <-chan struct{}) {
 	t.Helper()

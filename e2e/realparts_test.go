@@ -111,8 +111,8 @@ func startMoto(t *testing.T) string {
 		case <-time.After(50 * time.Millisecond):
 		}
 		request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/moto-api/", nil)
-		if answer, err := http.DefaultClient.Do(request); err == nil {
-			_ = answer.Body.Close()
+		if response, err := http.DefaultClient.Do(request); err == nil {
+			_ = response.Body.Close()
 			return "http://" + address
 		}
 	}
@@ -187,9 +187,9 @@ func TestDockerPushesAndPulls(t *testing.T) {
 	r.environ = append(r.environ, "DOCKER_BUILDKIT=0")
 	r.next(docker, "build", "--tag", image, context)
 	t.Cleanup(func() { _ = exec.Command(docker, "image", "rm", "--force", image).Run() })
-	refused := exec.CommandContext(t.Context(), docker, "push", image)
-	refused.Env = r.environ
-	if output, err := refused.CombinedOutput(); err == nil {
+	rejected := exec.CommandContext(t.Context(), docker, "push", image)
+	rejected.Env = r.environ
+	if output, err := rejected.CombinedOutput(); err == nil {
 		t.Fatalf("the registry accepts images without a login, so this test cannot fail:\n%s", output)
 	}
 

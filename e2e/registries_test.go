@@ -289,7 +289,7 @@ func TestHostsOfECR(t *testing.T) {
 			output, err := r.step(map[string]string{
 				"region": row.region, "access_key_id": key.ID, "secret_access_key": key.Secret, "docker_login": "true",
 			})
-			if want := "refused to connect to " + row.ecr; err == nil || !strings.Contains(flat(output), want) {
+			if want := "rejected the connection to " + row.ecr; err == nil || !strings.Contains(flat(output), want) {
 				t.Errorf("got tunnels to %v, want %s; %v\n%s", forward.hosts(), row.ecr, err, output)
 			}
 		})

@@ -294,7 +294,7 @@ func TestSearchForVulnerabilities(t *testing.T) {
 		says      string
 	}{
 		{[]string{"VULNDB=file://" + folder}, true, "GO-2000-0001"},
-		{[]string{"HTTPS_PROXY=" + unreachable}, false, "SKIPPED: the search for known vulnerabilities: https://vuln.go.dev does not answer"},
+		{[]string{"HTTPS_PROXY=" + unreachable}, false, "SKIPPED: the search for known vulnerabilities: https://vuln.go.dev does not respond"},
 		{
 			[]string{"GOMODCACHE=" + filepath.Join(folder, "none"), "GOPROXY=" + unreachable}, false,
 			"SKIPPED: the search for known vulnerabilities: govulncheck cannot be downloaded",

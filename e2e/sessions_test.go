@@ -158,7 +158,7 @@ type proxy struct {
 	asked []string
 }
 
-// startProxy starts a proxy. resolve returns the address for a host and port, or "" to refuse the tunnel.
+// startProxy starts a proxy. resolve returns the address for a host and port, or "" to reject the tunnel.
 func startProxy(t testing.TB, resolve func(host string) string) *proxy {
 	t.Helper()
 	p := &proxy{}
@@ -253,7 +253,7 @@ func TestTinyproxy(t *testing.T) {
 	}{{"builder:" + password, true}, {"builder:wrong-" + password, false}} {
 		r := newRun(t, cloud, "HTTPS_PROXY=http://"+row.user+"@"+address, "AWS_ENDPOINT_URL_STS=")
 		output, err := r.step(map[string]string{"role_arn": role, "build_url": build, "verbose": "true"})
-		if (err == nil) != row.works || !row.works && !strings.Contains(flat(output), "the proxy "+address+" refused to connect to app.bitrise.io:443: 401") {
+		if (err == nil) != row.works || !row.works && !strings.Contains(flat(output), "the proxy "+address+" rejected the connection to app.bitrise.io:443: 401") {
 			t.Errorf("%s: %v\n%s", row.user, err, output)
 		}
 		if strings.Contains(output, password) {
@@ -297,7 +297,7 @@ func startTinyproxy(t *testing.T, program, lines string) string {
 	}
 }
 
-// The STS endpoints in each partition, and the FIPS and dual-stack endpoints. The proxy refuses every tunnel, so that no call
+// The STS endpoints in each partition, and the FIPS and dual-stack endpoints. The proxy rejects every tunnel, so that no call
 // leaves the machine.
 func TestHostsOfPartitions(t *testing.T) {
 	t.Parallel()
@@ -327,7 +327,7 @@ func TestHostsOfPartitions(t *testing.T) {
 			if got := slices.Compact(closed.hosts()); err == nil || !slices.Equal(got, []string{row.sts + ":443"}) {
 				t.Errorf("got calls to %v, want %s; %v\n%s", got, row.sts, err, output)
 			}
-			if want := "refused to connect to " + row.sts + ":443: 403 Forbidden"; !strings.Contains(flat(output), want) {
+			if want := "rejected the connection to " + row.sts + ":443: 403 Forbidden"; !strings.Contains(flat(output), want) {
 				t.Errorf("the log does not say %q:\n%s", want, output)
 			}
 		})

@@ -52,8 +52,8 @@ func (r *run) expireLogins() {
 	}
 }
 
-// Issue 25: a login removes what builds have left that were aborted: sessions that were not used for a day, with their profiles and the
-// long-lived key in them, and Docker logins that have expired, with the helpers that they have set aside.
+// Issue 25: a login cleans up after builds that were aborted: it removes sessions that were not used for a day, with their profiles and the
+// long-lived key in them, and Docker logins that have expired, with the helpers that they replaced.
 func TestLoginRemovesWhatAbortedBuildsLeft(t *testing.T) {
 	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})

@@ -17,8 +17,8 @@ func TestSignals(t *testing.T) {
 		signal     os.Signal
 	}{
 		"SIGTERM while the token is fetched": {idToken + " * silence", "Inputs:", syscall.SIGTERM},
-		"SIGINT while STS does not answer":   {assume + " * silence", "Fetched an identity token", syscall.SIGINT},
-		"SIGTERM while ECR does not answer":  {login + " * silence", "Assumed role ", syscall.SIGTERM},
+		"SIGINT while STS does not respond":  {assume + " * silence", "Fetched an identity token", syscall.SIGINT},
+		"SIGTERM while ECR does not respond": {login + " * silence", "Assumed role ", syscall.SIGTERM},
 		"SIGINT while waiting for a retry":   {assume + " * status 503 60", "retrying in", syscall.SIGINT},
 		"SIGHUP while the token is fetched":  {idToken + " * silence", "Inputs:", syscall.SIGHUP},
 	} {
@@ -31,7 +31,7 @@ func TestSignals(t *testing.T) {
 			}
 			// A machine may be too slow to end the run in time. Then it is stopped.
 			if !strings.Contains(lastLine(output), "interrupted by a signal; nothing was exported") &&
-				!strings.Contains(lastLine(output), "interrupted by a signal: the Step did not end in time and was stopped") {
+				!strings.Contains(lastLine(output), "interrupted by a signal: the Step did not stop in time and was terminated") {
 				t.Errorf("the last line does not say what happened:\n%s", output)
 			}
 			r.mustHaveExportedNothing()
@@ -45,10 +45,10 @@ func TestTimeout(t *testing.T) {
 	cloud := startSandbox(t, sandbox.Options{Faults: parseFaults(t, assume+" * silence")})
 	r := newRun(t, cloud)
 	output, err := r.step(map[string]string{"role_arn": role, "timeout": "10"})
-	if err == nil || !strings.Contains(lastLine(output), "the Step took longer than the 10 seconds of its input timeout") {
+	if err == nil || !strings.Contains(lastLine(output), "timed out after 10 seconds (input: timeout)") {
 		t.Errorf("%v\n%s", err, output)
 	}
-	if want := "At that moment: "; !strings.Contains(flat(output), want) {
+	if want := "Last error before the timeout: "; !strings.Contains(flat(output), want) {
 		t.Errorf("the log does not say %q:\n%s", want, output)
 	}
 	if got := count(cloud, assume); got > 1 {

@@ -107,18 +107,18 @@ func TestSuggestedPolicies(t *testing.T) {
 						t.Fatal(err)
 					}
 					for build, changes := range map[string]map[string]any{"this build": thisBuild, "the next build": nextBuild} {
-						if got, want := admits(t, cloud, changes), requires == bySub || everyClaim; got != want {
+						if got, want := letsIn(t, cloud, changes), requires == bySub || everyClaim; got != want {
 							t.Errorf("%s: %s is let in: %v, want %v, with the policy\n%s", world, build, got, want, policy)
 						}
 					}
 					for build, changes := range form.others {
 						copies := maps.Clone(changes)
 						copies["sub"] = sub[1]
-						if admits(t, cloud, changes) || decides != "fixed" && admits(t, cloud, copies) {
+						if letsIn(t, cloud, changes) || decides != "fixed" && letsIn(t, cloud, copies) {
 							t.Errorf("%s: %s is let in, with the policy\n%s", world, build, policy)
 						}
 					}
-					if everyClaim && name != "no app_slug" && admits(t, cloud, anotherWorkflow) {
+					if everyClaim && name != "no app_slug" && letsIn(t, cloud, anotherWorkflow) {
 						t.Errorf("%s: another workflow is let in, with the policy\n%s", world, policy)
 					}
 				}

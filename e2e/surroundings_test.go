@@ -121,7 +121,7 @@ func TestFailingStepWithTheSameSession(t *testing.T) {
 	}
 }
 
-// 16.14: the URL of a registry that ECR answers with may contain the password. It is never quoted.
+// 16.14: the URL of a registry that ECR returns may contain the password. It is never quoted.
 func TestOddRegistryURLsAreNotQuoted(t *testing.T) {
 	t.Parallel()
 	const password = "canary-password-of-ecr"

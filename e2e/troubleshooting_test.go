@@ -15,10 +15,10 @@ const (
 	troubleshootingIntro = `# Troubleshooting
 
 If the Step fails, the end of its log explains the error: what AWS or Bitrise said, what this means, and what to do. The last line
-names the cause. This page collects these explanations.
+is the cause. This page collects these explanations.
 
 - If a following Step fails, see [When a following Step fails](works-with.md#when-a-following-step-fails).
-- If IAM refuses to create or update the role, see [below](#iam-refuses-to-create-or-update-the-role).
+- If IAM rejects the role or its trust policy, see [below](#iam-rejects-the-role-or-its-trust-policy).
 - If the log is not enough, run the Step with ` + "`verbose: \"true\"`" + `. It then shows every call, and never a secret.
 
 To find an error, follow the link at the end of the log, or search this table for the error's code and text. The log has the values of
@@ -31,7 +31,7 @@ your build in place of *PLACEHOLDERS*. Where a text says above or below, it mean
 	troubleshootingExample = `
 ## Example of a whole log
 
-This is what the log of the first error in the table looks like. The role's trust policy names another app.
+This is what the log of the first error in the table looks like. The role's trust policy is for a different app.
 
 `
 	otherSections = `
@@ -55,17 +55,17 @@ error.
 	iamRefusal = `
 ## IAM refuses to create or update the role
 
-This is an error from IAM (the console, CloudFormation, Terraform), not from the Step. Since June 2025, IAM refuses to create or
-update a role whose trust policy has a shared OIDC provider, such as GitHub's or Buildkite's, as its principal, but does not
+This is an error from IAM (the console, CloudFormation, Terraform), not from the Step. Since June 2025, IAM doesn't let you
+create or update a role whose trust policy has a shared OIDC provider, such as GitHub's or Buildkite's, as its principal, but does not
 evaluate the claim that identifies the tenant. For most of these providers, this is ` + "`sub`" + `. Existing roles keep working until
 their trust policy is changed. AWS calls this
 [identity-provider controls for shared OIDC providers](https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_oidc_secure-by-default.html)
 and lists the providers with the required claims there.
 
-- If the statement in question is for another provider, add the condition that AWS's page requires for it.
+- If the statement is for a different provider, add the condition that AWS's page requires for it.
 - If AWS lists Bitrise by now, add the condition that its page requires. If that is one on ` + "`sub`" + `, keep the one on ` + "`app_slug`" + `,
   too: see [below](#what-is-known-about-sub-and-condition-keys).
-- Do not work around the refusal with a value such as ` + "`*`" + `: it would let everyone who uses the provider assume the role.
+- Don't work around the error with a value such as ` + "`*`" + `: it would let everyone who uses the provider assume the role.
 `
 )
 

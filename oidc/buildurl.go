@@ -13,15 +13,15 @@ import (
 type BuildURL struct{ url string }
 
 // ParseBuildURL parses the value of BITRISE_BUILD_URL, such as https://app.bitrise.io/build/0123456789abcdef.
-// Its errors do not repeat a URL that may contain a secret.
+// Its errors don't quote a URL that may contain a secret.
 func ParseBuildURL(s string) (BuildURL, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || strings.ContainsAny(s, "@?#"):
-		return BuildURL{}, errors.New("must be a URL without a user name, a password, a query, and a fragment, such as " +
+		return BuildURL{}, errors.New("must be a URL without a user name, password, query, or fragment, such as " +
 			"https://app.bitrise.io/build/0123456789abcdef")
 	case u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http"):
-		return BuildURL{}, fmt.Errorf("must be a URL that starts with https:// and a host, got %q", s)
+		return BuildURL{}, fmt.Errorf("must be a URL that starts with https:// and has a host, got %q", s)
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
 		return BuildURL{}, fmt.Errorf("must use https, because the build's API token is sent there (http is for loopback hosts only), got %q", s)
 	}

@@ -23,7 +23,7 @@ import (
 
 // Client requests identity tokens from a build's token endpoint.
 type Client struct {
-	// HTTP sends the requests. It must not follow redirects to other hosts, which would receive the API token.
+	// HTTP sends the requests. It must not follow redirects to other hosts, because they would receive the API token.
 	HTTP     *http.Client
 	BuildURL BuildURL
 	// BuildAPIToken authenticates the request to Bitrise.
@@ -34,19 +34,19 @@ type Client struct {
 	Skew func(time.Duration)
 }
 
-// Refusal is a response of the token endpoint with a status other than 2xx.
-type Refusal struct {
+// StatusError is a response from the token endpoint with a status other than 2xx.
+type StatusError struct {
 	StatusCode int
-	// Message is the endpoint's error_msg, on one line; empty if there is none.
+	// Message is the endpoint's error_msg, on one line, or empty if there is none.
 	Message string
-	// RetryAfter is how long the endpoint asked the client to wait; zero if it did not ask.
+	// RetryAfter is how long the endpoint asked the client to wait, or zero if it didn't ask.
 	RetryAfter time.Duration
 }
 
 // Status returns the HTTP status, and how long the endpoint asked the client to wait.
-func (r *Refusal) Status() (int, time.Duration) { return r.StatusCode, r.RetryAfter }
+func (r *StatusError) Status() (int, time.Duration) { return r.StatusCode, r.RetryAfter }
 
-func (r *Refusal) Error() string {
+func (r *StatusError) Error() string {
 	text := strings.TrimSpace(fmt.Sprintf("the token endpoint returned %d %s", r.StatusCode, http.StatusText(r.StatusCode)))
 	if r.Message != "" {
 		text += ": " + r.Message
@@ -54,8 +54,8 @@ func (r *Refusal) Error() string {
 	return text
 }
 
-// Token fetches an identity token for an audience. As far as that is possible without the issuer's keys, it checks the token: it
-// is a JSON Web Token for that audience, and has not expired.
+// Token fetches an identity token for an audience. It verifies that it is a JSON Web Token for that audience and has not expired, but
+// not its signature.
 func (c Client) Token(ctx context.Context, audience string) (idtoken.Token, error) {
 	var token idtoken.Token
 	err := c.Retry.Do(ctx, func(ctx context.Context) error {
@@ -64,7 +64,7 @@ func (c Client) Token(ctx context.Context, audience string) (idtoken.Token, erro
 		return err
 	})
 	if err != nil {
-		return idtoken.Token{}, explainRefusal(fmt.Errorf("fetch an identity token from %s: %w", c.BuildURL, err), c.BuildURL, audience)
+		return idtoken.Token{}, explainStatus(fmt.Errorf("fetch an identity token from %s: %w", c.BuildURL, err), c.BuildURL, audience)
 	}
 	return token, nil
 }
@@ -92,17 +92,17 @@ func (c Client) fetch(ctx context.Context, body tokenRequest) (idtoken.Token, er
 		return idtoken.Token{}, transport.Failed(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	answer, err := io.ReadAll(response.Body)
+	content, err := io.ReadAll(response.Body)
 	if err != nil {
-		return idtoken.Token{}, transport.Failed(fmt.Errorf("read the answer: %w", err))
+		return idtoken.Token{}, transport.Failed(fmt.Errorf("read the response: %w", err))
 	}
 	now := c.serverTime(response.Header)
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		return idtoken.Token{}, &Refusal{
-			StatusCode: response.StatusCode, Message: refusalMessage(answer), RetryAfter: transport.RetryAfter(response.Header),
+		return idtoken.Token{}, &StatusError{
+			StatusCode: response.StatusCode, Message: errorMessage(content), RetryAfter: transport.RetryAfter(response.Header),
 		}
 	}
-	return c.parseAnswer(answer, body.Audience, now)
+	return c.parseResponse(content, body.Audience, now)
 }
 
 func (c Client) request(ctx context.Context, body tokenRequest) (*http.Request, error) {
@@ -117,7 +117,7 @@ func (c Client) request(ctx context.Context, body tokenRequest) (*http.Request, 
 	return request, nil
 }
 
-// serverTime returns the time by the server's clock if the answer says it, else by this machine's, which may be wrong.
+// serverTime returns the time by the server's clock if the response includes it, else by this machine's, which may be wrong.
 func (c Client) serverTime(header http.Header) time.Time {
 	now := c.Now()
 	date, err := http.ParseTime(header.Get("Date"))
@@ -130,41 +130,41 @@ func (c Client) serverTime(header http.Header) time.Time {
 	return date
 }
 
-// parseAnswer parses a response with status 2xx. If it is truncated, or something else entirely, the error is a
-// [transport.GarbledError]; not if it has a token that does not fit.
-func (c Client) parseAnswer(answer []byte, audience string, now time.Time) (idtoken.Token, error) {
+// parseResponse parses a response with status 2xx. The error is a [transport.GarbledError] unless there is a well-formed token that
+// can't be used.
+func (c Client) parseResponse(content []byte, audience string, now time.Time) (idtoken.Token, error) {
 	var fields struct {
 		IDToken secret.Text `json:"id_token"`
 	}
-	// The cause is left out: it may quote the answer, and the answer contains the token.
-	if err := json.Unmarshal(answer, &fields); err != nil {
-		return idtoken.Token{}, transport.Garbled("the answer (%d bytes) is not the expected JSON object", len(answer))
+	// The cause is left out, because it may quote the response, which contains the token.
+	if err := json.Unmarshal(content, &fields); err != nil {
+		return idtoken.Token{}, transport.Garbled("the response (%d bytes) is not the expected JSON object", len(content))
 	}
 	if fields.IDToken.IsEmpty() {
-		return idtoken.Token{}, transport.Garbled("the answer has no id_token")
+		return idtoken.Token{}, transport.Garbled("the response has no id_token")
 	}
 	token, err := ParseToken(fields.IDToken)
 	if err != nil {
-		return idtoken.Token{}, transport.Garbled("the id_token in the answer %w", err)
+		return idtoken.Token{}, transport.Garbled("the id_token in the response %w", err)
 	}
 	if len(token.Audience) != 1 || token.Audience[0] != audience {
 		got := text.Line(fmt.Sprintf("%q", token.Audience))
-		return idtoken.Token{}, fmt.Errorf("the token in the answer must be for the audience %q, got %s", audience, got)
+		return idtoken.Token{}, fmt.Errorf("the token in the response must be for the audience %q, got %s", audience, got)
 	}
 	// OpenID Connect Core 1.0, section 2: exp is required.
 	if token.Expires.IsZero() {
-		return idtoken.Token{}, errors.New("the token in the answer does not say when it expires (exp)")
+		return idtoken.Token{}, errors.New("the token in the response does not say when it expires (exp)")
 	}
 	if !now.Before(token.Expires) {
-		return idtoken.Token{}, fmt.Errorf("the token in the answer expired at %s; the time is %s",
+		return idtoken.Token{}, fmt.Errorf("the token in the response expired at %s; the time is %s",
 			token.Expires.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
 	token.Expires = c.Now().Add(token.Expires.Sub(now))
 	return token, nil
 }
 
-// refusalMessage returns the endpoint's error_msg, if there is one.
-func refusalMessage(body []byte) string {
+// errorMessage returns the endpoint's error_msg, if there is one.
+func errorMessage(body []byte) string {
 	var fields struct {
 		Message string `json:"error_msg"`
 	}

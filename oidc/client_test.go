@@ -24,7 +24,7 @@ const apiToken = "build-api-token-canary"
 
 func now() time.Time { return time.Unix(1700000000, 0) }
 
-// handlerTransport answers requests without a network, which time in a bubble would wait for. A handler that aborts breaks the
+// handlerTransport handles requests without a network, which time in a bubble would wait for. A handler that aborts breaks the
 // connection.
 type handlerTransport http.HandlerFunc
 
@@ -43,14 +43,14 @@ func (h handlerTransport) RoundTrip(r *http.Request) (response *http.Response, e
 }
 
 // newClient returns a client of a token endpoint with the given handler.
-func newClient(t testing.TB, answer http.HandlerFunc) oidc.Client {
+func newClient(t testing.TB, handler http.HandlerFunc) oidc.Client {
 	t.Helper()
 	address, err := oidc.ParseBuildURL("http://127.0.0.1:1/build/1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return oidc.Client{
-		HTTP: &http.Client{Transport: handlerTransport(answer)}, BuildURL: address, BuildAPIToken: secret.New(apiToken), Now: now,
+		HTTP: &http.Client{Transport: handlerTransport(handler)}, BuildURL: address, BuildAPIToken: secret.New(apiToken), Now: now,
 	}
 }
 
@@ -70,7 +70,7 @@ func fetch(t *testing.T, client oidc.Client, audience string) (fetched idtoken.T
 	return fetched, err
 }
 
-func answerWith(token string) http.HandlerFunc {
+func respondWith(token string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header()["Date"] = nil // so that the client uses its own clock
 		_, _ = fmt.Fprintf(w, `{"id_token":%q,"token_type":"x","expires_in":600}`, token)
@@ -85,7 +85,7 @@ func TestTokenRequest(t *testing.T) {
 			r.Header.Get("Content-Type") != "application/json" || string(body) != `{"aud":"sts.amazonaws.com"}` {
 			t.Errorf("got %s %s %v %s", r.Method, r.URL, r.Header, body)
 		}
-		answerWith(valid)(w, r)
+		respondWith(valid)(w, r)
 	})
 	got, err := fetch(t, client, "sts.amazonaws.com")
 	if err != nil || got.Text.Reveal() != valid {
@@ -105,7 +105,7 @@ func TestTokenWithSubject(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		answerWith(token(`{"aud":"a","sub":"any","exp":1700000600}`))(w, r)
+		respondWith(token(`{"aud":"a","sub":"any","exp":1700000600}`))(w, r)
 	})
 	got, err := client.TokenWithSubject(t.Context(), "a", "chosen")
 	if err != nil || got.Claim("sub").Value != "any" {
@@ -139,43 +139,43 @@ func TestClientErrors(t *testing.T) {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status); _, _ = io.WriteString(w, body) }
 	}
 	for name, row := range map[string]struct {
-		answer http.HandlerFunc
-		want   string
+		response http.HandlerFunc
+		want     string
 	}{
 		"refusal":                {text(401, `{"error_msg":"no such token"}`), "the token endpoint returned 401 Unauthorized: no such token"},
 		"refusal without reason": {text(403, "<html>"), "the token endpoint returned 403 Forbidden"},
 		"refusal with colors":    {text(400, `{"error_msg":"a\u001b[31mb\nc"}`), "400 Bad Request: ab c"},
 		"not JSON":               {text(200, "<html>"), "(6 bytes) is not the expected JSON object"},
-		"no token":               {text(200, `{"other":"x"}`), "the answer has no id_token"},
+		"no token":               {text(200, `{"other":"x"}`), "the response has no id_token"},
 		"token not a string":     {text(200, `{"id_token":{"a":"canary"}}`), "is not the expected JSON object"},
-		"not a JWT":              {answerWith("canary"), "the id_token in the answer must be a JSON Web Token: three parts"},
-		"other audience":         {answerWith(token(`{"aud":"other"}`)), `must be for the audience "sts", got ["other"]`},
-		"audience and another":   {answerWith(token(`{"aud":["sts","other"]}`)), `got ["sts" "other"]`},
-		"no audience":            {answerWith(token(`{}`)), `got []`},
-		"no exp":                 {answerWith(token(`{"aud":"sts"}`)), "does not say when it expires"},
-		"exp is a string":        {answerWith(token(`{"aud":"sts","exp":"4102444800"}`)), "does not say when it expires"},
-		"exp before 1970":        {answerWith(token(`{"aud":"sts","exp":-1}`)), "does not say when it expires"},
-		"expired":                {answerWith(token(`{"aud":"sts","exp":1700000000}`)), "expired at 2023-11-14T22:13:20Z; the time is 2023-11-14T22:13:20Z"},
+		"not a JWT":              {respondWith("canary"), "the id_token in the response must be a JSON Web Token: three parts"},
+		"other audience":         {respondWith(token(`{"aud":"other"}`)), `must be for the audience "sts", got ["other"]`},
+		"audience and another":   {respondWith(token(`{"aud":["sts","other"]}`)), `got ["sts" "other"]`},
+		"no audience":            {respondWith(token(`{}`)), `got []`},
+		"no exp":                 {respondWith(token(`{"aud":"sts"}`)), "does not say when it expires"},
+		"exp is a string":        {respondWith(token(`{"aud":"sts","exp":"4102444800"}`)), "does not say when it expires"},
+		"exp before 1970":        {respondWith(token(`{"aud":"sts","exp":-1}`)), "does not say when it expires"},
+		"expired":                {respondWith(token(`{"aud":"sts","exp":1700000000}`)), "expired at 2023-11-14T22:13:20Z; the time is 2023-11-14T22:13:20Z"},
 		"500 for every attempt":  {text(500, ""), "500 Internal Server Error"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client := newClient(t, row.answer)
+			client := newClient(t, row.response)
 			_, err := fetch(t, client, "sts")
 			if err == nil || !strings.Contains(err.Error(), row.want) || !strings.Contains(err.Error(), "fetch an identity token from http://127.0.0.1:") {
 				t.Fatalf("got %v, want %q", err, row.want)
 			}
 			if strings.Contains(err.Error(), "canary") || len(err.Error()) > 600 {
-				t.Errorf("the error is too long or quotes the answer: %v", err)
+				t.Errorf("the error is too long or quotes the response: %v", err)
 			}
 		})
 	}
 }
 
-func TestRefusalKeepsItsStatus(t *testing.T) {
+func TestErrorKeepsItsStatus(t *testing.T) {
 	client := newClient(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
 	_, err := fetch(t, client, "sts")
-	var refusal *oidc.Refusal
-	if !errors.As(err, &refusal) || refusal.StatusCode != http.StatusNotFound {
+	var returned *oidc.StatusError
+	if !errors.As(err, &returned) || returned.StatusCode != http.StatusNotFound {
 		t.Errorf("got %v", err)
 	}
 }
@@ -215,7 +215,7 @@ func FuzzTokenAnswer(f *testing.F) {
 		})
 		got, err := fetch(t, client, "sts")
 		if err != nil && len(err.Error()) > 2500 {
-			t.Errorf("got an error of %d bytes for an answer of %d", len(err.Error()), len(body))
+			t.Errorf("got an error of %d bytes for a response of %d", len(err.Error()), len(body))
 		}
 		if err == nil && (len(got.Audience) != 1 || got.Audience[0] != "sts") {
 			t.Errorf("got a token for %v", got.Audience)

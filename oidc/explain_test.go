@@ -11,7 +11,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
 )
 
-func TestRefusalsAreExplained(t *testing.T) {
+func TestErrorsOfTheEndpointAreExplained(t *testing.T) {
 	const reason = `{"error_msg":"their words"}`
 	for name, row := range map[string]struct {
 		status            int
@@ -46,18 +46,18 @@ func TestRefusalsAreExplained(t *testing.T) {
 				t.Errorf("got an explanation of what %q said", x.SaidBy)
 			}
 			if row.body == reason && !strings.Contains(x.Said+x.Cause, "their words") {
-				t.Errorf("the endpoint's answer is missing: %+v", x)
+				t.Errorf("the endpoint's response is missing: %+v", x)
 			}
-			var refusal *oidc.Refusal
-			if !errors.As(err, &refusal) || refusal.StatusCode != row.status {
+			var returned *oidc.StatusError
+			if !errors.As(err, &returned) || returned.StatusCode != row.status {
 				t.Errorf("got %v", err)
 			}
 		})
 	}
 }
 
-func TestRefusalWithoutAKnownStatus(t *testing.T) {
-	if got := fmt.Sprint(&oidc.Refusal{StatusCode: 599}); got != "the token endpoint returned 599" {
+func TestUnknownStatus(t *testing.T) {
+	if got := fmt.Sprint(&oidc.StatusError{StatusCode: 599}); got != "the token endpoint returned 599" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -8,30 +8,30 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-// explainRefusal explains a refusal of the token endpoint by its status.
-func explainRefusal(err error, buildURL BuildURL, audience string) error {
-	var refusal *Refusal
-	if !errors.As(err, &refusal) {
+// explainStatus explains an error of the token endpoint by its status.
+func explainStatus(err error, buildURL BuildURL, audience string) error {
+	var returned *StatusError
+	if !errors.As(err, &returned) {
 		return err
 	}
-	code := strconv.Itoa(refusal.StatusCode)
-	switch status := refusal.StatusCode; {
+	code := strconv.Itoa(returned.StatusCode)
+	switch status := returned.StatusCode; {
 	case status >= http.StatusInternalServerError:
 		code = "5xx"
-	case refusal.Message == "" && (status == http.StatusUnauthorized || status == http.StatusForbidden):
+	case returned.Message == "" && (status == http.StatusUnauthorized || status == http.StatusForbidden):
 		code += " without a reason"
 	}
 	x, found := endpointTable().Find(code, "", map[string]string{"build_url": buildURL.String(), "audience": audience})
 	if !found {
 		return explain.Advise(err, "Leave build_url at its default, $BITRISE_BUILD_URL.")
 	}
-	x.Said, x.SaidBy = refusal.Error(), "Bitrise"
+	x.Said, x.SaidBy = returned.Error(), "Bitrise"
 	return &explain.Error{Err: err, Explanation: x}
 }
 
 func endpointTable() explain.Table {
 	const (
-		local = "A local run has no token endpoint, unless build_url and build_api_token name one. An existing identity_token works too."
+		local = "A local run has no token endpoint, unless build_url and build_api_token are set to one. An existing identity_token works, too."
 		same  = "Leave build_api_token at its default, $BITRISE_BUILD_API_TOKEN, and build_url at $BITRISE_BUILD_URL: both must " +
 			"belong to the same build."
 	)
@@ -39,15 +39,15 @@ func endpointTable() explain.Table {
 		{
 			Section: "build-api-token-rejected", Codes: []string{"401", "403"},
 			Cause: "Bitrise does not accept the build's API token (build_api_token)",
-			Means: []string{"The address is right, but the API token is not valid for it: it belongs to another build, or this build " +
+			Means: []string{"The address is right, but the API token is not valid for it: it belongs to a different build, or this build " +
 				"has ended. A build's token is valid while the build runs."},
 			Do: []string{same, local},
 		},
 		{
 			Section: "build-api-token-rejected", Codes: []string{"401 without a reason", "403 without a reason"},
-			Cause: "the token request was refused, most likely because of build_api_token",
-			Means: []string{"Bitrise gives a reason when it refuses, and there is none here, so a proxy or a firewall may have " +
-				"refused the request. Otherwise the token belongs to another build, or this build has ended."},
+			Cause: "the token request was rejected, most likely because of build_api_token",
+			Means: []string{"Bitrise always gives a reason for an error, and this response has none, so a proxy or a firewall may have " +
+				"rejected the request. Otherwise, the token belongs to a different build, or this build has ended."},
 			Do: []string{same, local, "If there is a proxy (HTTPS_PROXY), check that it allows {build_url}."},
 		},
 		{

@@ -16,7 +16,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
 )
 
-// hangUp closes the connection without an answer.
+// hangUp closes the connection without a response.
 func hangUp(_ http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
 
 func status(code int) http.HandlerFunc {
@@ -31,10 +31,10 @@ func TestTransientErrorsAreRetried(t *testing.T) {
 	}{
 		"connection closed": {hangUp, 2}, "429": {status(429), 2}, "408": {status(408), 2}, "500": {status(500), 2}, "503": {status(503), 2},
 		"a page with 200": {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, 2},
-		"an empty answer": {status(204), 2},
-		"not a JWT":       {answerWith("a.b"), 2},
+		"empty response":  {status(204), 2},
+		"not a JWT":       {respondWith("a.b"), 2},
 		"400":             {status(400), 1}, "401": {status(401), 1}, "403": {status(403), 1}, "404": {status(404), 1},
-		"another audience": {answerWith(token(`{"aud":"other"}`)), 1}, "expired": {answerWith(token(`{"aud":"sts","exp":1}`)), 1},
+		"another audience": {respondWith(token(`{"aud":"other"}`)), 1}, "expired": {respondWith(token(`{"aud":"sts","exp":1}`)), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			calls := 0
@@ -43,7 +43,7 @@ func TestTransientErrorsAreRetried(t *testing.T) {
 					row.first(w, r)
 					return
 				}
-				answerWith(token(`{"aud":"sts","exp":4102444800}`))(w, r)
+				respondWith(token(`{"aud":"sts","exp":4102444800}`))(w, r)
 			})
 			_, err := fetch(t, client, "sts")
 			if calls != row.calls || (err == nil) != (row.calls == 2) {
@@ -61,12 +61,12 @@ func TestRetryAfterIsHonored(t *testing.T) {
 			w.WriteHeader(http.StatusTooManyRequests)
 			return
 		}
-		answerWith(token(`{"aud":"sts","exp":4102444800}`))(w, r)
+		respondWith(token(`{"aud":"sts","exp":4102444800}`))(w, r)
 	})
 	synctest.Test(t, func(t *testing.T) {
 		started := time.Now()
 		if _, err := client.Token(t.Context(), "sts"); err != nil || time.Since(started) < 7*time.Second {
-			t.Errorf("got an answer after %v, %v", time.Since(started), err)
+			t.Errorf("got a response after %v, %v", time.Since(started), err)
 		}
 	})
 }

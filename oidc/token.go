@@ -16,8 +16,8 @@ import (
 )
 
 // ParseToken parses a JSON Web Token (RFC 7519) in compact serialization (RFC 7515, section 7.1). It does not verify the
-// signature: STS does, with keys that it fetches itself, and nothing in the Step trusts a claim. Its errors describe the token's
-// form, and never quote it.
+// signature: STS does, with keys that it fetches itself, and nothing in the Step trusts a claim. Errors describe the token's format
+// and never quote it.
 func ParseToken(s secret.Text) (idtoken.Token, error) {
 	// STS: WebIdentityToken has 4 to 20000 characters,
 	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
@@ -50,7 +50,7 @@ func ParseToken(s secret.Text) (idtoken.Token, error) {
 	}, nil
 }
 
-// decodeObject decodes a token's header or payload. The causes are left out of its errors: they may quote the token.
+// decodeObject decodes a token's header or payload. Its errors leave out the causes, which may quote the token.
 func decodeObject(part string) (map[string]any, error) {
 	decoded, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
@@ -85,7 +85,7 @@ func audience(claims map[string]any) []string {
 	}
 }
 
-// expiry returns the claim exp; zero if it is not a time.
+// expiry returns the claim exp, or zero if it isn't a time.
 func expiry(claims map[string]any) time.Time {
 	const lastOfYear9999 = 253402300799 // keeps the conversion defined
 
@@ -96,8 +96,8 @@ func expiry(claims map[string]any) time.Time {
 	return time.Unix(int64(seconds), 0)
 }
 
-// policyClaims returns the claims that a trust policy can compare with a value. Left out are iss, which the policy names as its
-// principal, the times, and jti, which is different in every token.
+// policyClaims returns the claims that a trust policy can compare with a value. It leaves out iss, which is the policy's principal,
+// the times, and jti, which is different in every token.
 func policyClaims(claims map[string]any) []idtoken.Claim {
 	first := []string{"aud", "sub"}
 	var all []idtoken.Claim
@@ -111,7 +111,7 @@ func policyClaims(claims map[string]any) []idtoken.Claim {
 	return all
 }
 
-// claim makes a claim fit for a log. It is not cut: the log does that, after it has removed secrets.
+// claim makes a claim safe to log. It doesn't truncate, because the log does that after it has removed secrets.
 func claim(name string, value any) idtoken.Claim {
 	c := idtoken.Claim{Name: text.Line(name)}
 	var full string

@@ -60,7 +60,7 @@ func TestTokenClaimsOfOtherShapes(t *testing.T) {
 	}
 }
 
-func TestParseTokenRefusals(t *testing.T) {
+func TestParseTokenErrors(t *testing.T) {
 	valid := token(`{}`)
 	parts := strings.Split(valid, ".")
 	for name, text := range map[string]string{

@@ -15,9 +15,9 @@ const Subcommand = "credential-process"
 type Command struct{ text string }
 
 // newCommand returns a command line that all readers split into the same program and arguments. botocore splits it as
-// Python's shlex does; most others run it with sh -c. Readers that know nothing about quotes, or drop what follows them, need a
-// path without: it gets quotes only where it must. Only a single quote ends single quotes, and the SDKs for Go start a
-// comment at # or ; after a space, even in quotes.
+// Python's shlex does; most others run it with sh -c. Some readers don't know
+// quotes, or drop what follows them, so the path is quoted only if necessary. Single quotes can't contain a single quote, and the
+// SDKs for Go start a comment at # or ; after a space, even in quotes.
 func newCommand(program, key string) (Command, error) {
 	const safePunctuation = "/._-+@%,:="
 
@@ -37,7 +37,7 @@ func newCommand(program, key string) (Command, error) {
 
 var commandPattern = regexp.MustCompile(`/([0-9a-f]+)/` + ProgramName + `'? ` + Subcommand + ` ([0-9a-f]+)$`)
 
-// parseCommand returns the session of a command that newCommand returned; nil for the command of another program.
+// parseCommand returns the session of a command that newCommand returned, or nil for other commands.
 func parseCommand(command string) *Session {
 	match := commandPattern.FindStringSubmatch(command)
 	if match == nil {

@@ -14,18 +14,18 @@ func TestCommandQuoting(t *testing.T) {
 	const (
 		unquoted = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+@%,:=öé日٣\u0301"
 		quoted   = " !\"#$&()*;<>?[\\]^`{|}~\u00a0\u3000😀"
-		refused  = "'\x00\t\n\r\x1b\x7f\u0085"
+		rejected = "'\x00\t\n\r\x1b\x7f\u0085"
 	)
 	const key = testKey
 	var commands, paths []string
-	for _, c := range unquoted + quoted + refused {
+	for _, c := range unquoted + quoted + rejected {
 		path := "/home/a" + string(c) + "b/x"
 		want := path + " credential-process " + key
 		if strings.ContainsRune(quoted, c) {
 			want = "'" + path + "' credential-process " + key
 		}
 		command, err := newCommand(path, key)
-		if isRefused := strings.ContainsRune(refused, c); isRefused != (err != nil) || (!isRefused && command.text != want) {
+		if isRejected := strings.ContainsRune(rejected, c); isRejected != (err != nil) || (!isRejected && command.text != want) {
 			t.Errorf("%q: got %q, %v", path, command.text, err)
 		}
 		if err == nil {

@@ -23,8 +23,8 @@ const (
 // See https://docs.aws.amazon.com/sdkref/latest/guide/file-location.html.
 type ConfigFile struct{ Path, Credentials string }
 
-// FindConfigFile returns the files that AWS's tools use: those that AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name, or
-// else config and credentials in ~/.aws. They do not need to exist. The paths must be absolute: tools in other folders would read
+// FindConfigFile returns the files that AWS's tools use: those in AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE, or else config
+// and credentials in ~/.aws. They don't need to exist. The paths must be absolute, because tools that run in other folders would read
 // other files, and not all tools expand ~ and variables.
 func FindConfigFile(getenv func(key string) string) (ConfigFile, error) {
 	locate := func(key, name string) (string, error) {
@@ -54,8 +54,8 @@ type Profile struct {
 	Command Command
 }
 
-// Check reports early, before anything is sent, what would keep [ConfigFile.PrepareProfile] from writing a profile of that
-// name, and returns the session of a profile of the Step that is going to be replaced; nil if there is none. It changes nothing.
+// Check returns the error that [ConfigFile.PrepareProfile] would return for a profile with this name, before anything is sent. It also
+// returns the session of the Step's profile that would be replaced, or nil if there is none. It changes nothing.
 func (f ConfigFile) Check(name Name) (replaced *Session, err error) {
 	content, err := sharedfile.Read(f.Path)
 	var place *section
@@ -74,10 +74,10 @@ func (f ConfigFile) Check(name Name) (replaced *Session, err error) {
 	return replaced, wrap(name, err)
 }
 
-// PrepareProfile prepares to add the profile at the end of the file, or to the section that the Step wrote earlier. Everything
-// else in the file and other settings in the section stay, and so do the file's mode and a link to it. A profile of that name that
-// the Step didn't create is an error, as is one in the credentials file, whose keys AWS's tools would prefer. So is a file that the
-// AWS CLI can't read. If a user has copied the profile's credential process to the credentials file, the copy is updated.
+// PrepareProfile prepares to add the profile at the end of the file, or to the section that the Step wrote earlier. Everything else in
+// the file, other settings in the section, the file's mode, and a link to it are kept. An existing profile with this name that the
+// Step didn't create is an error, as are keys for it in the credentials file, because AWS's tools would prefer them. So is a file that
+// the AWS CLI can't read. If a user has copied the profile's credential process to the credentials file, the copy is updated.
 func (f ConfigFile) PrepareProfile(p Profile) ([]*sharedfile.Change, error) {
 	changes, err := f.prepare(
 		func(content []byte) ([]byte, error) {
@@ -88,8 +88,8 @@ func (f ConfigFile) PrepareProfile(p Profile) ([]*sharedfile.Change, error) {
 	return changes, wrap(p.Name, err)
 }
 
-// PrepareRemoval prepares to remove the profiles of some sessions, whatever their names, from both files, and returns the names. A
-// file that does not exist is not created.
+// PrepareRemoval prepares to remove the profiles of some sessions from both files, and returns the profiles' names. A file that
+// doesn't exist is not created.
 func (f ConfigFile) PrepareRemoval(sessions []Session) (changes []*sharedfile.Change, removed []string, err error) {
 	var inConfig, inCredentials []string
 	remove := func(content []byte, names *[]string) (rest []byte, err error) {
@@ -111,7 +111,7 @@ func (f ConfigFile) PrepareRemoval(sessions []Session) (changes []*sharedfile.Ch
 	return changes, slices.Compact(slices.Sorted(slices.Values(slices.Concat(inConfig, inCredentials)))), err
 }
 
-// prepare prepares a change of the configuration file and one of the credentials file.
+// prepare prepares a change of each file.
 func (f ConfigFile) prepare(config, credentials sharedfile.Edit) (changes []*sharedfile.Change, err error) {
 	change, err := sharedfile.File{Path: f.Path, Mode: secretMode, KeepMode: true}.Prepare(config)
 	if err != nil || f.hasNoCredentials() {
@@ -138,8 +138,8 @@ func wrap(name Name, err error) error {
 	return fmt.Errorf("write the profile %q (input aws_profile): %w", name, err)
 }
 
-// withCopy returns the content of the credentials file with the profile's command in its section, which a user has copied there. There
-// the name is the whole header. A section with anything else is an error.
+// withCopy updates the profile's command in the content of the credentials file if a user has copied the profile there. In this file,
+// the section's header is just the name. A section with this name and without the Step's command is an error.
 func (f ConfigFile) withCopy(content []byte, p Profile) ([]byte, error) {
 	lines, err := parse(content)
 	if err != nil {
@@ -150,8 +150,8 @@ func (f ConfigFile) withCopy(content []byte, p Profile) ([]byte, error) {
 		line := fmt.Sprintf("line %d: ", lineNumber(content, s.begin))
 		for _, l := range s.lines {
 			if l.setting == "aws_access_key_id" && l.value == "" {
-				return nil, f.explainCredentials(fmt.Errorf("%sthe profile %q has an empty aws_access_key_id, with which AWS's tools would "+
-					"sign their calls", line, p.Name))
+				return nil, f.explainCredentials(fmt.Errorf("%sthe profile %q has an empty aws_access_key_id, and AWS's tools would "+
+					"sign their calls with it", line, p.Name))
 			}
 			if l.setting == processSetting && s.session != nil {
 				copied := strings.Replace(string(content[l.begin:l.end]), l.value, p.Command.text, 1)
@@ -160,7 +160,7 @@ func (f ConfigFile) withCopy(content []byte, p Profile) ([]byte, error) {
 		}
 		if s.session == nil {
 			return nil, f.explainCredentials(fmt.Errorf("%sthere are keys for the profile %q, which AWS's tools would use instead of "+
-				"credentials that renew", line, p.Name))
+				"credentials that are renewed", line, p.Name))
 		}
 	}
 	return content, nil
@@ -173,11 +173,11 @@ func (f ConfigFile) explainCredentials(err error) error {
 	}
 	return explain.Advise(fmt.Errorf("%s, %w", f.Credentials, err),
 		"If the profile has keys in it, remove its section, or choose a different name in aws_profile. A script that runs "+
-			"\"aws configure set aws_access_key_id\" may have added them: it doesn't need to anymore.",
+			"\"aws configure set aws_access_key_id\" may have added them. It is no longer needed.",
 		"Or correct the file, or set "+credentialsVariable+" to a different one for this workflow, such as /dev/null.")
 }
 
-// explain adds the file's name and what to do to an error of the file's content.
+// explain adds the file's path and advice to an error of the file's content.
 func (f ConfigFile) explain(err error) error {
 	if err == nil {
 		return nil

@@ -89,11 +89,11 @@ func TestUnreadableFiles(t *testing.T) {
 
 // Keys with the same name in the credentials file would take precedence over the profile. A copy of the profile's command is fine.
 func TestCredentialsFileWithTheName(t *testing.T) {
-	const keys = `there are keys for the profile "bitrise", which AWS's tools would use instead of credentials that renew`
+	const keys = `there are keys for the profile "bitrise", which AWS's tools would use instead of credentials that are renewed`
 	for content, want := range map[string]string{
 		"[bitrise]\naws_access_key_id=x\n": keys, "[ bitrise ] # x\n": keys, "[\"bitrise\"]\n": keys,
-		"[bitrise]\naws_access_key_id =\naws_secret_access_key =\n": `the profile "bitrise" has an empty aws_access_key_id, with which ` +
-			"AWS's tools would sign their calls",
+		"[bitrise]\naws_access_key_id =\naws_secret_access_key =\n": `the profile "bitrise" has an empty aws_access_key_id, and AWS's tools would ` +
+			"sign their calls with it",
 		"[other]\naws_access_key_id=x\n": "", "[profile bitrise]\n": "", "# [bitrise]\n": "",
 		"[bitrise]\ncredential_process = " + testProfile(t, "bitrise").Command.text + "\n": "",
 	} {
@@ -111,7 +111,7 @@ func TestCredentialsFileWithTheName(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			checkAdvice(t, err, "If the profile has keys in it, remove its section, or choose a different name in aws_profile. A script "+
-				"that runs \"aws configure set aws_access_key_id\" may have added them: it doesn't need to anymore.")
+				"that runs \"aws configure set aws_access_key_id\" may have added them. It is no longer needed.")
 		})
 	}
 	file := testFile(t, "")

@@ -1,10 +1,10 @@
 // Package profile sets up an AWS profile that renews its credentials automatically: a section of AWS's configuration file
-// ([ConfigFile]) names the Step's program as its credential process. A copy of the program is kept in the user's home ([Folder]),
+// ([ConfigFile]) has the Step's program as its credential process. A copy of the program is kept in the user's home ([Folder]),
 // with a session for each profile: its settings, and the credentials, which all processes share ([Folder.Get]).
 //
-// Changes are staged and take effect with [sharedfile.Commit]. No file holds the build's API token.
+// Changes are staged and take effect with [sharedfile.Commit]. No file contains the build's API token.
 //
-// How credentials are obtained, what the settings of a session mean, and the Step's inputs are the callers' business.
+// The package doesn't know how credentials are obtained, what the settings of a session mean, or the Step's inputs.
 package profile
 
 import (
@@ -43,7 +43,7 @@ const (
 //	VERSION/KEY/cache.json         its credentials
 //	VERSION/KEY/lock               the lock of the process that renews them, last written when the session was last used
 //
-// Each version of the program has its own sessions: none has to read what another has written, and a version that has no
+// Each version of the program has its own sessions, so no version has to read the files of a different one, and a version without
 // sessions is no longer used.
 type Folder struct{ root string }
 
@@ -70,7 +70,7 @@ func (s *Session) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// FolderIn returns the folder in a user's home. It does not need to exist.
+// FolderIn returns the folder in a user's home. It doesn't need to exist.
 func FolderIn(home string) (Folder, error) {
 	if !filepath.IsAbs(home) {
 		return Folder{}, explain.Advise(fmt.Errorf("the variable HOME must be an absolute path, got %q", home), setHome)
@@ -79,9 +79,9 @@ func FolderIn(home string) (Folder, error) {
 }
 
 const setHome = "Set HOME, for this Step and for everything that uses its logins and profiles, to a folder that this user can write to " +
-	"and run programs from: its file system must not be mounted read-only or noexec."
+	"and run programs from. Its file system must not be mounted read-only or noexec."
 
-// Find returns the folder and the session of a program that [Folder.Stage] has put there, called with a session's key.
+// Find returns the folder and the session of a program that [Folder.Stage] put there and that was called with a session's key.
 func Find(program, key string) (Folder, Session, error) {
 	folder := filepath.Dir(program)
 	session, err := ParseSession(filepath.Base(folder) + "/" + key)
@@ -102,9 +102,9 @@ const (
 	lockName     = "lock"
 )
 
-// Stage prepares to keep what a profile's credential process needs after the Step has ended: the program, the first credentials,
-// obtained now, and the settings, with which the caller can obtain them again. The command runs the program for the session.
-// Nothing is in place before the changes are committed; to discard them, do it in this order, so that no empty folder stays.
+// Stage prepares to keep what a profile's credential process needs after the Step has ended: the program, the first credentials
+// (obtained now), and the settings, from which the caller can obtain new ones. The command runs the program for the session. If the
+// changes are not committed, discard them in this order, so that no empty folder is left behind.
 func (f Folder) Stage(
 	ctx context.Context, program string, settings secret.Text, c credentials.Credentials, now time.Time,
 ) (Session, Command, []*sharedfile.Change, error) {
@@ -120,7 +120,7 @@ func (f Folder) Stage(
 	return Session{}, Command{}, nil, err
 }
 
-// Explain says what to do about an error of a file in the folder, unless the error says more than that the file system rejects it.
+// Explain adds advice to an error of a file in the folder, unless the error's cause is not where the folder is.
 func (f Folder) Explain(err error) error {
 	for _, known := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOLCK, syscall.EOPNOTSUPP} {
 		if errors.Is(err, known) {
@@ -140,7 +140,7 @@ func (f Folder) stage(
 	if err != nil {
 		return session, command, nil, err
 	}
-	// By content and not by release, since a Step under development has many builds of one release.
+	// The version is not the release, because during development, one release has many builds.
 	version, key := sha256.Sum256(content), sha256.Sum256([]byte(settings.Reveal()))
 	session = Session{version: hex.EncodeToString(version[:8]), key: hex.EncodeToString(key[:])}
 	installed := f.Path(session.version, ProgramName)
@@ -154,10 +154,10 @@ func (f Folder) stage(
 		name    string
 		content []byte
 	}{
-		// The session comes first: as long as it is there, no other run removes the program.
+		// The session comes first, because other runs don't remove the program of an existing session.
 		{settingsName, []byte(settings.Reveal())},
 		{cacheName, first.encode()},
-		// A credential process can take the lock in a folder that it cannot write to, such as a read-only mount in a container.
+		// With an existing file, a credential process can take the lock even in a read-only folder, such as a mount in a container.
 		{lockName, []byte{}},
 	} {
 		change, err := sharedfile.File{Path: f.file(session, file.name), Mode: secretMode, IsOwn: true}.Prepare(
@@ -175,8 +175,8 @@ func (f Folder) stage(
 	return session, command, append(changes, change), checkRuns(ctx, change.Staged())
 }
 
-// Secure closes the folder and those below it, each in the one before, to other users. It rejects a link and a folder that belongs to
-// another user, who could replace the program.
+// Secure denies other users access to the folder and to those below it, each inside the previous one. It rejects a link, and a folder
+// of a different user, who could replace the program.
 func (f Folder) Secure(below ...string) error {
 	for i := range len(below) + 1 {
 		folder := f.Path(below[:i]...)

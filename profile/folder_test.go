@@ -305,8 +305,8 @@ func TestStageFails(t *testing.T) {
 		want    string
 	}{
 		// The kernel reports a mount with noexec like an interpreter that is not executable.
-		"noexec":             {"#!/dev/null\n", nil, "the program cannot run from there: fork/exec "},
-		"an unknown option":  {"#!/bin/sh\necho broken\nexit 1\n", nil, "the program cannot run from there: exit status 1"},
+		"noexec":             {"#!/dev/null\n", nil, "the program can't run from there: fork/exec "},
+		"an unknown option":  {"#!/bin/sh\necho broken\nexit 1\n", nil, "the program can't run from there: exit status 1"},
 		"no program":         {"", nil, "open "},
 		"HOME with a quote":  {testProgram, nil, "must not contain a single quote"},
 		"HOME is not usable": {testProgram, func(home string) error { return os.WriteFile(home, nil, 0o600) }, "not a directory"},

@@ -14,10 +14,10 @@ type line struct {
 	begin, end int
 	// raw is the line without its end, and text without the whitespace around it.
 	raw, text string
-	// section is the text in brackets at the beginning of the line, whatever its indentation: some readers take it for a section
-	// where others see a part of the setting above. It ends at the first closing bracket, where most readers end it.
+	// section is the text in brackets at the beginning of the line, even if it is indented, because some readers see a section where
+	// others see a part of the setting above. It ends at the first closing bracket, as it does for most readers.
 	section string
-	// isContinuation reports whether the line is a part of the setting above for the AWS CLI.
+	// isContinuation reports whether the AWS CLI reads the line as a part of the setting above.
 	isContinuation bool
 	// setting and value are the name of the setting that begins on the line, in lower case, and its value.
 	setting, value string
@@ -26,9 +26,9 @@ type line struct {
 // isComment reports whether readers ignore the line.
 func (l line) isComment() bool { return l.text == "" || l.text[0] == '#' || l.text[0] == ';' }
 
-// parse splits a file into lines. It refuses every file that the AWS CLI and boto3 cannot read; they use Python's RawConfigParser
+// parse splits a file into lines. It rejects every file that the AWS CLI and boto3 can't read. They use Python's RawConfigParser
 // (https://docs.python.org/3/library/configparser.html) and split nested settings themselves (botocore/configloader.py). Errors
-// give the line but never quote it, since the file may hold secrets.
+// give the line's number but never quote it, because the file may contain secrets.
 func parse(content []byte) ([]line, error) {
 	var lines []line
 	p := parser{sections: map[string]int{}}
@@ -45,11 +45,11 @@ func parse(content []byte) ([]line, error) {
 	return lines, nil
 }
 
-// parser is what has to be known of the lines above.
+// parser is the state that the lines above have led to.
 type parser struct {
-	// sections and settings map what was seen, in the file and in the current section, to the number of its line.
+	// sections has the line numbers of the file's sections, and settings those of the current section's settings.
 	sections, settings map[string]int
-	// hasSetting reports whether the next line can continue a setting. It does if it is indented deeper than indent.
+	// hasSetting reports whether the next line continues a setting if it is indented deeper than indent.
 	hasSetting bool
 	indent     int
 	// isNested reports whether the setting consists of nested ones.
@@ -87,7 +87,7 @@ func (p *parser) parseLine(raw string, number int) (line, error) {
 	return l, p.addSetting(&l, number)
 }
 
-// isControl reports whether a character ends a line, or might, for some reader.
+// isControl reports whether a character ends a line for any reader.
 func isControl(r rune) bool { return r != '\t' && unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) }
 
 func (p *parser) openSection(section string, number int) error {

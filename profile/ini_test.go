@@ -45,8 +45,8 @@ func unreadableFiles() map[string]string {
 	}
 }
 
-// refusedFiles are rejected although Python reads them, because other programs parse them differently.
-func refusedFiles() map[string]string {
+// rejectedFiles are rejected although Python reads them, because other programs parse them differently.
+func rejectedFiles() map[string]string {
 	return map[string]string{
 		"[a]\r[b]\n":          "line 1: must not contain control characters",
 		"[a]\n# b\rc = 1\n":   "line 2: must not contain control characters",
@@ -79,7 +79,7 @@ func TestParse(t *testing.T) {
 			}
 		})
 	}
-	for content, want := range refusedFiles() {
+	for content, want := range rejectedFiles() {
 		t.Run(fmt.Sprintf("%q", content), func(t *testing.T) {
 			if _, err := parse([]byte(content)); err == nil || err.Error() != want+cannotRead {
 				t.Errorf("got %v, want %s", err, want)
@@ -181,7 +181,7 @@ func TestPythonAgreesWithTheTables(t *testing.T) {
 	}
 	unreadable := len(contents)
 	contents = append(contents, readableFiles()...)
-	for content := range refusedFiles() {
+	for content := range rejectedFiles() {
 		contents = append(contents, content)
 	}
 	for i, verdict := range pythonVerdicts(t, contents) {
@@ -229,7 +229,7 @@ func TestPythonAgreesOnGeneratedFiles(t *testing.T) {
 	}
 }
 
-// isStricter reports whether a file is one of those of refusedFiles.
+// isStricter reports whether a file is one of those of rejectedFiles.
 func isStricter(content string, err error) bool {
 	message := err.Error()
 	return strings.Contains(message, "control characters") && strings.ContainsAny(content, "\r\x00") ||

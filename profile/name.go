@@ -9,7 +9,7 @@ import (
 // Name is the name of a profile: ASCII letters, digits, and the punctuation _ . - / % @ : +.
 //
 // AWS's page on the file (https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html) mentions only letters, digits,
-// hyphens, and underscores. These are the characters that every reader of the file takes for a part of the name: the SDKs for
+// hyphens, and underscores. These are the characters that every reader of the file accepts in a name. The SDKs for
 // Java and Rust skip sections with others (VALID_IDENTIFIER in ProfileFileReader.java of
 // https://github.com/aws/aws-sdk-java-v2).
 type Name struct{ text string }
@@ -28,7 +28,7 @@ func ParseName(s string) (Name, error) {
 	return Name{text: s}, nil
 }
 
-// String returns the name; it is empty only for the zero value.
+// String returns the name, or the empty string for the zero value.
 func (n Name) String() string { return n.text }
 
 // header returns the header of the profile's section in the configuration file.
@@ -39,13 +39,13 @@ func (n Name) header() string {
 	return "[profile " + n.text + "]"
 }
 
-// isSection reports whether a reader of the configuration file takes the section for the profile.
+// isSection reports whether any reader of the configuration file takes the section for the profile's.
 func (n Name) isSection(section string) bool {
 	name, hasPrefix := strings.CutPrefix(normalize(section), "profile ")
 	return name == n.text && (hasPrefix || n.text == defaultName)
 }
 
-// normalize removes what readers treat differently in a section of another program: quotes, backslashes, and repeated spaces.
+// normalize removes what readers treat differently in a section that this Step didn't write: quotes, backslashes, and repeated spaces.
 func normalize(section string) string {
 	return strings.Join(strings.Fields(strings.NewReplacer(`"`, "", `'`, "", `\`, "").Replace(section)), " ")
 }

@@ -6,10 +6,10 @@ import (
 	"os/exec"
 )
 
-// ProgramName is the name of the Step's program where it is kept.
+// ProgramName is the file name of the Step's program in the [Folder].
 const ProgramName = "authenticate-with-aws"
 
-// Usage explains the program to a person who runs it by hand.
+// Usage is shown to a person who runs the program manually.
 const Usage = `This is the program of the Bitrise Step "Authenticate with AWS", kept as a
 credential process for a profile in AWS's configuration file:
 
@@ -24,10 +24,10 @@ To test the profile:          aws sts get-caller-identity --profile NAME
 To set up such a profile:     set the Step's input aws_profile to NAME
 `
 
-// checkRuns runs the program, since the first to find out that it cannot run should not be the Step that needs credentials.
+// checkRuns verifies that the program can run, so that the login fails and not a later Step that needs credentials.
 func checkRuns(ctx context.Context, program string) error {
 	if err := exec.CommandContext(ctx, program, Subcommand, "--help").Run(); err != nil {
-		return fmt.Errorf("the program cannot run from there: %w", err)
+		return fmt.Errorf("the program can't run from there: %w", err)
 	}
 	return nil
 }

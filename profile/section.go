@@ -18,8 +18,8 @@ type section struct {
 	// begin and end are where the section is in the file, in bytes.
 	begin, end int
 	lines      []line
-	// session is what the profile's credential process returns; nil if the process isn't the Step's, or if readers don't agree on where
-	// the section begins and ends.
+	// session is the session of the profile's credential process. It is nil if the process isn't the Step's, or if readers don't agree
+	// on where the section begins and ends.
 	session *Session
 }
 
@@ -57,7 +57,7 @@ const (
 	regionSetting  = "region"
 )
 
-// find returns the section of a profile; nil if the file has none. A section that the Step didn't create is an [ErrForeign].
+// find returns the section of a profile, or nil if the file has none. A section that the Step didn't create is an [ErrForeign].
 func find(content []byte, name Name) (*section, error) {
 	lines, err := parse(content)
 	if err != nil {
@@ -98,7 +98,7 @@ func lineNumber(content []byte, offset int) int {
 	return strings.Count(string(content[:offset]), "\n") + 1
 }
 
-// others returns the settings of a section that are not the Step's, and the comments between them, which it keeps.
+// others returns the settings of a section that the Step didn't write, and the comments between them. They are kept.
 func (s section) others() []string {
 	var kept []string
 	isOurs := false
@@ -113,7 +113,7 @@ func (s section) others() []string {
 	return kept
 }
 
-// withProfile returns the content of the configuration file with the profile: in the place of an earlier one, or at the end.
+// withProfile returns the content of the configuration file with the profile. It replaces an earlier one, or adds the profile at the end.
 func withProfile(content []byte, p Profile) ([]byte, error) {
 	place, err := find(content, p.Name)
 	if err != nil {
@@ -125,10 +125,10 @@ func withProfile(content []byte, p Profile) ([]byte, error) {
 	if place != nil {
 		before, after = text[:place.begin], text[place.end:]
 		lines = append(lines, place.others()...)
-	} else if text != "" { // an empty line in between, or the end of the last line
+	} else if text != "" { // add an empty line, or end the last line
 		before += ending
 	}
-	// Last, because an indented setting below would be read as a part of the one above.
+	// Last, because a following indented setting would be read as a part of the one above.
 	lines = append(lines, regionSetting+" = "+p.Region.String(), processSetting+" = "+p.Command.text, "")
 	return []byte(before + strings.Join(lines, ending) + after), nil
 }
@@ -144,8 +144,8 @@ func withoutSessions(content []byte, sessions []Session) (rest []byte, removed [
 		if s.session == nil || !slices.Contains(sessions, *s.session) {
 			continue
 		}
-		before, after := text[:s.begin], text[min(s.end, len(text)):] // shorter if the section below is gone already
-		// What was added in front of the section: an empty line, or the end of a last line that had none.
+		before, after := text[:s.begin], text[min(s.end, len(text)):] // shorter if the section below was removed
+		// Remove the empty line that was added before the section, or the line ending that was added to the last line.
 		if trimmed := strings.TrimSuffix(before, ending); strings.HasSuffix(trimmed, "\n") || after == "" {
 			before = trimmed
 		}

@@ -17,23 +17,23 @@ import (
 )
 
 const (
-	// longestWindow is more than the 15 minutes before the expiry in which botocore asks for new credentials at every call.
+	// longestWindow is longer than the last 15 minutes, when botocore asks for new credentials at every call.
 	longestWindow = 20 * time.Minute
-	// safetyMargin is how long before their expiry credentials are reported as expired, so that no call is signed with credentials
-	// that expire on their way.
+	// safetyMargin is how long before they expire credentials are reported as expired, so that no call is signed with credentials
+	// that expire on the way.
 	safetyMargin = 150 * time.Second
-	// pause is how long a failed renewal is not repeated while the old credentials are valid.
+	// pause is the minimum time between a failed renewal and the next one, while the old credentials are valid.
 	pause = time.Minute
-	// optionalRenewalTimeout is how long a renewal may take as long as the old credentials are valid.
+	// optionalRenewalTimeout is how long a renewal may take while the old credentials are valid.
 	optionalRenewalTimeout = 15 * time.Second
 )
 
-// entry is what the cache of a session holds.
+// entry is the content of a session's cache.
 type entry struct {
 	credentials.Credentials
-	// Obtained is when the credentials were obtained, and so the beginning of their lifetime.
+	// Obtained is when the credentials were obtained, which is the beginning of their lifetime.
 	Obtained time.Time
-	// Failed is when a renewal failed last; zero if none has.
+	// Failed is when a renewal last failed, or zero if none has.
 	Failed time.Time
 }
 
@@ -55,8 +55,8 @@ func (e entry) isUsable(now time.Time) bool {
 	return !e.isEmpty() && (e.Expires.IsZero() || now.Before(e.Expires))
 }
 
-// expiration is the expiry to report to SDKs, which then ask again: a moment before the real one, but never in the past, which botocore
-// takes for an error.
+// expiration is the expiry to report to SDKs, which then ask again. It is earlier than the real one, but never in the past, because
+// botocore treats that as an error.
 func (e entry) expiration(now time.Time) time.Time {
 	if reported := e.Expires.Add(-min(safetyMargin, e.window()/2)); !e.Expires.IsZero() && now.Before(reported) {
 		return reported
@@ -67,9 +67,9 @@ func (e entry) expiration(now time.Time) time.Time {
 // Renewal obtains new credentials for a session.
 type Renewal func(ctx context.Context) (credentials.Credentials, error)
 
-// Get returns a session's credentials, and the expiry to report for them: those in the cache until their renewal is due. Then one of
-// the processes renews them, while the others wait for it, or until ctx is done. If that fails or takes too long, credentials that
-// have not expired are returned.
+// Get returns a session's credentials and the expiry to report for them. They come from the cache until their renewal is due. Then one
+// process renews them, and the others wait for it until ctx is done. If the renewal fails or takes too long, Get returns the old
+// credentials unless they have expired.
 func (f Folder) Get(
 	ctx context.Context, s Session, now func() time.Time, renew Renewal,
 ) (c credentials.Credentials, expiration time.Time, err error) {
@@ -107,12 +107,12 @@ func (f Folder) renew(ctx context.Context, s Session, now func() time.Time, cach
 	} else {
 		cached.Failed = now()
 	}
-	// If the cache cannot be written, such as in a read-only home, the credentials are renewed each time.
+	// If the cache can't be written, such as in a read-only home, the credentials are renewed each time.
 	_ = sharedfile.Replace(f.file(s, cacheName), cached.encode(), secretMode)
 	return cached.orError(now(), err)
 }
 
-// orError returns the credentials if they have not expired, else the error.
+// orError returns the credentials if they have not expired, or else the error.
 func (e entry) orError(now time.Time, err error) (entry, error) {
 	if err != nil && !e.isUsable(now) {
 		return entry{}, err
@@ -120,7 +120,7 @@ func (e entry) orError(now time.Time, err error) (entry, error) {
 	return e, nil
 }
 
-// markUsed notes that the session is in use, which keeps a sweep from removing it. In a read-only home it can't.
+// markUsed records that the session is in use, so that a sweep doesn't remove it. In a read-only home, it has no effect.
 func (f Folder) markUsed(s Session, now time.Time) { _ = os.Chtimes(f.file(s, lockName), now, now) }
 
 type cacheFile struct {
@@ -133,15 +133,15 @@ type cacheFile struct {
 }
 
 func (e entry) encode() []byte {
-	content, _ := json.Marshal(cacheFile{ // fails only for years of more than four digits, and then nothing is cached
+	content, _ := json.Marshal(cacheFile{ // fails only for years with more than four digits, and then nothing is cached
 		AccessKeyID: e.AccessKeyID.Reveal(), SecretAccessKey: e.SecretAccessKey.Reveal(), SessionToken: e.SessionToken.Reveal(),
 		Obtained: e.Obtained.UTC(), Expires: e.Expires.UTC(), Failed: e.Failed.UTC(),
 	})
 	return content
 }
 
-// readCache returns the cached credentials; none if the file does not exist or is damaged: then they are renewed, and the file is
-// replaced.
+// readCache returns the cached credentials, or an empty entry if the file doesn't exist or is damaged. The credentials are then
+// renewed and the file replaced.
 func (f Folder) readCache(s Session) entry {
 	content, err := sharedfile.ReadOwn(f.file(s, cacheName))
 	var file cacheFile

@@ -242,7 +242,7 @@ func TestCacheThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// A process stops waiting for another one's renewal when its context is done, and returns the old credentials if they are valid.
+// A process stops waiting for a different process's renewal when its context is done, and returns the old credentials if they are valid.
 func TestWaitForARenewal(t *testing.T) {
 	folder, s := testSession(t, testCredentials("old", time.Hour))
 	ended, cancel := context.WithCancel(t.Context())

@@ -12,24 +12,24 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
 
-// RemoveSecrets removes the settings and the credentials of a session, so that nothing can renew or use it. A renewal that is in
-// progress ends first, because it would write the credentials again. What is missing is fine.
+// RemoveSecrets removes the settings and the credentials of a session, so that nothing can renew or use it. It waits for a renewal
+// that is in progress, which would write the credentials again. Missing files are fine.
 func (f Folder) RemoveSecrets(ctx context.Context, s Session) error {
 	return f.lockSession(ctx, s, func() error {
 		return errors.Join(removeFile(f.file(s, settingsName)), removeFile(f.file(s, cacheName)))
 	})
 }
 
-// Remove removes a session without its secrets, and its program if it has no other sessions.
+// Remove removes a session whose secrets have been removed, and its program if it has no other sessions.
 func (f Folder) Remove(ctx context.Context, s Session) error {
-	// Another run may be about to put this session, or one of the same program, into place.
+	// A different run may be about to put this session, or one of the same program, into place.
 	unlock, err := sharedfile.LockFolders(ctx, f.Path(s.version, s.key), f.Path(s.version))
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	if _, err := os.Lstat(f.file(s, settingsName)); err == nil {
-		return nil // written again meanwhile
+		return nil // a different run has written it again
 	}
 	err = removeFolder(f.Path(s.version, s.key), lockName)
 	sessions, listErr := f.sessionsOf(s.version)
@@ -39,7 +39,7 @@ func (f Folder) Remove(ctx context.Context, s Session) error {
 	return errors.Join(err, listErr)
 }
 
-// RemoveUnused removes the sessions that were not used for a time, and returns them.
+// RemoveUnused removes the sessions that were not used for the given time, and returns them.
 func (f Folder) RemoveUnused(ctx context.Context, now time.Time, age time.Duration) (removed []Session, err error) {
 	versions, err := readFolder(f.root)
 	problems := []error{err}
@@ -64,16 +64,16 @@ func (f Folder) RemoveUnused(ctx context.Context, now time.Time, age time.Durati
 	return removed, errors.Join(problems...)
 }
 
-// Has reports whether a session exists, or may exist because it can't be seen.
+// Has reports whether a session exists. If that can't be determined, it returns true.
 func (f Folder) Has(s Session) bool {
 	_, err := os.Lstat(f.Path(s.version, s.key))
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// RemoveIfEmpty removes the folder, and those in it that are given, if nothing is in them anymore.
+// RemoveIfEmpty removes the folder and the given folders in it if they are empty.
 func (f Folder) RemoveIfEmpty(names ...string) {
 	for _, name := range append(names, "") {
-		_ = os.Remove(f.Path(name)) // fails, as it should, if something is left
+		_ = os.Remove(f.Path(name)) // fails, as it should, if the folder isn't empty
 	}
 }
 
@@ -87,7 +87,7 @@ func (f Folder) Sweep() {
 	})
 }
 
-// lockSession calls a function while no process renews a session; not at all if the session doesn't exist.
+// lockSession calls a function while no process renews a session. It does nothing if the session doesn't exist.
 func (f Folder) lockSession(ctx context.Context, s Session, do func() error) error {
 	unlock, err := sharedfile.LockFile(ctx, f.file(s, lockName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -100,7 +100,7 @@ func (f Folder) lockSession(ctx context.Context, s Session, do func() error) err
 	return do()
 }
 
-// lastUsed returns when a credential process asked for a session last, or a run wrote it. What can't be read counts as never used.
+// lastUsed returns when a credential process last used a session, or a run wrote it. It is zero if the files can't be read.
 func (f Folder) lastUsed(s Session) (last time.Time) {
 	for _, name := range []string{lockName, cacheName} {
 		if info, err := os.Lstat(f.file(s, name)); err == nil && info.ModTime().After(last) {
@@ -122,7 +122,7 @@ func (f Folder) sessionsOf(version string) ([]Session, error) {
 	return sessions, err
 }
 
-// readFolder returns the names in a folder; none if it doesn't exist, or is a file.
+// readFolder returns the names in a folder, or none if it doesn't exist or is a file.
 func readFolder(path string) (names []string, err error) {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
@@ -142,7 +142,7 @@ func removeFile(path string) error {
 	return nil
 }
 
-// removeFolder removes a file of the Step's in a folder, what killed runs have left there, and the folder if nothing else is in it.
+// removeFolder removes the Step's file and the temporary files of killed runs from a folder, and then the folder if it is empty.
 func removeFolder(folder, name string) error {
 	sharedfile.Sweep(folder)
 	if err := removeFile(filepath.Join(folder, name)); err != nil {

@@ -13,8 +13,8 @@ import (
 
 // Config is what one run does. Only [ParseInputs] makes one, so nothing in it needs to be checked again.
 type Config struct {
-	// IsLogout reports that the run removes what an earlier one left: Profile and Registries, or everything if there are none. Apart from
-	// these, only Region, Timeout, and Verbose are set then.
+	// IsLogout means that the run removes what earlier runs of this build added: Profile and Registries, or everything if there are none.
+	// Apart from these, only Region, Timeout, and Verbose are set.
 	IsLogout bool
 	Region   awsid.Region
 	// Exactly one of these two is set.
@@ -24,14 +24,14 @@ type Config struct {
 	Audience      string
 	BuildURL      oidc.BuildURL
 	BuildAPIToken secret.Text
-	// Chain has the roles to assume after that, each with the session before.
+	// Chain has the roles to assume next, each with the session of the one before.
 	Chain []awsauth.AssumedRole
-	// HasPolicyGap reports that a variable in inline_session_policy may have been expanded to nothing.
+	// HasPolicyGap means that a variable in inline_session_policy may have been expanded to nothing.
 	HasPolicyGap bool
-	// AllowedAccounts are the accounts whose credentials may be exported; empty: all.
+	// AllowedAccounts are the accounts whose credentials may be exported. If empty, all are allowed.
 	AllowedAccounts []awsid.AccountID
 
-	// Profile is the profile to write, or to remove; the zero value: none.
+	// Profile is the profile to write or to remove. The zero value means none.
 	Profile     profile.Name
 	DockerLogin bool
 	// Registries are those to log in to, or out of.

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// profileVariable names the profile to AWS's CLI and SDKs.
+	// profileVariable selects the profile that the AWS CLI and SDKs use.
 	profileVariable = "AWS_PROFILE"
 	// buildTokenVariable is where a renewal reads the build's API token, which is written to no file.
 	buildTokenVariable = "BITRISE_BUILD_API_TOKEN" //nolint:gosec // the variable's name
@@ -24,9 +24,9 @@ type Environment map[string]string
 // TakeEnvironment returns a snapshot of the process's environment, and removes AWS's variables from the process, except those
 // that the Step honors (awsclient.Variables).
 //
-// What an earlier Step has left must not change this one. But AWS's SDK reads some sixty variables, at several moments, and
-// fails on a bad value in some of them, even where the code sets the option. Only variables that are not there are ignored
-// for certain. They are not put back: nothing in this process needs them, and what the Step starts has no use for them.
+// Variables from earlier Steps must not affect this one, but AWS's SDK reads some sixty variables in several places, and an invalid
+// value in some of them is an error even if the code sets the option. Only unset variables are reliably ignored. They are not
+// restored, because neither this process nor the programs that it starts need them.
 func TakeEnvironment(process env.Repository) (Environment, error) {
 	environment := Environment{}
 	for _, variable := range process.List() {
@@ -44,5 +44,5 @@ func TakeEnvironment(process env.Repository) (Environment, error) {
 	return environment, nil
 }
 
-// Get returns a variable's value; empty if it is not set.
+// Get returns a variable's value, or empty if it is not set.
 func (e Environment) Get(key string) string { return e[key] }

@@ -14,8 +14,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
 
-// envstore is the path of envman's store, a YAML file from which the Bitrise CLI reads the outputs of a Step after it. It exists, and
-// is empty when a Step starts.
+// envstore is the path of envman's store, a YAML file from which the Bitrise CLI reads a Step's outputs after the Step. It exists
+// and is empty when a Step starts.
 type envstore string
 
 const envstoreVariable = "ENVMAN_ENVSTORE_PATH"
@@ -30,7 +30,7 @@ func findEnvstore(environment Environment) (envstore, error) {
 	if err == nil {
 		path, err = filepath.Abs(path)
 	}
-	return envstore(path), explain.Advise(err, "Run this Step in a build on Bitrise, or locally with \"bitrise run\": both provide the file "+
+	return envstore(path), explain.Advise(err, "Run this Step in a build on Bitrise, or locally with \"bitrise run\". Both create the file "+
 		"for a Step's outputs.")
 }
 
@@ -46,7 +46,7 @@ func (s envstore) prepare(outputs []output) (*sharedfile.Change, error) {
 	return change, nil
 }
 
-// addOutputs returns the content of a store with the outputs added, each in the place of an earlier value.
+// addOutputs returns the content of a store with the outputs added. They replace earlier values.
 func addOutputs(content []byte, outputs []output) ([]byte, error) {
 	limits, err := envman.GetConfigs()
 	if err != nil {
@@ -79,15 +79,15 @@ func addOutputs(content []byte, outputs []output) ([]byte, error) {
 	return yaml.Marshal(store)
 }
 
-// checkLimits applies envman's limits on the size of one value and of all values together, which count a value that is replaced,
-// too. 0 means no limit.
+// checkLimits applies envman's limits on the size of one value and of all values together, including values that are replaced. 0 means
+// no limit.
 func checkLimits(limits envman.ConfigsModel, items []models.EnvironmentItemModel, out output) error {
 	size := len(out.value.Reveal())
 	total := size
 	for _, item := range items {
 		_, value, err := item.GetKeyValuePair()
 		if err != nil {
-			return fmt.Errorf("the store is not valid: one of its %d variables has no key, or a value that is not a text", len(items))
+			return fmt.Errorf("the store is not valid: one of its %d variables has no key, or a value that is not a string", len(items))
 		}
 		total += len(value)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 )
 
-// This file has how the log shows values.
+// This file formats values for the log.
 
 // elapsed formats how long something took.
 func elapsed(d time.Duration) string {
@@ -20,7 +20,7 @@ func elapsed(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// expiry formats when something expires: the time, and how long that is from now, unless one of the clocks is wrong.
+// expiry formats when something expires: the time, and how long that is from now, unless that can't be right.
 func expiry(expires, now time.Time) string {
 	at := "at " + expires.UTC().Format("15:04:05Z")
 	left := expires.Sub(now)
@@ -42,7 +42,7 @@ func lifetime(d time.Duration) string {
 	return fmt.Sprintf("%d seconds", d/time.Second)
 }
 
-// clock formats a time as the outputs and errors show it.
+// clock formats a time for outputs and errors.
 func clock(t time.Time) string {
 	if t.IsZero() {
 		return "an unknown time"
@@ -50,10 +50,10 @@ func clock(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// caller names whose the credentials are.
+// caller returns the identity that the credentials belong to.
 func caller(session awsauth.Session) string { return cmp.Or(session.CallerARN, "an unknown caller") }
 
-// describe says who has issued a token, and for whom.
+// describe returns a token's issuer, audience, and subject.
 func describe(token idtoken.Token) string {
 	issuer := cmp.Or(strings.TrimPrefix(token.Issuer, "https://"), "an unknown issuer")
 	return fmt.Sprintf("%s (audience %s, subject %s)",

@@ -12,11 +12,11 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
-// Inputs are the Step's inputs as step.yml names them, in its order, without leading and trailing whitespace. Nothing is checked
-// here; see [ParseInputs].
+// Inputs are the Step's inputs with the keys and the order of step.yml, without leading and trailing whitespace. [ParseInputs] checks
+// them.
 //
-// stepconf reads the plain ones (tag env). It has no constraints to check: a value that fails one is printed, whatever it is.
-// It does not read those with the tag secret: a stepconf.Secret shows its text in JSON and under some of fmt's verbs.
+// stepconf reads the inputs with the tag env. Its constraints are not used, because it prints a value that violates one. It doesn't
+// read those with the tag secret, because a stepconf.Secret reveals its text in JSON and with some of fmt's verbs.
 type Inputs struct {
 	RoleARN string `env:"role_arn"`
 	Region  string `env:"region"`
@@ -51,7 +51,7 @@ type Inputs struct {
 	Action string `env:"action"`
 }
 
-// reader lets stepconf read a snapshot of the environment. It calls Get only.
+// reader lets stepconf read a snapshot of the environment. stepconf calls only Get.
 type reader struct {
 	env.Repository
 	environment Environment

@@ -14,10 +14,10 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
-// kept is what a profile keeps of the run that wrote it: everything that a renewal needs to obtain the session again, apart from the
-// build's API token, which is written to no file.
+// kept is what a profile keeps from the run that wrote it: everything that a renewal needs to obtain the session again, except for
+// the build's API token, which is written to no file.
 type kept struct {
-	// Inputs are those that shape the session.
+	// Inputs are those that affect the session.
 	Inputs Inputs
 	// Environment has the variables that set AWS's endpoints and the trusted certificates. A later Step may change them for its own
 	// purposes. Proxies are not kept: a renewal uses those of the process that needs the credentials.
@@ -29,7 +29,7 @@ type kept struct {
 	GivenToken string
 }
 
-// keep returns what a profile keeps of a run.
+// keep returns what a profile keeps from a run.
 func (in Inputs) keep(environment Environment) kept {
 	k := kept{Inputs: in, Environment: Environment{}, Build: buildOf(environment)}
 	if !in.IdentityToken.IsEmpty() {
@@ -37,7 +37,8 @@ func (in Inputs) keep(environment Environment) kept {
 		k.GivenToken = hex.EncodeToString(digest[:])
 	}
 	k.Inputs.IdentityToken, k.Inputs.BuildAPIToken = secret.Text{}, secret.Text{}
-	// These do not shape the session. The profile's name doesn't, either, but each profile has its own session, for a logout from one.
+	// These don't affect the session. Neither does the profile's name, but each profile has its own session, so that a logout from one
+	// doesn't affect the others.
 	k.Inputs.Action, k.Inputs.DockerLogin, k.Inputs.ECRRegistries, k.Inputs.Timeout, k.Inputs.Verbose = "", "", "", "", ""
 	for _, key := range keptVariables() {
 		if value := environment.Get(key); value != "" {
@@ -45,7 +46,7 @@ func (in Inputs) keep(environment Environment) kept {
 		}
 	}
 	if bundle, err := filepath.Abs(k.Environment[caBundle]); err == nil && k.Environment[caBundle] != "" {
-		k.Environment[caBundle] = bundle // a renewal runs in any folder
+		k.Environment[caBundle] = bundle // a renewal may run in any folder
 	}
 	return k
 }

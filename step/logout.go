@@ -14,17 +14,17 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
-// removal takes entries of a record out of Docker's and AWS's files.
+// removal removes the entries of a record from Docker's and AWS's files.
 type removal struct {
 	changes []*sharedfile.Change
-	// gone are the entries that are not in the files after that; the others are still there because of err.
+	// gone are the entries that are no longer in the files after that. The others are still in the files because of err.
 	gone record
 	err  error
-	// done says what the changes do, and kept what they don't, because something else is there now.
+	// done has log lines about what is removed, and kept those about what isn't, because it was changed since.
 	done, kept []string
 }
 
-// prepareRemoval prepares to remove what a record lists. A file that can't be changed keeps nothing else from being removed.
+// prepareRemoval prepares to remove what a record lists. An error in one file doesn't prevent removal from the others.
 func prepareRemoval(r record) *removal {
 	rm := &removal{}
 	byConfig := map[profile.ConfigFile][]writtenProfile{}
@@ -57,7 +57,7 @@ func (rm *removal) removeProfiles(file profile.ConfigFile, profiles []writtenPro
 	}
 	for _, p := range profiles {
 		if !slices.Contains(removed, p.Name) {
-			line := fmt.Sprintf("%s has no profile %q of this build anymore", file, p.Name)
+			line := fmt.Sprintf("%s no longer has a profile %q from this build", file, p.Name)
 			if !slices.Contains(rm.kept, line) {
 				rm.kept = append(rm.kept, line)
 			}
@@ -81,7 +81,7 @@ func (rm *removal) removeLogins(file dockerlogin.File, logins []writtenLogin) {
 		rm.done = append(rm.done, fmt.Sprintf("Removed the logins to %s from %s", strings.Join(removed, ", "), file))
 	}
 	if len(kept) > 0 {
-		rm.kept = append(rm.kept, fmt.Sprintf("Kept the logins to %s in %s: something else has logged in there since",
+		rm.kept = append(rm.kept, fmt.Sprintf("Kept the logins to %s in %s, because they were changed since",
 			strings.Join(kept, ", "), file))
 	}
 }
@@ -92,9 +92,9 @@ func (rm *removal) discard() {
 	}
 }
 
-// logout takes away what the logins of this build have added, by the record that they keep, and empties the exported credentials. With
-// a profile or registries, it takes away only these. It needs no network, and can be repeated until everything is gone: secrets go
-// first, and the record last.
+// logout removes what the logins of this build added, according to their record, and empties the exported credentials. With a profile
+// or registries, it removes only these. It needs no network. It can be repeated until everything is removed, because it removes the
+// secrets first and the record last.
 func (s *Step) logout(ctx context.Context, config Config) error {
 	store, err := findEnvstore(s.Environment)
 	if err != nil {
@@ -124,7 +124,7 @@ func (s *Step) logout(ctx context.Context, config Config) error {
 	staged := &staged{files: files{store: store}, outputs: outputs, changes: removal.changes, done: removal.done}
 	defer staged.discard()
 	if len(written.Profiles)+len(written.Logins) == 0 {
-		staged.done = []string{"There are no logins and profiles of this build to remove"}
+		staged.done = []string{"There are no logins or profiles from this build to remove"}
 	}
 	if err := s.commit(ctx, staged); err != nil {
 		return err
@@ -135,11 +135,11 @@ func (s *Step) logout(ctx context.Context, config Config) error {
 	return errors.Join(removal.err, forget(ctx, folder, path, removal.gone))
 }
 
-// unusedAge is the age from which on what a build has left is removed. No build lasts that long.
+// unusedAge is how long sessions are kept after their last use. No build lasts that long.
 const unusedAge = 24 * time.Hour
 
-// sweep removes what builds that never logged out have left: sessions that were not used for a day with their profiles, and logins
-// that have expired.
+// sweep cleans up after builds that never logged out. It removes sessions that were not used for a day, with their profiles, and
+// logins that have expired.
 func (s *Step) sweep(ctx context.Context, folder profile.Folder) error {
 	folder.Sweep()
 	unused, err := folder.RemoveUnused(ctx, s.Now(), unusedAge)
@@ -165,7 +165,7 @@ func (s *Step) sweep(ctx context.Context, folder profile.Folder) error {
 	return errors.Join(problems...)
 }
 
-// forget removes what is left of the sessions of entries, and takes the entries out of their record.
+// forget removes the remaining files of the entries' sessions, and the entries from their record.
 func forget(ctx context.Context, folder profile.Folder, path string, gone record) error {
 	var problems []error
 	for _, session := range sessions(gone.Profiles) {

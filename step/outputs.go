@@ -17,7 +17,7 @@ type output struct {
 	value secret.Text
 	// isSensitive makes Bitrise redact the value in the logs of the Steps that follow.
 	isSensitive bool
-	// onlyIfSet exports the variable only where it has a value, which would defeat the outputs.
+	// onlyIfSet exports the variable only if it has a value now, which would override the outputs.
 	onlyIfSet bool
 }
 
@@ -25,8 +25,8 @@ func plain(key, value string) output { return output{key: key, value: secret.New
 
 const expirationVariable = "AWS_CREDENTIAL_EXPIRATION"
 
-// credentialOutputs are the outputs that are credentials, or belong to them. What is unknown is exported empty, so that the value of
-// an earlier Step doesn't remain next to credentials that it doesn't belong to. AWS_SECURITY_TOKEN is an old name of the session
+// credentialOutputs are the credentials and their expiry. An unknown value is exported empty, so that these credentials are never
+// combined with a value from an earlier Step. AWS_SECURITY_TOKEN is an old name of the session
 // token, which the AWS CLI and boto3 prefer.
 func credentialOutputs(c credentials.Credentials) []output {
 	var expiration string
@@ -42,8 +42,8 @@ func credentialOutputs(c credentials.Credentials) []output {
 	}
 }
 
-// emptyCredentialOutputs take away exported credentials: for a logout, and for a profile, to which the tools would prefer them. A
-// variable that isn't set stays that way, because to some SDKs, an empty variable is a value.
+// emptyCredentialOutputs empty the exported credentials, for a logout, and for a profile, because AWS's tools would prefer them. A
+// variable that isn't set is not exported, because to some SDKs, an empty variable is a value.
 func emptyCredentialOutputs() []output {
 	outputs := credentialOutputs(credentials.Credentials{})
 	for i := range outputs {

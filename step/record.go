@@ -19,7 +19,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
-// build identifies a build on Bitrise. A local run has neither.
+// build identifies a build on Bitrise. Both fields are empty in a local run.
 type build struct{ Slug, URL string }
 
 func buildOf(environment Environment) build {
@@ -28,7 +28,7 @@ func buildOf(environment Environment) build {
 
 func (b build) String() string { return cmp.Or(b.Slug, b.URL, "a local run") }
 
-// isOther reports whether two builds are known to differ. What one of them doesn't know is not compared.
+// isOther reports whether two builds are known to differ. A field that one of them doesn't have is not compared.
 func (b build) isOther(than build) bool {
 	if b.Slug != "" && than.Slug != "" {
 		return b.Slug != than.Slug
@@ -36,8 +36,8 @@ func (b build) isOther(than build) bool {
 	return b.URL != "" && than.URL != "" && b.URL != than.URL
 }
 
-// record is what the logins of one build wrote to files that outlive a run. It is written before anything else, so that a logout, or a
-// later sweep, finds everything. It has no secrets.
+// record is what the logins of one build wrote to files that outlive a run. It is written before anything else, so that a logout or a
+// later sweep finds everything. It contains no secrets.
 type record struct {
 	Build    build
 	Profiles []writtenProfile `json:",omitempty"`
@@ -66,7 +66,7 @@ func (l writtenLogin) isSame(as writtenLogin) bool {
 	return l.File == as.File && l.Host == as.Host && l.Digest == as.Digest
 }
 
-// recordFolder has the builds' records, in the Step's folder.
+// recordFolder is the folder of the builds' records, in the Step's folder.
 const recordFolder = "builds"
 
 // recordPath returns the path of a build's record in the Step's folder.
@@ -100,7 +100,7 @@ func prepareRecord(folder profile.Folder, path string, edit func(*record)) (*sha
 
 func parseRecord(path string, content []byte) (r record, err error) {
 	if content != nil && json.Unmarshal(content, &r) != nil {
-		err = explain.Advise(fmt.Errorf("%s is damaged", path), "Remove the file. A logout then doesn't find what it lists.")
+		err = explain.Advise(fmt.Errorf("%s is damaged", path), "Remove the file. Logouts then skip what it lists.")
 	}
 	return r, err
 }
@@ -114,7 +114,7 @@ func readRecord(path string) (record, error) {
 	return parseRecord(path, content)
 }
 
-// readRecords returns the records of all builds by their paths, and what could not be read.
+// readRecords returns the records of all builds by their paths, and the errors of those that can't be read.
 func readRecords(folder profile.Folder) (map[string]record, error) {
 	entries, err := os.ReadDir(folder.Path(recordFolder))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -147,7 +147,7 @@ func (r *record) add(b build, profiles []writtenProfile, logins []writtenLogin) 
 	}
 }
 
-// limit leaves only the entries of a profile and of registries.
+// limit removes all entries except those of a profile and of registries.
 func (r *record) limit(name profile.Name, registries []dockerlogin.Registry) {
 	r.Profiles = slices.DeleteFunc(r.Profiles, func(p writtenProfile) bool { return p.Name != name.String() })
 	r.Logins = slices.DeleteFunc(r.Logins, func(login writtenLogin) bool {
@@ -155,7 +155,7 @@ func (r *record) limit(name profile.Name, registries []dockerlogin.Registry) {
 	})
 }
 
-// setAside returns the credential helper of a registry that an earlier login has replaced, so that the last logout puts it back.
+// setAside returns the credential helper of a registry that an earlier login replaced, so that the last logout restores it.
 func setAside(records map[string]record, login writtenLogin) *string {
 	for _, r := range records {
 		for _, old := range r.Logins {

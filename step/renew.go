@@ -18,26 +18,26 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
-// renewalTimeout is how long the credential process may take. The SDK for Go ends it after a minute
-// (credentials/processcreds.DefaultTimeout), and then no one would see why.
+// renewalTimeout is how long the credential process may take. The SDK for Go kills it after a minute
+// (credentials/processcreds.DefaultTimeout), without a reason that users could see.
 const renewalTimeout = 50 * time.Second
 
-// CredentialProcess is the program as AWS's CLI and SDKs run it for a profile that [Step.Run] has written. All fields are required.
+// CredentialProcess is the program that the AWS CLI and SDKs run for a profile that [Step.Run] wrote. All fields are required.
 type CredentialProcess struct {
 	// Environment is what the process was started with. Process is its own environment, in which a renewal sets the kept variables.
 	Environment Environment
 	Process     env.Repository
-	// Program is the program's path, next to which its files are.
+	// Program is the program's path. Its files are next to it.
 	Program string
 	// Stdout receives the credentials. Stderr is the log's stream, which the AWS CLI and SDKs show if the process fails.
 	Stdout, Stderr io.Writer
 	Now            func() time.Time
-	// Exit ends the process. It is called only if the run does not end in time.
+	// Exit ends the process. It is called only if Run doesn't return in time.
 	Exit func(code int)
 }
 
-// Run prints the credentials of the session whose key is the argument and returns the exit code: 0 if it did, 1 if there are
-// none, with the reason on standard error, 2 if it was called in another way.
+// Run prints the credentials of the session whose key is the argument. It returns the exit code: 0 for success, 1 for an error, which
+// is on standard error, and 2 for invalid arguments.
 func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
 	if len(arguments) == 1 && (arguments[0] == "--help" || arguments[0] == "-h") {
 		_, _ = io.WriteString(p.Stdout, profile.Usage)
@@ -55,13 +55,13 @@ func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
 	log := report.NewPlainLog(p.Stderr)
 	ctx, cancel := context.WithTimeoutCause(ctx, renewalTimeout, errRenewalTimeout)
 	defer cancel()
-	defer watch(ctx, graceAfterSignal, log, p.Exit, "interrupted or out of time: the credential process did not end and was stopped")()
+	defer watch(ctx, graceAfterSignal, log, p.Exit, "interrupted or out of time: the credential process did not stop and was terminated")()
 	issued, expiration, err := p.credentials(ctx, folder, session, log)
 	switch {
 	case err == nil:
 	case errors.Is(context.Cause(ctx), errRenewalTimeout):
 		x := explain.Of(err)
-		x.Cause, x.Means = errRenewalTimeout.Error(), append([]string{"At that moment: " + explain.OneLine(err) + "."}, x.Means...)
+		x.Cause, x.Means = errRenewalTimeout.Error(), append([]string{lastError(err)}, x.Means...)
 		log.Explain(x)
 		return 1
 	case ctx.Err() != nil:
@@ -80,7 +80,7 @@ func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
 
 var errRenewalTimeout = fmt.Errorf("no new credentials within %d seconds", int(renewalTimeout.Seconds()))
 
-// credentials returns the credentials of a session, which is the session of the build that this process belongs to, as far as it knows.
+// credentials returns the credentials of a session. A session that is known to belong to a different build is an error.
 func (p CredentialProcess) credentials(
 	ctx context.Context, folder profile.Folder, session profile.Session, log *report.Log,
 ) (credentials.Credentials, time.Time, error) {
@@ -129,8 +129,7 @@ func (p CredentialProcess) renew(ctx context.Context, kept kept, log *report.Log
 	return session.Credentials, err
 }
 
-// restore returns the environment with the kept variables in place of what they are now, and sets those that AWS's SDK reads in the
-// process, too.
+// restore returns the environment with the kept values of the kept variables. It also sets those that AWS's SDK reads in the process.
 func (p CredentialProcess) restore(kept Environment) (Environment, error) {
 	environment := maps.Clone(p.Environment)
 	for _, key := range keptVariables() {
@@ -153,10 +152,10 @@ func (p CredentialProcess) restore(kept Environment) (Environment, error) {
 
 func errOtherBuild(owner, own build) error {
 	return &explain.Error{
-		Err: fmt.Errorf("the profile belongs to the build %s, and this process to the build %s", owner, own),
+		Err: fmt.Errorf("the profile belongs to build %s, but this process belongs to build %s", owner, own),
 		Explanation: explain.Explanation{
-			Means: []string{"Builds that share a machine write their profiles to the same file. The other build has written a profile with " +
-				"this name since, so its credentials aren't meant for this build."},
+			Means: []string{"Builds that share a machine write their profiles to the same file. The other build wrote a profile with " +
+				"this name later, so its credentials aren't meant for this build."},
 			Do: []string{"Give each build's profile its own name: set aws_profile to bitrise-$BITRISE_BUILD_SLUG."},
 		},
 	}
@@ -164,26 +163,26 @@ func errOtherBuild(owner, own build) error {
 
 func errTokenNotKept() error {
 	return &explain.Error{
-		Err: errors.New("the credentials were obtained with identity_token, which is not kept, so they cannot be renewed"),
+		Err: errors.New("the credentials were obtained with identity_token, which is not kept, so they can't be renewed"),
 		Explanation: explain.Explanation{
-			Means: []string{"The Step was given an existing identity token. It is valid for minutes only, so it cannot renew " +
-				"credentials that last longer."},
-			Do: []string{"Leave identity_token empty, so that the profile can fetch tokens. Or run the Step again, with a new " +
-				"token, before this one."},
+			Means: []string{"The Step was given an existing identity token. It is valid for only a few minutes, so it can't be used " +
+				"to renew the credentials."},
+			Do: []string{"Leave identity_token empty, so that the profile can fetch tokens. Or run the Step again with a new " +
+				"token before the Step that failed."},
 		},
 	}
 }
 
 func errNoBuildToken() error {
 	return &explain.Error{
-		Err: errors.New("the variable " + buildTokenVariable + " is not set, so the credentials cannot be renewed"),
+		Err: errors.New("the variable " + buildTokenVariable + " is not set, so the credentials can't be renewed"),
 		Explanation: explain.Explanation{
 			Means: []string{"The profile's credentials have expired. To get new ones, this program asks Bitrise for an identity token " +
-				"with the build's API token, which it keeps in no file and reads from that variable. Bitrise sets it for every Step, so " +
-				"something in between removed it."},
+				"with the build's API token, which it reads from that variable and never stores. Bitrise sets it for every Step, so a " +
+				"program in between removed it."},
 			Do: []string{
 				"Pass the variable on to the program that uses the profile: sudo --preserve-env=" +
-					buildTokenVariable + ", docker run --env " + buildTokenVariable + ", or whatever cleared the environment.",
+					buildTokenVariable + ", docker run --env " + buildTokenVariable + ", or the option of the program that cleared the environment.",
 			},
 		},
 	}

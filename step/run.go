@@ -1,9 +1,9 @@
-// Package step is one run of the Step: inputs become a [Config], credentials are obtained and verified, registries are logged in to,
-// a profile is written, and the outputs are exported. [Step.Run] is that flow. [CredentialProcess] renews a profile's
-// credentials with a part of it.
+// Package step is one run of the Step. [Step.Run] parses the inputs into a [Config], obtains and verifies credentials, logs Docker in
+// to registries, writes a profile, and exports the outputs. [CredentialProcess] renews a profile's credentials with a part of this
+// flow.
 //
 // Only this package reads inputs and the environment, and decides what is logged. It connects the packages oidc, awsauth,
-// dockerlogin, and profile, which do not know each other.
+// dockerlogin, and profile, which don't import each other.
 package step
 
 import (
@@ -16,30 +16,30 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
 )
 
-// Step is what a run needs from outside. All fields are required.
+// Step has what a run needs from outside. All fields are required.
 type Step struct {
-	// Environment has the inputs, and everything else that the process was started with.
+	// Environment has the inputs and all other variables that the process was started with.
 	Environment Environment
 	Log         *report.Log
-	// Program is the path of the running program, of which a profile keeps a copy.
+	// Program is the path of the running program. A profile keeps a copy of it.
 	Program string
 	Now     func() time.Time
-	// Exit ends the process. It is called only if the run does not end in time.
+	// Exit ends the process. It is called only if the run doesn't stop in time.
 	Exit func(code int)
 
-	// isDone is set once everything that was asked for is in place. What is left to do is to write that to the log.
+	// isDone is set when all changes are in place. Only the log is left to write.
 	isDone atomic.Bool
 }
 
-// Run does everything that the inputs ask for and returns nil, or explains in the log why it could not, exports nothing, and
-// returns the error. It ends when ctx is done.
+// Run does what the inputs ask for. If it fails, it exports nothing, explains the error in the log, and returns it. It stops when ctx
+// is done.
 func (s *Step) Run(ctx context.Context) error {
 	defer watch(ctx, graceAfterSignal, s.Log, s.exit, stopped(errInterrupted))()
 	err := s.run(ctx)
 	if err != nil {
 		ctx, cancel := context.WithTimeout(ctx, timeToExplain)
 		defer cancel()
-		defer watch(ctx, graceAfterTimeout, s.Log, s.exit, "the Step could not explain its failure in time and was stopped")()
+		defer watch(ctx, graceAfterTimeout, s.Log, s.exit, "the Step was stopped before it finished reporting the error")()
 		s.explain(ctx, err)
 	}
 	return err
@@ -47,7 +47,7 @@ func (s *Step) Run(ctx context.Context) error {
 
 func (s *Step) run(ctx context.Context) error {
 	inputs, config, err := s.configure()
-	timeout := cmp.Or(config.Timeout, defaultTimeout) // of invalid inputs, the timeout is unknown
+	timeout := cmp.Or(config.Timeout, defaultTimeout) // the timeout of invalid inputs is unknown
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, &timeoutError{after: timeout})
 	defer cancel()
 	defer watch(ctx, graceAfterTimeout, s.Log, s.exit, stopped(&timeoutError{after: timeout}))()
@@ -61,8 +61,8 @@ func (s *Step) run(ctx context.Context) error {
 	return interruption(ctx, s.login(ctx, inputs, config))
 }
 
-// configure reads and checks the inputs. It writes nothing to the log: the log may hang, and what ends the run then needs to know
-// the timeout.
+// configure reads and checks the inputs. It writes nothing to the log, because the log may hang, and the watchdog isn't running until
+// the timeout is known.
 func (s *Step) configure() (Inputs, Config, error) {
 	inputs, err := readInputs(s.Environment)
 	if err != nil {
@@ -76,11 +76,11 @@ func (s *Step) configure() (Inputs, Config, error) {
 	return inputs, config, err
 }
 
-// login obtains credentials and hands them on: it stages all files, with the outputs in the last one, and commits them.
+// login obtains credentials, stages all files, with the outputs in the last one, and commits them.
 func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 	if config.HasPolicyGap {
-		s.Log.Warnf("inline_session_policy has an empty path segment (//) or an empty text (\"\"). If a policy variable such as " +
-			"${aws:userid} is missing there, Bitrise has expanded it: add opts: {is_expand: false} to the input.")
+		s.Log.Warnf("inline_session_policy has an empty path segment (//) or an empty string (\"\"). If a policy variable such as " +
+			"${aws:userid} is missing there, Bitrise expanded it. Add opts: {is_expand: false} to the input.")
 	}
 	files, err := s.findFiles(config)
 	if err != nil {
@@ -128,7 +128,7 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 	effects.print(s.Log)
 	if config.hasProfile() || config.DockerLogin {
 		if err := s.sweep(ctx, files.folder); err != nil {
-			s.Log.Debugf("Could not remove everything that earlier builds have left in %s: %s", files.folder, explain.OneLine(err))
+			s.Log.Debugf("Could not remove all files of earlier builds from %s: %s", files.folder, explain.OneLine(err))
 		}
 	}
 	return nil

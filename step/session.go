@@ -19,7 +19,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/oidc"
 )
 
-// source is what a session comes from: a web identity, an access key, or an assumed role.
+// source provides a session: a web identity, an access key, or an assumed role.
 type source interface {
 	Session(context.Context, *awsauth.Client, retry.Policy) (awsauth.Session, error)
 }
@@ -33,9 +33,9 @@ type authenticator struct {
 	tokens oidc.Client
 	sts    *awsauth.Client
 	ecr    *dockerlogin.Client
-	// perBuild has values of variables that change with every build.
+	// perBuild has values of variables that are different in every build.
 	perBuild []string
-	// asksForSubject makes a denied role cause a request that finds out who decides what sub says.
+	// asksForSubject means that if a role is denied, one more request finds out whether callers can choose sub.
 	asksForSubject bool
 }
 
@@ -81,7 +81,7 @@ func (a *authenticator) session(ctx context.Context) (awsauth.Session, error) {
 	return session, checkAccount(session, a.config.AllowedAccounts)
 }
 
-// preconnect starts to open the connections to AWS, so that they are ready when the token is.
+// preconnect starts to open connections to AWS while the token is fetched.
 func (a *authenticator) preconnect(ctx context.Context) {
 	if url, err := a.sts.Endpoint(ctx); err == nil { // the call itself will return the error
 		a.http.Preconnect(ctx, url)
@@ -91,8 +91,8 @@ func (a *authenticator) preconnect(ctx context.Context) {
 	}
 }
 
-// firstSession obtains the credentials that the inputs name directly. An identity token that expires
-// before it could be exchanged is replaced, unless it is the one in identity_token.
+// firstSession obtains the credentials before role_chain. An identity token that expires before it is exchanged is replaced, unless it
+// is the one in identity_token.
 func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, error) {
 	if a.config.AccessKey != nil {
 		return a.obtain(ctx, a.config.AccessKey, "Verifying the access key", "Verified the access key")
@@ -144,7 +144,7 @@ func (a *authenticator) identityToken(ctx context.Context) (idtoken.Token, error
 	return token, nil
 }
 
-// obtain obtains a session and logs that; doing and done say how.
+// obtain obtains a session. The log shows doing with each failed attempt, and done at the end.
 func (a *authenticator) obtain(ctx context.Context, from source, doing, done string) (awsauth.Session, error) {
 	started := a.now()
 	session, err := from.Session(ctx, a.sts, a.retry(doing))
@@ -160,7 +160,7 @@ func (a *authenticator) obtain(ctx context.Context, from source, doing, done str
 	return session, nil
 }
 
-// warnOfSkew returns a function that warns, once, if the clock is wrong enough to be the cause of a refusal.
+// warnOfSkew returns a function that warns, once, if the clock is wrong enough to cause errors.
 func (a *authenticator) warnOfSkew() func(ahead time.Duration) {
 	const tolerance = time.Minute
 
@@ -174,12 +174,12 @@ func (a *authenticator) warnOfSkew() func(ahead time.Duration) {
 		if ahead < 0 {
 			direction = "ahead of"
 		}
-		a.log.Warnf("This machine's clock is %s %s Bitrise's. A wrong clock is a common cause of refusals.",
+		a.log.Warnf("This machine's clock is %s %s Bitrise's. A wrong clock is a common cause of errors.",
 			ahead.Abs().Round(time.Second), direction)
 	}
 }
 
-// checkAccount refuses credentials of an account that is not allowed.
+// checkAccount returns an error for credentials of an account that is not allowed.
 func checkAccount(session awsauth.Session, allowed []awsid.AccountID) error {
 	if len(allowed) == 0 || slices.ContainsFunc(allowed, func(id awsid.AccountID) bool { return id.String() == session.AccountID }) {
 		return nil
@@ -188,12 +188,12 @@ func checkAccount(session awsauth.Session, allowed []awsid.AccountID) error {
 		return errors.New("allowed_account_ids: the service does not say which account the credentials belong to; nothing was exported")
 	}
 	return explain.Advise(
-		fmt.Errorf("allowed_account_ids: the credentials are %s, of account %s, which is not allowed; nothing was exported",
+		fmt.Errorf("allowed_account_ids: the credentials belong to %s in account %s, which is not allowed; nothing was exported",
 			caller(session), session.AccountID),
-		"If the account is right, add it to allowed_account_ids.", "If not, correct role_arn or role_chain, or use another access key.")
+		"If the account is right, add it to allowed_account_ids.", "If not, correct role_arn or role_chain, or use a different access key.")
 }
 
-// retry retries transient failures, with a line in the log each time.
+// retry logs each failed attempt.
 func (a *authenticator) retry(what string) retry.Policy {
 	return retry.Policy{Notify: func(attempt int, err error, wait time.Duration) {
 		a.log.Warnf("%s failed (attempt %d): %s; retrying in %.1f s", what, attempt, err, wait.Seconds())

@@ -22,7 +22,7 @@ type files struct {
 	config profile.ConfigFile
 }
 
-// findFiles finds out, before anything is sent, whether the files can be changed.
+// findFiles returns the files, or an error if they can't be changed, before anything is sent.
 func (s *Step) findFiles(config Config) (found files, err error) {
 	if found.store, err = findEnvstore(s.Environment); err != nil {
 		return found, err
@@ -54,13 +54,13 @@ func (s *Step) findFiles(config Config) (found files, err error) {
 type staged struct {
 	files   files
 	outputs []output
-	// registries are the hosts that Docker is going to be logged in to.
+	// registries are the hosts of the Docker logins.
 	registries []string
 	// profiles and logins are for the build's record.
 	profiles []writtenProfile
 	logins   []writtenLogin
 	changes  []*sharedfile.Change
-	// done are the lines for the log once the changes are in place.
+	// done has the log lines to write when the changes are in place.
 	done []string
 }
 
@@ -104,7 +104,7 @@ func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator
 	return nil
 }
 
-// stageEntries notes the logins for the record, and says what they set aside. What an earlier login has set aside is kept in mind.
+// stageEntries adds the logins to the record, with the credential helpers that they or earlier logins replaced, and logs those.
 func (s *Step) stageEntries(staged *staged, entries []dockerlogin.Entry) {
 	records, _ := readRecords(staged.files.folder) // damaged records of other builds don't matter
 	file := staged.files.docker.String()
@@ -116,14 +116,14 @@ func (s *Step) stageEntries(staged *staged, entries []dockerlogin.Entry) {
 		case *entry.Helper == "":
 			s.Log.Printf("Docker will read the login to %s from %s instead of its credentials store", entry.Host, file)
 		default:
-			s.Log.Printf("The credential helper %q is set aside for %s until this build logs out", *entry.Helper, entry.Host)
+			s.Log.Printf("The credential helper %q is disabled for %s until this build logs out", *entry.Helper, entry.Host)
 		}
 		staged.logins = append(staged.logins, login)
 	}
 }
 
-// stageProfile stages a profile that hands out the session's credentials and renews them. The credentials themselves are not
-// exported: they would take precedence over the profile.
+// stageProfile stages a profile that provides the session's credentials and renews them. The credentials are not exported, because
+// they would take precedence over the profile.
 func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, kept kept, session awsauth.Session) error {
 	file, folder := staged.files.config, staged.files.folder
 	stored, command, changes, err := folder.Stage(ctx, s.Program, kept.encode(), session.Credentials, s.Now())
@@ -148,7 +148,7 @@ func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, 
 	return s.warnOfReplacing(staged, config.Profile)
 }
 
-// warnOfReplacing warns if the profile is another build's until now.
+// warnOfReplacing warns if the profile belongs to a different build until now.
 func (s *Step) warnOfReplacing(staged *staged, name profile.Name) error {
 	replaced, err := staged.files.config.Check(name)
 	if err != nil || replaced == nil {
@@ -158,32 +158,32 @@ func (s *Step) warnOfReplacing(staged *staged, name profile.Name) error {
 	for _, r := range records {
 		isIts := slices.Contains(sessions(r.Profiles), *replaced)
 		if isIts && r.Build.isOther(buildOf(s.Environment)) {
-			s.Log.Warnf("The profile %q belonged to the build %s, whose tools can't use it anymore. Give each build's profile its own name: "+
+			s.Log.Warnf("The profile %q belonged to build %s, which can't use it anymore. Give each build's profile its own name: "+
 				"bitrise-$BITRISE_BUILD_SLUG.", name, r.Build)
 		}
 	}
 	return nil
 }
 
-// warnOfLimits warns of credentials that cannot be renewed, or only with something that is kept.
+// warnOfLimits warns if credentials can't be renewed, or if renewing them requires a stored key.
 func (s *Step) warnOfLimits(config Config) {
 	switch {
 	case config.AccessKey != nil && !config.AccessKey.SessionToken.IsEmpty():
-		s.Log.Warnf("session_token is set: the profile's credentials can be renewed only until that session expires, if at all.")
+		s.Log.Warnf("session_token is set, so the profile's credentials can be renewed only until that session expires, if at all.")
 	case config.AccessKey != nil && len(config.Chain) > 0:
 		s.Log.Warnf("The profile keeps the access key in a file that only this user can read, because it needs the key to renew its credentials.")
 	case config.AccessKey != nil:
-		s.Log.Warnf("The profile keeps the access key in a file that only this user can read, and hands it out as it is: it does not expire.")
+		s.Log.Warnf("The profile keeps the access key in a file that only this user can read and returns it unchanged because it doesn't expire.")
 	case !config.WebIdentity.Token.Text.IsEmpty():
-		s.Log.Warnf("identity_token is set, and it is not kept: the profile's credentials work until they expire and are not " +
-			"renewed. Leave identity_token empty to let the Step fetch tokens.")
+		s.Log.Warnf("identity_token is set and is not kept, so the profile's credentials are not renewed: they work until they " +
+			"expire. Leave identity_token empty to let the Step fetch tokens.")
 	case config.BuildAPIToken.Reveal() != s.Environment.Get(buildTokenVariable):
 		s.Log.Warnf("build_api_token differs from %s, which the profile reads when it renews its credentials. Set that variable for "+
 			"the next Steps.", buildTokenVariable)
 	}
 }
 
-// facts returns what the variables of the environment are compared with.
+// facts returns what the environment's variables are compared with.
 func (s *staged) facts(config Config) runFacts {
 	run := runFacts{
 		region: config.Region.String(), profile: config.Profile.String(), registries: s.registries, dockerFile: s.files.docker.String(),
@@ -194,7 +194,7 @@ func (s *staged) facts(config Config) runFacts {
 	return run
 }
 
-// stageRecord stages the record of what the build writes. It is the first to be put into place.
+// stageRecord stages the record of what the build writes, as the first file that is put into place.
 func (s *Step) stageRecord(staged *staged) error {
 	if len(staged.profiles)+len(staged.logins) == 0 {
 		return nil
@@ -208,8 +208,8 @@ func (s *Step) stageRecord(staged *staged) error {
 	return err
 }
 
-// commit puts the files into place, envman's store with the outputs last. If it fails, nothing is exported, and the log lists what is
-// in place already.
+// commit puts the files into place. Last is envman's store, with the outputs. If commit fails, nothing is exported, and the log lists
+// the files that were changed.
 func (s *Step) commit(ctx context.Context, staged *staged) error {
 	started := s.Now()
 	outputs := forEnvironment(staged.outputs, s.Environment)
@@ -242,7 +242,7 @@ func (s *Step) listWritten(changes []*sharedfile.Change) {
 			continue
 		}
 		if isFirst {
-			s.Log.Warnf("These files were changed before the failure. A run with action: logout removes what was added:")
+			s.Log.Warnf("The Step changed these files before it failed (action: logout removes what it added):")
 		}
 		isFirst = false
 		s.Log.Warnf("- %s", change.Path())

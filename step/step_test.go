@@ -141,7 +141,7 @@ func TestIsRenewable(t *testing.T) {
 }
 
 func TestInterruption(t *testing.T) {
-	failure := errors.New("no answer")
+	failure := errors.New("no response")
 	timedOut, cancel := context.WithCancelCause(t.Context())
 	cancel(&timeoutError{after: 10 * time.Second})
 	interrupted, stop := context.WithCancel(t.Context())
@@ -152,9 +152,9 @@ func TestInterruption(t *testing.T) {
 		cause string
 		means string
 	}{
-		"no interruption":   {t.Context(), failure, "no answer", ""},
+		"no interruption":   {t.Context(), failure, "no response", ""},
 		"a signal":          {interrupted, failure, "interrupted by a signal", ""},
-		"the timeout":       {timedOut, failure, "the Step took longer than the 10 seconds of its input timeout", "At that moment: no answer."},
+		"the timeout":       {timedOut, failure, "timed out after 10 seconds (input: timeout)", "Last error before the timeout: no response."},
 		"already the cause": {timedOut, errInterrupted, "interrupted by a signal", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -216,7 +216,7 @@ func TestCheckAccount(t *testing.T) {
 	}{
 		"any":     {"210987654321", nil, ""},
 		"allowed": {"123456789012", []awsid.AccountID{allowed}, ""},
-		"another": {"210987654321", []awsid.AccountID{allowed}, "of account 210987654321, which is not allowed"},
+		"another": {"210987654321", []awsid.AccountID{allowed}, "in account 210987654321, which is not allowed"},
 		"unknown": {"", []awsid.AccountID{allowed}, "does not say which account"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,30 +13,30 @@ import (
 )
 
 const (
-	// graceAfterSignal leaves time to explain, within the second that a process has after a signal.
+	// graceAfterSignal leaves time to report the error within a second after the signal.
 	graceAfterSignal = 950 * time.Millisecond
-	// graceAfterTimeout leaves time to explain.
+	// graceAfterTimeout leaves time to report the error.
 	graceAfterTimeout = 2 * time.Second
-	// timeToExplain is how long it may take to write an explanation to the log and to the build page.
+	// timeToExplain is how long it may take to write an explanation to the log and the build page.
 	timeToExplain = 5 * time.Second
 )
 
-// errInterrupted is the end of a run by a signal.
+// errInterrupted is the error of a run that a signal stopped.
 var errInterrupted = errors.New("interrupted by a signal")
 
-// timeoutError is the end of a run by its own timeout.
+// timeoutError is the error of a run that its timeout stopped.
 type timeoutError struct{ after time.Duration }
 
 func (e *timeoutError) Error() string {
-	return fmt.Sprintf("the Step took longer than the %d seconds of its input timeout", int(e.after.Seconds()))
+	return fmt.Sprintf("timed out after %d seconds (input: timeout)", int(e.after.Seconds()))
 }
 
-// stopped returns the last line of the log of a run that did not end in time.
+// stopped returns the last log line of a run that didn't stop in time.
 func stopped(reason error) string {
-	return reason.Error() + ": the Step did not end in time and was stopped"
+	return reason.Error() + ": the Step did not stop in time and was terminated"
 }
 
-// interruption replaces an error that the end of ctx has caused by the reason why it ended.
+// interruption replaces an error that was caused by the end of ctx with the reason for that end.
 func interruption(ctx context.Context, err error) error {
 	var timeout *timeoutError
 	if err == nil || ctx.Err() == nil || errors.Is(err, errInterrupted) || errors.As(err, &timeout) {
@@ -46,10 +46,16 @@ func interruption(ctx context.Context, err error) error {
 		return errInterrupted
 	}
 	x := explain.Explanation{Cause: timeout.Error(), Do: []string{
-		"Run the build again: network errors are often temporary.", "If the service that did not answer is slow, raise timeout.",
+		"Run the build again: network errors are often temporary.", "If a service is slow to respond, raise timeout.",
 	}}
-	x.Means = []string{"At that moment: " + explain.OneLine(err) + "."}
+	x.Means = []string{lastError(err)}
 	return &explain.Error{Err: timeout, Explanation: x}
+}
+
+// lastError describes the error that a timeout interrupted, without the part that says so.
+func lastError(err error) string {
+	text := strings.ReplaceAll(explain.OneLine(err), ": "+context.DeadlineExceeded.Error(), "")
+	return "Last error before the timeout: " + text + "."
 }
 
 // logProblems writes everything that is wrong with the inputs.
@@ -79,7 +85,7 @@ func (s *Step) explain(ctx context.Context, err error) {
 	}
 }
 
-// exit ends the process with the exit code of a run that does not end in time.
+// exit ends the process of a run that doesn't stop in time.
 func (s *Step) exit(code int) {
 	if s.isDone.Load() {
 		code = 0
@@ -87,8 +93,8 @@ func (s *Step) exit(code int) {
 	s.Exit(code)
 }
 
-// watch ends the process if it does not end shortly after ctx: an operation that no context can stop, such as writing to a log
-// that is not read, must not make it hang. The line is the last one of the log. stop calls it off.
+// watch is a watchdog. It ends the process if stop isn't called shortly after ctx is done, because some operations ignore contexts,
+// such as writing to a log that no program reads. The line is the last one in the log.
 func watch(ctx context.Context, grace time.Duration, log *report.Log, exit func(code int), line string) (stop func()) {
 	done := make(chan struct{})
 	stopWaiting := context.AfterFunc(ctx, func() {
@@ -97,7 +103,7 @@ func watch(ctx context.Context, grace time.Duration, log *report.Log, exit func(
 			return
 		case <-time.After(grace):
 		}
-		// The log may be what hangs.
+		// Writing to the log may hang, too.
 		written := make(chan struct{})
 		go func() {
 			log.Errorf("%s", line)

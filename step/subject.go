@@ -11,8 +11,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 )
 
-// subject finds out who decides what sub says: it requests one more token, with a random sub. Only a trust policy that is suggested
-// depends on the result, so there is a single attempt, and the log does not mention it. The new token is not used for anything else.
+// subject finds out whether callers can choose sub, by requesting one more token, with a random sub. Only suggested trust policies
+// depend on the result, so it makes a single attempt and doesn't log it. The new token is not used for anything else.
 func (a *authenticator) subject(ctx context.Context, token idtoken.Token) awsauth.Subject {
 	const timeout = 3 * time.Second
 
@@ -50,9 +50,9 @@ func randomSubject(token idtoken.Token) string {
 	return random
 }
 
-// randomLike replaces each letter of a text by a random letter, and each digit by a random digit.
+// randomLike replaces each letter with a random letter, and each digit with a random digit.
 func randomLike(text string) string {
-	random := func(first rune, n int32) rune { return first + rand.Int32N(n) } //nolint:gosec // others may guess it
+	random := func(first rune, n int32) rune { return first + rand.Int32N(n) } //nolint:gosec // it doesn't matter if it is guessed
 	return strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsUpper(r):
@@ -67,7 +67,7 @@ func randomLike(text string) string {
 	}, text)
 }
 
-// perBuild returns the values of variables that change with every build.
+// perBuild returns the values of variables that are different in every build.
 func perBuild(environment Environment) []string {
 	var values []string
 	for _, key := range []string{

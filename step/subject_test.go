@@ -35,8 +35,8 @@ func TestWhoDecidesWhatSubSays(t *testing.T) {
 		rejected = "AWS does not accept the identity token"
 		denied   = "<Code>AccessDenied</Code><Message>Not authorized</Message>"
 	)
-	returns := func(answer string) func(string) (int, string) {
-		return func(string) (int, string) { return 200, answer }
+	returns := func(sub string) func(string) (int, string) {
+		return func(string) (int, string) { return 200, sub }
 	}
 	same := returns(sub)
 	for name, row := range map[string]struct {

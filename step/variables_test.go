@@ -47,21 +47,21 @@ func TestVariableEffects(t *testing.T) {
 		{name: "another default profile", environ: []string{"AWS_DEFAULT_PROFILE=mine"}, run: plainRun, warns: `AWS_DEFAULT_PROFILE is set to "mine"`},
 		{
 			name: "empty default profile, with a profile", environ: []string{"AWS_DEFAULT_PROFILE="}, run: profileRun,
-			output: "AWS_DEFAULT_PROFILE=bitrise", fact: `AWS_DEFAULT_PROFILE is set to ""`,
+			output: "AWS_DEFAULT_PROFILE=bitrise", fact: `AWS_DEFAULT_PROFILE was "" and is also set to "bitrise"`,
 		},
 		{
 			name: "another default profile, with a profile", environ: []string{"AWS_DEFAULT_PROFILE=mine"}, run: profileRun,
-			output: "AWS_DEFAULT_PROFILE=bitrise", fact: `AWS_DEFAULT_PROFILE is set to "mine"`,
+			output: "AWS_DEFAULT_PROFILE=bitrise", fact: `AWS_DEFAULT_PROFILE was "mine"`,
 		},
 		{name: "the same default profile", environ: []string{"AWS_DEFAULT_PROFILE=bitrise"}, run: profileRun},
 
 		{
 			name: "old session token", environ: []string{"AWS_SECURITY_TOKEN=old"}, run: plainRun,
-			fact: "AWS_SECURITY_TOKEN is set",
+			fact: "AWS_SECURITY_TOKEN is also set to the session token",
 		},
 		{
 			name: "old session token, with a profile", environ: []string{"AWS_SECURITY_TOKEN=old"}, run: profileRun,
-			fact: "AWS_SECURITY_TOKEN is set",
+			fact: "AWS_SECURITY_TOKEN is also set to the session token",
 		},
 		{name: "empty old session token", environ: []string{"AWS_SECURITY_TOKEN="}, run: plainRun},
 
@@ -78,11 +78,11 @@ func TestVariableEffects(t *testing.T) {
 		{name: "empty old keys", environ: []string{"AWS_ACCESS_KEY=", "AWS_SECRET_KEY=b"}, run: profileRun},
 		{
 			name: "empty config file", environ: []string{"AWS_CONFIG_FILE="}, run: profileRun,
-			output: "AWS_CONFIG_FILE=/home/user/.aws/config", fact: "AWS_CONFIG_FILE is set but empty",
+			output: "AWS_CONFIG_FILE=/home/user/.aws/config", fact: "AWS_CONFIG_FILE was empty and is now the default path",
 		},
 		{
 			name: "empty credentials file", environ: []string{"AWS_SHARED_CREDENTIALS_FILE="}, run: profileRun,
-			output: "AWS_SHARED_CREDENTIALS_FILE=/home/user/.aws/credentials", fact: "AWS_SHARED_CREDENTIALS_FILE is set but empty",
+			output: "AWS_SHARED_CREDENTIALS_FILE=/home/user/.aws/credentials", fact: "AWS_SHARED_CREDENTIALS_FILE was empty and is now the default path",
 		},
 		{name: "other files", environ: []string{"AWS_CONFIG_FILE=/a", "AWS_SHARED_CREDENTIALS_FILE=/b"}, run: profileRun},
 
@@ -97,8 +97,8 @@ func TestVariableEffects(t *testing.T) {
 		{name: "Podman reads Docker's file", environ: []string{"REGISTRY_AUTH_FILE=/home/user/.docker//config.json"}, run: dockerRun},
 		{name: "Podman reads another file, but no login", environ: []string{"REGISTRY_AUTH_FILE=/auth.json"}, run: plainRun},
 
-		{name: "another Region", environ: []string{"AWS_REGION=eu-west-3"}, run: plainRun, fact: `AWS_REGION is "eu-west-3"; it is exported as "us-east-1"`},
-		{name: "another default Region", environ: []string{"AWS_DEFAULT_REGION=eu-west-3"}, run: profileRun, fact: `AWS_DEFAULT_REGION is "eu-west-3"`},
+		{name: "another Region", environ: []string{"AWS_REGION=eu-west-3"}, run: plainRun, fact: `AWS_REGION was "eu-west-3" and is now "us-east-1"`},
+		{name: "another default Region", environ: []string{"AWS_DEFAULT_REGION=eu-west-3"}, run: profileRun, fact: `AWS_DEFAULT_REGION was "eu-west-3"`},
 		{name: "the same Region", environ: []string{"AWS_REGION=us-east-1", "AWS_DEFAULT_REGION="}, run: plainRun},
 	}
 	for _, test := range tests {

@@ -9,7 +9,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/link"
 )
 
-// echo starts a server that answers every byte with the next higher one, and returns its address.
+// echo starts a server that responds to every byte with the next higher one, and returns its address.
 func echo(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -55,16 +55,16 @@ func dial(t *testing.T, rtt time.Duration) (*link.Link, net.Conn) {
 
 func ask(t *testing.T, connection net.Conn, question byte) {
 	t.Helper()
-	answer := []byte{question}
-	if _, err := connection.Write(answer); err != nil {
+	reply := []byte{question}
+	if _, err := connection.Write(reply); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.ReadFull(connection, answer); err != nil || answer[0] != question+1 {
-		t.Fatalf("%d: got %d, %v", question, answer[0], err)
+	if _, err := io.ReadFull(connection, reply); err != nil || reply[0] != question+1 {
+		t.Fatalf("%d: got %d, %v", question, reply[0], err)
 	}
 }
 
-// An answer takes at least one round trip for the connection and one for each question. There is no upper limit, because the
+// An response takes at least one round trip for the connection and one for each question. There is no upper limit, because the
 // machine may be slow.
 func TestLatency(t *testing.T) {
 	const rtt = 20 * time.Millisecond
@@ -73,7 +73,7 @@ func TestLatency(t *testing.T) {
 	for i := range byte(3) {
 		ask(t, connection, i)
 		if took, least := time.Since(start), time.Duration(i+2)*rtt; took < least {
-			t.Errorf("answer %d took %v, want at least %v", i, took, least)
+			t.Errorf("response %d took %v, want at least %v", i, took, least)
 		}
 	}
 	if l.Connections() != 1 {
@@ -107,7 +107,7 @@ func TestHold(t *testing.T) {
 	}()
 	select {
 	case <-came:
-		t.Error("the answer was not held back")
+		t.Error("the response was not held back")
 	default:
 	}
 	close(until)

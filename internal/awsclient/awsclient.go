@@ -27,8 +27,8 @@ import (
 // appID identifies the Step in the User-Agent of its calls.
 const appID = "bitrise-step-authenticate-with-aws"
 
-// LoadConfig returns the SDK's configuration for calls in a Region that are sent with an HTTP client and are unsigned. From the
-// environment, it and the SDK's clients take only where the services are: the variables of [Variables].
+// LoadConfig returns the SDK's configuration for unsigned calls in a Region, sent with an HTTP client. From the environment, it and
+// the SDK's clients read only the variables in [Variables].
 func LoadConfig(ctx context.Context, region awsid.Region, client *http.Client) (aws.Config, error) {
 	return config.LoadDefaultConfig(ctx,
 		config.WithRegion(region.String()),
@@ -36,9 +36,9 @@ func LoadConfig(ctx context.Context, region awsid.Region, client *http.Client) (
 		config.WithCredentialsProvider(aws.AnonymousCredentials{}),
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 		config.WithAppID(appID),
-		// The SDK's own logger writes to standard error, past the redaction of ours, and quotes what services send.
+		// The SDK's own logger writes responses to standard error without redacting secrets.
 		config.WithLogger(logging.Nop{}),
-		// Not nil, which stands for the default files.
+		// Not nil, because nil means the default files.
 		config.WithSharedConfigFiles([]string{}),
 		config.WithSharedCredentialsFiles([]string{}),
 	)
@@ -63,7 +63,7 @@ func Provider(c credentials.Credentials) aws.CredentialsProvider {
 	})
 }
 
-// Variables returns the environment variables that the Step honors: they move the endpoints of the services.
+// Variables returns the environment variables that the Step honors. They set the endpoints of the services.
 // See https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html.
 func Variables() []string {
 	return append(urlVariables(), "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
@@ -73,8 +73,8 @@ func urlVariables() []string {
 	return []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_ECR_PUBLIC"}
 }
 
-// Check finds URLs of endpoints that are not URLs, and reports all of them. The errors do not repeat a value, which may contain a
-// password; the SDK's own would. [LoadConfig] checks the other variables.
+// Check reports every endpoint variable that isn't a URL. Unlike the SDK's own errors, these don't quote the value, which may contain
+// a password. [LoadConfig] checks the other variables.
 func Check(getenv func(key string) string) error {
 	if strings.EqualFold(getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"), "true") {
 		return nil
@@ -89,8 +89,8 @@ func Check(getenv func(key string) string) error {
 	return errors.Join(problems...)
 }
 
-// Expiry returns when something that a service issued expires, by this machine's clock, by which it will be read. It reports whether
-// that is in the future by the service's own clock, which the response's Date says: this machine's may be wrong.
+// Expiry returns when something that a service issued expires, by this machine's clock, which its readers use. It also reports
+// whether that is in the future by the service's clock (the response's Date), because this machine's clock may be wrong.
 func Expiry(expires *time.Time, metadata middleware.Metadata, now time.Time) (local time.Time, isValid bool) {
 	const tolerance = 10 * time.Second // Date is in seconds, and a response takes a while
 

@@ -19,5 +19,5 @@ func ParseAccountID(s string) (AccountID, error) {
 	return AccountID{digits: s}, nil
 }
 
-// String returns the 12 digits; it is empty only for the zero value.
+// String returns the 12 digits, or the empty string for the zero value.
 func (a AccountID) String() string { return a.digits }

@@ -20,7 +20,7 @@ func TestParseRegion(t *testing.T) {
 	}
 }
 
-func TestParseRegionRefuses(t *testing.T) {
+func TestParseRegionErrors(t *testing.T) {
 	for _, code := range []string{
 		"", "us-east", "US-EAST-1", "us-east-1 ", "us-east-1a", "us-east-1.evil.example", "us-east-1/", "-us-east-1", "u-east-1",
 		"us--east-1", "us-east-1\n", "us-1", "us_east_1", "ús-east-1",

@@ -1,4 +1,4 @@
-// Package awsid holds the types of AWS identifiers that several packages need. A value of such a type is always well-formed.
+// Package awsid has the types of AWS identifiers that several packages need. A value of such a type is always well-formed.
 package awsid
 
 import (
@@ -12,10 +12,10 @@ var regionCode = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-\d+$`)
 // See https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html.
 //
 // The SDK builds host names from the Region. A Region contains only letters, digits, and hyphens, so it cannot lead to
-// another host.
+// a different host.
 type Region struct{ code string }
 
-// ParseRegion parses the code of a Region. It accepts unknown ones, because AWS opens new Regions.
+// ParseRegion parses the code of a Region. It accepts unknown codes, because AWS opens new Regions.
 func ParseRegion(s string) (Region, error) {
 	if !regionCode.MatchString(s) {
 		return Region{}, fmt.Errorf("must be an AWS Region such as us-east-1, got %q", s)
@@ -23,5 +23,5 @@ func ParseRegion(s string) (Region, error) {
 	return Region{code: s}, nil
 }
 
-// String returns the Region's code; it is empty only for the zero value.
+// String returns the Region's code, or the empty string for the zero value.
 func (r Region) String() string { return r.code }

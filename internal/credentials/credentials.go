@@ -1,4 +1,4 @@
-// Package credentials holds the type of AWS credentials, which every package of the Step passes on.
+// Package credentials has the type of AWS credentials, which several packages share.
 package credentials
 
 import (
@@ -8,10 +8,10 @@ import (
 )
 
 // Credentials are an AWS access key and, if they are temporary, the session token that belongs to it. The access key ID is
-// treated as a secret too: it grants nothing alone, but it names a key whose other half is worth looking for.
+// treated as a secret, too: it grants nothing alone, but it shows attackers which key to look for.
 type Credentials struct {
 	AccessKeyID, SecretAccessKey, SessionToken secret.Text
-	// Expires is when the credentials expire; zero for long-lived keys, and where that is unknown.
+	// Expires is when the credentials expire, or zero if they don't or if it is unknown.
 	Expires time.Time
 }
 

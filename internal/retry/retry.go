@@ -4,12 +4,12 @@
 // Full jitter (a random wait between zero and the current backoff) spreads out clients that were rejected at the same moment:
 // https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/. The longest backoff determines how many of these
 // clients a service sees per second once they are spread out: with 20 seconds, hundreds of builds can share a service that
-// answers ten calls per second.
+// handles ten calls per second.
 //
 // The retryer of the AWS SDK is turned off (aws.NopRetryer), because it does not limit the time of a single attempt. The calls to
-// Bitrise need retries as well, and get the same ones.
+// Bitrise need retries, too, and share this package.
 //
-// transient.go decides what is tried again, for all calls. Errors only describe what happened.
+// transient.go decides what is retried, for all calls.
 package retry
 
 import (
@@ -25,9 +25,9 @@ const (
 	firstBackoff = 500 * time.Millisecond
 	// longestBackoff is the upper limit of every wait.
 	longestBackoff = 20 * time.Second
-	// attemptTimeout limits one attempt, so that a server that never answers costs no more than that.
+	// attemptTimeout limits one attempt, so that a server that never responds costs no more than that.
 	attemptTimeout = 10 * time.Second
-	// lastAttempt is the time that must be left for another attempt to be worthwhile.
+	// lastAttempt is the time that must be left to start another attempt.
 	lastAttempt = 2 * time.Second
 )
 
@@ -37,8 +37,8 @@ type Policy struct {
 	Notify func(attempt int, err error, wait time.Duration)
 }
 
-// Do calls attempt until it succeeds, returns an error that is not worth another attempt, or ctx is done. It returns the error of the last
-// attempt, which says so if the deadline of ctx leaves no time for another attempt. Each attempt is limited to 10 seconds.
+// Do calls attempt until it succeeds, returns a permanent error, or ctx is done. It returns the error of the last attempt, with a
+// note if it was not retried because of the deadline of ctx. Each attempt is limited to 10 seconds.
 func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) error {
 	limited := 0
 	for number := 1; ; number++ {
@@ -55,7 +55,7 @@ func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) err
 		}
 		wait, enough := backoff(ctx, number, after)
 		if !enough {
-			return fmt.Errorf("%w; the timeout leaves no time for another attempt", err)
+			return fmt.Errorf("%w; not retried: too little time left before the timeout", err)
 		}
 		if p.Notify != nil {
 			p.Notify(number, err, wait)
@@ -73,20 +73,20 @@ func try(ctx context.Context, attempt func(context.Context) error) error {
 	defer cancel()
 	err := attempt(limited)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		return errNoAnswer
+		return errNoResponse
 	}
 	return err
 }
 
-// errNoAnswer replaces the error of an attempt that exceeded attemptTimeout.
-var errNoAnswer = errors.New("no answer within 10 seconds")
+// errNoResponse replaces the error of an attempt that exceeded attemptTimeout.
+var errNoResponse = errors.New("no response within 10 seconds")
 
-// backoff returns how long to wait after attempt number number, and false if the deadline leaves no time for another attempt
-// or comes before the server wants to be called again.
+// backoff returns how long to wait after the attempt with this number. It returns false if too little time is left before the
+// deadline for another attempt, or for the wait that the server asked for.
 func backoff(ctx context.Context, number int, after time.Duration) (time.Duration, bool) {
 	// Six doublings exceed the longest backoff. Without the cap, the shift would eventually overflow.
 	limit := min(longestBackoff, firstBackoff<<min(number-1, 6))
-	// The jitter is added to what the server asked for; otherwise, all clients would come back at the same time.
+	// Jitter is added to what the server asked for, because otherwise all clients would come back at the same time.
 	wait := after + rand.N(limit) //nolint:gosec // no one gains from guessing it
 	deadline, ok := ctx.Deadline()
 	if !ok {

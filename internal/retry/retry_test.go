@@ -149,7 +149,7 @@ func TestNoTimeForAnotherAttempt(t *testing.T) {
 				started := time.Now()
 				waits, err := do(ctx, t, 1, busy(row.after))
 				if !errors.Is(err, errBroken) || len(waits) != 0 || time.Since(started) != 0 ||
-					err.Error() != "connection reset; the timeout leaves no time for another attempt" {
+					err.Error() != "connection reset; not retried: too little time left before the timeout" {
 					t.Errorf("got waits %v, error %v", waits, err)
 				}
 			})
@@ -157,7 +157,7 @@ func TestNoTimeForAnotherAttempt(t *testing.T) {
 	}
 }
 
-func TestAttemptWithoutAnAnswerIsTransient(t *testing.T) {
+func TestAttemptWithoutAResponseIsTransient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		started, attempts := time.Now(), 0
 		err := Policy{}.Do(t.Context(), func(ctx context.Context) error {
@@ -174,8 +174,8 @@ func TestAttemptWithoutAnAnswerIsTransient(t *testing.T) {
 			t.Errorf("got %d attempts, error %v", attempts, err)
 		}
 	})
-	if errNoAnswer.Error() != "no answer within 10 seconds" {
-		t.Errorf("got %v", errNoAnswer)
+	if errNoResponse.Error() != "no response within 10 seconds" {
+		t.Errorf("got %v", errNoResponse)
 	}
 }
 
@@ -188,7 +188,7 @@ func TestCallersDeadlineIsNotTheAttempts(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		})
-		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errNoAnswer) {
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errNoResponse) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -16,21 +16,21 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
-// This file is the list of what is tried again.
+// This file is the list of what is retried.
 
 // How often a call is attempted before its error is final.
 const (
 	permanent = 1
-	// lookups take less than four seconds. A name server may not find a host for a moment, but a
-	// misspelled name is never found.
+	// lookups is for host names that aren't found: a name server can fail for a moment, but a misspelled
+	// name is never found. It takes less than four seconds.
 	lookups = 4
-	// propagation is about half a minute.
+	// propagation is for credentials that are new. It takes about half a minute.
 	propagation = 8
 	unlimited   = math.MaxInt
 )
 
-// response is the error of a response with an HTTP status. Its after is how long the server asked
-// the client to wait; zero if it did not ask.
+// response is the error of a response with an HTTP status. after is how long the server asked the
+// client to wait, or zero if it didn't ask.
 type response interface {
 	error
 	Status() (code int, after time.Duration)
@@ -41,19 +41,19 @@ type response interface {
 func attempts(err error) (most int, after time.Duration) {
 	var (
 		returned response
-		refusal  *awserr.Refusal
+		ofAWS    *awserr.Refusal
 		lookup   *net.DNSError
 	)
 	switch {
-	case errors.Is(err, errNoAnswer), errors.As(err, new(*transport.GarbledError)):
+	case errors.Is(err, errNoResponse), errors.As(err, new(*transport.GarbledError)):
 		return unlimited, 0
 	case errors.As(err, &returned):
 		code, after := returned.Status()
 		if isTransientStatus(code) {
 			return unlimited, after
 		}
-		if errors.As(err, &refusal) {
-			return attemptsOf(refusal), after
+		if errors.As(err, &ofAWS) {
+			return attemptsOf(ofAWS), after
 		}
 		return permanent, 0
 	case !errors.As(err, new(*transport.Error)),
@@ -67,7 +67,7 @@ func attempts(err error) (most int, after time.Duration) {
 		return permanent, 0
 	case errors.As(err, &lookup) && lookup.IsNotFound:
 		return lookups, 0
-	default: // such as a refused, reset, or closed connection, or an incomplete response
+	default: // such as a connection that is rejected, reset, or closed, or an incomplete response
 		return unlimited, 0
 	}
 }
@@ -78,7 +78,7 @@ func isTransientStatus(code int) bool {
 	return code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
 }
 
-// attemptsOf is attempts for what an AWS service returned: by the SDK's lists, and by the codes that STS documents for itself,
+// attemptsOf is attempts for an error that an AWS service returned: by the SDK's lists, and by the codes that STS documents,
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html#API_AssumeRoleWithWebIdentity_Errors.
 func attemptsOf(r *awserr.Refusal) int {
 	_, throttled := awsretry.DefaultThrottleErrorCodes[r.Code]
@@ -87,13 +87,13 @@ func attemptsOf(r *awserr.Refusal) int {
 	case throttled, retryable, r.ClockCorrected:
 		return unlimited
 	case r.Code == "IDPCommunicationError":
-		// STS could not reach the identity provider, and says itself to try again.
+		// STS could not reach the identity provider, and documents that callers should retry.
 		return unlimited
 	case r.Code == "InvalidIdentityToken" && strings.Contains(strings.ToLower(r.Message), "retrieve verification key"):
-		// The code of a dozen permanent errors, and of one that is not: STS could not fetch the provider's keys.
+		// A dozen permanent errors have this code, and one transient error: STS could not fetch the provider's keys.
 		return unlimited
 	case r.NewCredentials && slices.Contains([]string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"}, r.Code):
-		// New credentials are not known everywhere at once, because IAM is eventually consistent:
+		// New credentials take time to propagate, because IAM is eventually consistent:
 		// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency.
 		return propagation
 	default:

@@ -25,7 +25,7 @@ import (
 
 func TestErrorsOfTheClient(t *testing.T) {
 	viaProxy := func(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
-	refused := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	closed := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	notFound, failed := &net.DNSError{Name: "x", IsNotFound: true}, &net.DNSError{Name: "x", IsTemporary: true}
 	for name, row := range map[string]struct {
 		err  error
@@ -33,11 +33,11 @@ func TestErrorsOfTheClient(t *testing.T) {
 	}{
 		"cut short":                 {io.ErrUnexpectedEOF, unlimited},
 		"closed":                    {io.EOF, unlimited},
-		"refused":                   {refused, unlimited},
+		"closed port":               {closed, unlimited},
 		"anything else":             {errors.New("whatever"), unlimited},
-		"proxy refused":             {viaProxy(refused), unlimited},
+		"proxy down":                {viaProxy(closed), unlimited},
 		"proxy fails":               {&transport.ProxyError{Target: "a:443", StatusCode: 502}, unlimited},
-		"proxy answers 201":         {&transport.ProxyError{Target: "a:443", StatusCode: 201}, permanent},
+		"proxy returns 201":         {&transport.ProxyError{Target: "a:443", StatusCode: 201}, permanent},
 		"proxy forbids":             {&transport.ProxyError{Target: "a:443", StatusCode: 403}, permanent},
 		"proxy requires a password": {&transport.ProxyError{Target: "a:443", StatusCode: 407}, permanent},
 		"redirect":                  {&transport.RedirectError{From: "https://a", To: "https://b"}, permanent},

@@ -9,11 +9,11 @@ import (
 	"sync"
 )
 
-// minLength is the length, in bytes, from which on a secret is redacted. A shorter one protects nothing, and may be part of words
+// minLength is the minimum length, in bytes, of a secret that is redacted. A shorter one protects nothing, and may be part of words
 // that must remain readable.
 const minLength = 8
 
-// minPrefix is the length, in bytes, from which on the beginning of a longer form is redacted: the rest may have been cut off.
+// minPrefix is the minimum length, in bytes, of the beginning of a longer form that is redacted, because the rest may be cut off.
 const minPrefix = 16
 
 // Redactor replaces secrets in texts with [Redacted]. The zero value is ready to use. Its methods may be called from several
@@ -23,8 +23,8 @@ type Redactor struct {
 	forms []string
 }
 
-// Add adds secrets to those that Redact replaces. Secrets with fewer than 8 bytes are ignored. Of a JSON Web Token, the payload with
-// the signature, and the signature, are secrets, too: the header is public, and the claims may be known.
+// Add adds secrets to those that Redact replaces. Secrets with fewer than 8 bytes are ignored. For a JSON Web Token, the signature,
+// alone and with the payload, is a secret, too: the header is public, and the claims may be known.
 func (r *Redactor) Add(secrets ...Text) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -51,7 +51,7 @@ func (r *Redactor) add(plain string) {
 
 // Redact replaces every secret in text, in the forms in which a service or a program may repeat it:
 //
-//   - as it is
+//   - unchanged
 //   - in base64 and base64url, with and without padding, also as a part of a longer encoded text
 //   - percent-encoded, as url.QueryEscape, url.PathEscape, and Python's quote do it, in upper and lower case
 //   - with the escapes of JSON, as the encoders of Go, JavaScript, Python, PHP, Gson, and .NET write them

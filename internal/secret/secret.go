@@ -16,7 +16,7 @@ const Redacted = "[REDACTED]"
 
 // Text is a secret string. The zero value is the empty string. The operator == compares addresses.
 type Text struct {
-	// fmt does not call the methods of unexported fields and would print a string. Of a pointer, it prints the address.
+	// fmt does not call the methods of unexported fields: it would print a string, but prints only the address of a pointer.
 	text *string
 }
 
@@ -49,7 +49,7 @@ func (Text) Format(state fmt.State, _ rune) {
 // MarshalText returns [Redacted]. It is used for JSON, and by slog.
 func (Text) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
-// UnmarshalText makes data the secret. It is used for JSON, where anything but a string is an error that does not contain the data.
+// UnmarshalText sets the secret to data. It is used for JSON, where any other type is an error that doesn't contain the data.
 func (t *Text) UnmarshalText(data []byte) error {
 	*t = New(string(data))
 	return nil

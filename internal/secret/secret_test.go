@@ -93,14 +93,14 @@ func TestReveal(t *testing.T) {
 }
 
 func TestUnmarshalJSON(t *testing.T) {
-	var answer struct {
+	var decoded struct {
 		Token secret.Text `json:"token"`
 	}
-	if err := json.Unmarshal([]byte(`{"token":"`+canary+`"}`), &answer); err != nil || answer.Token.Reveal() != canary {
-		t.Errorf("got %q, %v", answer.Token.Reveal(), err)
+	if err := json.Unmarshal([]byte(`{"token":"`+canary+`"}`), &decoded); err != nil || decoded.Token.Reveal() != canary {
+		t.Errorf("got %q, %v", decoded.Token.Reveal(), err)
 	}
 	for _, value := range []string{`{"inner":"` + canary + `"}`, `["` + canary + `"]`, `12345678`, `"` + canary + `\x"`} {
-		err := json.Unmarshal([]byte(`{"token":`+value+`}`), &answer)
+		err := json.Unmarshal([]byte(`{"token":`+value+`}`), &decoded)
 		if err == nil || leaks(err.Error()) || strings.Contains(err.Error(), "12345678") {
 			t.Errorf("got %v, want an error without the text", err)
 		}

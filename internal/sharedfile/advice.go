@@ -15,7 +15,7 @@ import (
 
 const elsewhere = "Or use a different folder for this workflow: DOCKER_CONFIG for Docker's file, AWS_CONFIG_FILE for AWS's."
 
-// advise adds what to do to an error of the file system, unless it has advice already.
+// advise adds advice to an error of the file system, unless it already has some.
 func advise(err error) error {
 	if err == nil || errors.As(err, new(*explain.Error)) {
 		return err
@@ -32,7 +32,7 @@ func advice(err error) []string {
 	writable := "Check that this user can write to " + folder
 	switch {
 	case errors.Is(err, errBusy):
-		return []string{"Find the program that writes the file again and again, and end it.", elsewhere}
+		return []string{"Find the program that keeps changing the file, and stop it.", elsewhere}
 	case errors.Is(err, syscall.EBUSY):
 		return []string{
 			"The file is a mount point, so it cannot be replaced. Mount the folder that contains it instead of the file.", elsewhere,
@@ -42,9 +42,9 @@ func advice(err error) []string {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return []string{"Free some disk space."}
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return []string{"Raise the limit of open files (ulimit -n), or end what keeps so many files open."}
+		return []string{"Raise the limit of open files (ulimit -n), or stop the program that keeps so many files open."}
 	case errors.Is(err, syscall.ENOLCK), errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.ENOSYS):
-		return []string{"The file system of " + path + " has no locks, which keep builds from overwriting each other's changes. Some " +
+		return []string{"The file system of " + path + " doesn't support locks, which keep builds from overwriting each other's changes. Some " +
 			"network file systems don't. Set HOME, DOCKER_CONFIG, and AWS_CONFIG_FILE to paths on a local disk."}
 	case errors.Is(err, fs.ErrPermission):
 		return append(ownership(path), writable+".", elsewhere)
@@ -53,7 +53,7 @@ func advice(err error) []string {
 	}
 }
 
-// pathOf returns the path that an error of the file system is about; empty if it is about none.
+// pathOf returns the path in an error of the file system, or empty if it has none.
 func pathOf(err error) string {
 	var path *fs.PathError
 	var link *os.LinkError
@@ -67,7 +67,7 @@ func pathOf(err error) string {
 	}
 }
 
-// ownership says whose a file is, if it isn't this user's.
+// ownership returns advice if a file belongs to a different user.
 func ownership(path string) []string {
 	info, err := os.Stat(path)
 	if err != nil || ownerOf(info) == os.Geteuid() {

@@ -157,7 +157,7 @@ func TestCommitOfAFileThatKeepsChanging(t *testing.T) {
 	if !errors.Is(err, errBusy) || !strings.Contains(err.Error(), path) || change.IsDone() {
 		t.Errorf("got %v, done: %v", err, change.IsDone())
 	}
-	wantAdvice(t, err, "Find the program that writes the file again and again")
+	wantAdvice(t, err, "Find the program that keeps changing the file")
 	if got := read(t, path); got != strings.Repeat("theirs ", *edits) {
 		t.Errorf("got %q", got)
 	}

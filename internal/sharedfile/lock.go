@@ -15,13 +15,13 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-// ErrLocked is a lock that another process holds for longer than it takes to write a file.
+// ErrLocked is the error for a lock that another process holds for longer than it takes to write a file.
 var ErrLocked = errors.New("another process holds it")
 
 // LockFolders takes the locks that [Commit] takes for files in these folders. The lock is on the folder itself: no lock file is left
 // behind, and a file that is replaced does not take its lock along. A folder that does not exist is created.
 func LockFolders(ctx context.Context, folders ...string) (unlock func(), err error) {
-	// patience is how long to wait for a folder. Those who hold the lock need milliseconds, but any process may take it.
+	// patience is how long to wait for a folder. Runs of the Step hold the lock for milliseconds, but any process may take it.
 	const patience = 15 * time.Second
 
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, ErrLocked)
@@ -44,18 +44,18 @@ func LockFolders(ctx context.Context, folders ...string) (unlock func(), err err
 	return unlock, nil
 }
 
-// LockFile waits until no other process, and no other goroutine, holds the lock, or until ctx is done. path is a file that serves
-// as a lock and nothing else: it is created with mode 0600, and stays, since others may be waiting for it. A link is not followed. If
-// its folder does not exist, the error is an [fs.ErrNotExist].
+// LockFile waits until no other process or goroutine holds the lock, or until ctx is done. path is a file that is only used as a
+// lock. It is created with mode 0600 and never removed, because other processes may be waiting for it. A link is not followed. If its
+// folder doesn't exist, the error is an [fs.ErrNotExist].
 func LockFile(ctx context.Context, path string) (unlock func(), err error) {
 	const flags = os.O_CREATE | os.O_RDONLY | syscall.O_NOFOLLOW
 
 	return acquire(ctx, flock.New(path, flock.SetFlag(flags), flock.SetPermissions(0o600)))
 }
 
-// lockFolder creates a folder if necessary, and locks it. Another run may remove it at any moment; then it is created again.
+// lockFolder creates a folder if necessary, and locks it. If a different run removes it meanwhile, it is created again.
 func lockFolder(ctx context.Context, folder string) (unlock func(), err error) {
-	const mostAttempts = 100 // a link that leads nowhere would fail forever
+	const mostAttempts = 100 // a broken link would fail forever
 
 	for range mostAttempts {
 		if _, err = makeFolders(folder); err == nil {
@@ -87,7 +87,7 @@ func acquire(ctx context.Context, lock *flock.Flock) (unlock func(), err error) 
 	err = fmt.Errorf("wait for the lock on %s: %w", lock.Path(), context.Cause(ctx))
 	if errors.Is(err, ErrLocked) {
 		err = explain.Advise(err,
-			"Find the process that holds the folder's lock (lsof, fuser) and end it.",
+			"Find the process that holds the folder's lock (lsof, fuser) and stop it.",
 			"If other builds share this machine and its home folder, give each its own DOCKER_CONFIG and AWS_CONFIG_FILE.")
 	}
 	return nil, err

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// MaxSize is the largest file that is read, in bytes. Configuration files have a few kilobytes; 3,000 ECR logins, 9 MB.
+	// MaxSize is the largest file that is read, in bytes. Configuration files have a few kilobytes, or 9 MB with 3,000 ECR logins.
 	MaxSize = 16 << 20
 
 	// folderMode is the mode of folders that are created.
 	folderMode fs.FileMode = 0o700
 )
 
-// Read returns a file's content; nil, and no error, if there is no file. A file that is not regular, which might never end,
-// or is larger than [MaxSize] is an error. Links are followed.
+// Read returns a file's content, or nil without an error if there is no file. A file that is larger than [MaxSize], or not regular
+// (it might never end), is an error. Links are followed.
 func Read(path string) ([]byte, error) { return File{MaxSize: MaxSize}.read(path) }
 
 // ReadOwn is [Read] for a file in the Step's own folder: a link is an error.
@@ -43,7 +43,7 @@ func (f File) read(path string) ([]byte, error) {
 		return nil, notRegular(path, info.Mode())
 	case info.Size() > f.MaxSize:
 		err := fmt.Errorf("%s must be at most %d MiB, got %d MiB", path, f.MaxSize>>20, info.Size()>>20)
-		return nil, explain.Advise(err, "Reduce the file, or remove it.", elsewhere)
+		return nil, explain.Advise(err, "Make the file smaller, or remove it.", elsewhere)
 	}
 	file, err := os.OpenFile(path, flags, 0)
 	if err != nil {
@@ -90,18 +90,17 @@ func makeFolders(folder string) (created []string, err error) {
 	return created, advise(os.MkdirAll(folder, folderMode))
 }
 
-// checkReplaceable finds out what would keep another file from taking a file's place, as far as that can be known before.
+// checkReplaceable returns an error if a file can't be replaced, as far as that can be known in advance.
 func checkReplaceable(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil // nothing to replace, or the change itself fails
+		return nil // nothing to replace, or the change itself will fail
 	}
 	fail := func(err error) error { return &fs.PathError{Op: "replace", Path: path, Err: err} }
 	if isMountPoint(path) {
 		return fail(syscall.EBUSY)
 	}
-	// An immutable file can't be opened for writing either, not even by root. Other errors don't matter, because the file is
-	// replaced and not written.
+	// Not even root can open an immutable file for writing. Other errors don't matter, because the file is replaced and not written.
 	file, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
 	if err == nil {
 		_ = file.Close()
@@ -119,7 +118,7 @@ func checkReplaceable(path string) error {
 	return nil
 }
 
-// ownerOf returns the ID of the user that a file belongs to; -1 if it is unknown.
+// ownerOf returns the ID of the user that a file belongs to, or -1 if it is unknown.
 func ownerOf(info fs.FileInfo) int {
 	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
 		return int(owner.Uid)
@@ -127,8 +126,8 @@ func ownerOf(info fs.FileInfo) int {
 	return -1
 }
 
-// isMountPoint reports whether a file is a mount point, which cannot be renamed over. Only Linux says so before a rename fails,
-// when other files may be in place already. See https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html.
+// isMountPoint reports whether a file is a mount point, which can't be replaced by a rename. Only Linux lets the Step find out before
+// a rename fails, when other files may already be in place. See https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html.
 func isMountPoint(path string) bool {
 	const mountPoint = 4 // the field's index
 
@@ -148,8 +147,8 @@ func isMountPoint(path string) bool {
 	return false
 }
 
-// resolve follows links to the file that is to be written, which does not need to exist. A link's ".." is relative to the folder
-// that the link is really in, so the folder is resolved first.
+// resolve follows links to the file that is to be written, which doesn't need to exist. A link's ".." is relative to the folder that
+// the link is really in, so the folder is resolved first.
 func resolve(path string) (string, error) {
 	const mostLinks = 40
 

@@ -43,7 +43,7 @@ func publicFolder(t *testing.T, mode fs.FileMode, owner int) string {
 	return folder
 }
 
-// In a sticky folder, such as /tmp, a user cannot replace another one's file. The change is rejected before any file is in place.
+// In a sticky folder, such as /tmp, a user cannot replace a different user's file. The change is rejected before any file is in place.
 func TestStickyFolder(t *testing.T) {
 	const user, other = 4321, 4322
 	for name, row := range map[string]struct {

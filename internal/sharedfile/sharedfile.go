@@ -1,6 +1,6 @@
-// Package sharedfile changes files that other programs use too, such as Docker's and AWS's configuration. A change is
+// Package sharedfile changes files that other programs use, too, such as Docker's and AWS's configuration. A change is
 // prepared in a temporary file next to the target ([File.Prepare]) and renamed into place later ([Commit]), under a lock that
-// every run of the Step takes. Readers of the file see the old content or the new, even if the process is killed.
+// every run of the Step takes. Readers see either the old or the new content, even if the process is killed.
 package sharedfile
 
 import (
@@ -21,36 +21,36 @@ type File struct {
 	Mode fs.FileMode
 	// KeepMode keeps the mode of a file that exists.
 	KeepMode bool
-	// MaxSize is the largest file that is read, in bytes; zero: [MaxSize].
+	// MaxSize is the largest file that is read, in bytes. It defaults to [MaxSize].
 	MaxSize int64
-	// IsOwn is for a file in the Step's own folder. No link is followed to it.
+	// IsOwn is for a file in the Step's own folder. Links are not followed.
 	IsOwn bool
-	// IsFixed is for a file whose path stands for its content. Commit doesn't read it again.
+	// IsFixed is for a file whose path identifies its content. Commit doesn't read it again.
 	IsFixed bool
-	// InPlace is for a file that only this process changes now. It is not locked, and it is written in place, in one write, where
-	// no other file can take its place: its folder is read-only, it is a mount point, or its owner could not be kept.
+	// InPlace is for a file that only this process changes. It is not locked. If it can't be replaced, because its folder is
+	// read-only, it is a mount point, or its owner would change, it is overwritten in one write.
 	InPlace bool
 }
 
-// Edit returns the new content of a file, given the current one. nil stands for no file: to return it removes the file, or creates
-// none. It may run more than once.
+// Edit returns the new content of a file, given the current content. nil means that there is no file: returning nil removes the file,
+// or creates none. An Edit may be called more than once.
 type Edit func(content []byte) ([]byte, error)
 
-// Change is the new version of a file, not yet in its place. Call Discard when done with it, committed or not.
+// Change is the new version of a file, before it is put into place. Call Discard when done with it, committed or not.
 type Change struct {
 	file   File
 	target string
 	edit   Edit
-	// before is what edit saw, and after what it returned.
+	// before is what edit was given, and after is what it returned.
 	before, after []byte
-	// temporary holds what edit returned; nil if there is nothing to change, or if it is to be written in place.
+	// temporary contains after. It is nil if there is nothing to change, or if the file will be overwritten.
 	temporary *temporary
 	// folders were created for the temporary file, the innermost first.
 	folders []string
 	isDone  bool
 }
 
-// Prepare writes the new version of a file next to it and leaves the file alone.
+// Prepare writes the new version of a file next to it. The file itself is not changed.
 func (f File) Prepare(edit Edit) (*Change, error) {
 	f.MaxSize = cmp.Or(f.MaxSize, MaxSize)
 	c := &Change{file: f, target: f.Path, edit: edit}
@@ -92,7 +92,7 @@ func (c *Change) apply(content []byte) error {
 	return err
 }
 
-// stage writes the new version next to the file, if it will be possible to rename it.
+// stage writes the new version next to the file if it can be renamed later.
 func (c *Change) stage() error {
 	if err := checkReplaceable(c.target); err != nil {
 		return advise(err)
@@ -129,7 +129,7 @@ func (c *Change) Path() string { return c.target }
 // IsDone reports whether the new version is in place.
 func (c *Change) IsDone() bool { return c.isDone }
 
-// Discard removes what Prepare left beside the file. After [Commit] it does nothing.
+// Discard removes what Prepare created. After [Commit], it does nothing.
 func (c *Change) Discard() {
 	c.removeTemporary()
 	for _, folder := range c.folders {
@@ -145,9 +145,8 @@ func (c *Change) removeTemporary() {
 	c.temporary = nil
 }
 
-// Commit puts all changes into place, in their order, or none if it fails before the first rename: it takes the locks of all
-// folders, edits again what another program has changed since Prepare, and renames. [Change.IsDone] says which are in place if it
-// fails later.
+// Commit puts all changes into place, in order, or none if it fails before the first rename. It locks all folders, edits files again
+// that a different program has changed since Prepare, and renames. If it fails later, [Change.IsDone] reports which are in place.
 func Commit(ctx context.Context, changes ...*Change) error {
 	var folders []string
 	for _, c := range changes {
@@ -188,14 +187,14 @@ func (c *Change) refresh() (hasChanged bool, err error) {
 	return true, c.apply(content)
 }
 
-// isSame reports whether two contents are equal. No file, nil, is not the same as an empty one.
+// isSame reports whether two contents are equal. nil (no file) is not the same as an empty file.
 func isSame(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
 
-// errBusy is a file that another program changes all the time.
+// errBusy is the error for a file that is changed between every two attempts.
 var errBusy = errors.New("another program keeps changing the file")
 
-// put puts the file into place. Programs that do not know the lock, such as docker login, may write at any time. So the file is
-// compared right before it is replaced, with nothing in between, and edited again if it has changed.
+// put puts the file into place. Programs that don't take the lock, such as docker login, may write at any time. So the file is
+// compared right before it is replaced, and edited again if it has changed.
 func (c *Change) put() error {
 	const mostAttempts = 20
 
@@ -223,7 +222,7 @@ func (c *Change) replace() error {
 	case c.temporary != nil:
 		err = c.temporary.rename(c.target)
 	}
-	if c.file.InPlace && (c.temporary == nil || err != nil) { // no other file could take its place
+	if c.file.InPlace && (c.temporary == nil || err != nil) { // the file can't be replaced
 		err = c.overwrite()
 		c.removeTemporary()
 	}
@@ -234,7 +233,7 @@ func (c *Change) replace() error {
 	return nil
 }
 
-// overwrite writes the file in place, in one write. If that fails, the file has its old content.
+// overwrite writes the file in one write. If that fails, it restores the old content.
 func (c *Change) overwrite() error {
 	err := os.WriteFile(c.target, c.after, c.file.Mode)
 	if err != nil {
@@ -243,13 +242,13 @@ func (c *Change) overwrite() error {
 	return err
 }
 
-// Replace writes a new file in one step. It is for files that only the Step uses, whose lock the caller holds. Missing
-// folders are created.
+// Replace creates or replaces a file in one step. It is for files that only the Step uses, and the caller must hold their lock.
+// Missing folders are created.
 func Replace(path string, content []byte, mode fs.FileMode) error {
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return notRegular(path, info.Mode())
 	}
-	// Not nil, which would stand for no file.
+	// Not nil, because nil means that there is no file.
 	c := &Change{file: File{Mode: mode}, target: path, after: append([]byte{}, content...)}
 	defer c.Discard()
 	if err := c.stage(); err != nil {

@@ -9,17 +9,17 @@ import (
 	"syscall"
 )
 
-// mark is in the names of all temporary files: .NAME.authenticate-with-aws-NUMBER.
+// mark is in the names of all temporary files, which are .NAME.authenticate-with-aws-NUMBER.
 const mark = ".authenticate-with-aws-"
 
-// temporary is a file that will take another one's place. It is locked as long as it is needed, so that a run that sweeps can tell it
-// from what a killed run has left. The number of the process would not do: containers that share a folder have their own.
+// temporary is a file that will replace the target. It is locked while it is needed, so that other runs can tell it from a file that
+// a killed run left behind. A process ID isn't enough: each container that shares the folder has its own IDs.
 type temporary struct {
 	path string
 	lock *os.File
 }
 
-// writeTemporary writes a file next to the target, with the target's owner, and removes what killed runs have left there.
+// writeTemporary writes a file next to the target, with the target's owner, and removes temporary files of killed runs.
 func (f File) writeTemporary(target string, content []byte) (*temporary, error) {
 	folder, pattern := filepath.Dir(target), "."+filepath.Base(target)+mark
 	sweep(folder, pattern)
@@ -37,7 +37,7 @@ func (f File) writeTemporary(target string, content []byte) (*temporary, error) 
 // createTemporary creates a file and locks it. The lock is on a second file descriptor, because a program that is open for
 // writing can't be run.
 func createTemporary(folder, pattern string) (*os.File, *temporary, error) {
-	const mostAttempts = 100 // a run that sweeps may remove a file before it is locked
+	const mostAttempts = 100 // a different run may remove a file before it is locked
 
 	for attempt := 1; ; attempt++ {
 		file, err := os.CreateTemp(folder, pattern+"*")
@@ -46,7 +46,7 @@ func createTemporary(folder, pattern string) (*os.File, *temporary, error) {
 		}
 		lock, err := os.Open(file.Name())
 		if err == nil {
-			// Without locks, the file system has no run that sweeps either. One that sweeps holds its lock for the time of a removal.
+			// If the file system doesn't support locks, no run removes unlocked files. A run that removes one holds the lock briefly.
 			_ = syscall.Flock(int(lock.Fd()), syscall.LOCK_SH)
 			_, err = os.Lstat(file.Name())
 		}
@@ -62,15 +62,15 @@ func createTemporary(folder, pattern string) (*os.File, *temporary, error) {
 	}
 }
 
-// fill writes the content to the disk before a name points to it: after a crash, an empty file would be neither version.
-// CreateTemp creates files with mode 0600, so that no other user can read it at any moment.
+// fill writes the content to the disk before the rename, because after a crash, the target might otherwise be empty. CreateTemp
+// creates files with mode 0600, so no other user can read the content at any moment.
 func (f File) fill(file *os.File, content []byte, target string) error {
 	if _, err := file.Write(content); err != nil {
 		return err
 	}
 	if info, err := os.Stat(target); err == nil {
 		if owner, ok := info.Sys().(*syscall.Stat_t); ok {
-			// Only root can keep another user's file that user's.
+			// Only root can preserve a different user's ownership.
 			err := file.Chown(int(owner.Uid), int(owner.Gid))
 			if err != nil && (f.InPlace || !errors.Is(err, fs.ErrPermission)) {
 				return err
@@ -80,7 +80,7 @@ func (f File) fill(file *os.File, content []byte, target string) error {
 	return errors.Join(file.Chmod(f.mode(target)), file.Sync())
 }
 
-// rename gives the file another name.
+// rename moves the file to the target.
 func (t *temporary) rename(target string) error {
 	err := os.Rename(t.path, target)
 	if err == nil {
@@ -94,10 +94,10 @@ func (t *temporary) remove() {
 	_ = t.lock.Close() // fails if there is no lock
 }
 
-// Sweep removes the temporary files that killed runs have left in a folder.
+// Sweep removes the temporary files of killed runs from a folder.
 func Sweep(folder string) { sweep(folder, "") }
 
-// sweep removes those with a prefix.
+// sweep removes those whose names have a prefix.
 func sweep(folder, prefix string) {
 	entries, _ := os.ReadDir(folder) // an unreadable folder is an error of the change itself
 	for _, entry := range entries {

@@ -1,4 +1,4 @@
-// Package text makes texts of servers and users safe to print in a log. Secrets in them are removed by internal/secret.
+// Package text makes text from servers and users safe to print in a log. Secrets are removed by internal/secret.
 package text
 
 import (
@@ -14,9 +14,9 @@ var escapeSequence = regexp.MustCompile(
 		`|(?:\x1b[\]PX^_]|[\x{90}\x{98}\x{9d}\x{9e}\x{9f}])[^\x07\x1b\x{9c}]*(?:\x07|\x1b\\|\x{9c})` +
 		`|\x1b[ -/]*[0-~]`)
 
-// Clean removes the escape sequences of terminals, and replaces every other character that does not show with a space: control
-// characters except for line feeds and tabs, line and paragraph separators, and characters that are invisible or change the
-// direction of writing, which could make one text look like another.
+// Clean removes the escape sequences of terminals, and replaces every other invisible character with a space: control characters
+// except for line feeds and tabs, line and paragraph separators, and characters that are ignored or change the direction of
+// writing, which could make one text look like a different one.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && isInvisible(r) {

@@ -15,10 +15,10 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-// ErrTooLarge is the error of reading a response with more than [MaxAnswer] bytes.
-var ErrTooLarge = errors.New("the answer is larger than 1 MiB")
+// ErrTooLarge is the error of reading a response with more than [MaxResponse] bytes.
+var ErrTooLarge = errors.New("the response is larger than 1 MiB")
 
-// RedirectError is a redirect that was not followed, because it leads to another scheme, host or port.
+// RedirectError is a redirect that was not followed, because it leads to a different scheme, host, or port.
 type RedirectError struct {
 	// From and To are the origins of the request and of the redirect's target, such as https://app.bitrise.io. They are the same
 	// if the host redirected too often.
@@ -39,8 +39,8 @@ func (e *Error) Error() string { return e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Failed returns the error of a request, or of reading its response, as an [Error] with advice for the user. Its text does not
-// have the URL, which after a redirect is one that the server chose.
+// Failed returns the error of a request, or of reading its response, as an [Error] with advice for the user. Its text doesn't
+// include the URL, because after a redirect, the server chooses it.
 func Failed(err error) error {
 	var failed *url.Error
 	if errors.As(err, &failed) {
@@ -49,7 +49,7 @@ func Failed(err error) error {
 	return explain.Advise(&Error{err}, advice(err)...)
 }
 
-// GarbledError is a response that the service cannot have meant: something on the way has changed or replaced it.
+// GarbledError is a response that the service can't have sent like this, such as one that a proxy changed or replaced.
 type GarbledError struct{ Err error }
 
 func (e *GarbledError) Error() string { return e.Err.Error() }
@@ -118,8 +118,7 @@ func originOf(host string) string {
 
 const runAgain = "Run the build again: network problems are often temporary."
 
-// IsOutOfFiles reports whether the process can't open another file or socket. A [net.DNSError] doesn't wrap its cause and has only the
-// text.
+// IsOutOfFiles reports whether the process can't open more files or sockets. A [net.DNSError] has only the text of its cause.
 func IsOutOfFiles(err error) bool { return strings.Contains(err.Error(), syscall.EMFILE.Error()) }
 
 // IsOldTLS reports whether a server supports only versions of TLS before 1.2. The errors have no exported types.
@@ -127,8 +126,8 @@ func IsOldTLS(err error) bool {
 	return strings.Contains(err.Error(), "tls: ") && strings.Contains(err.Error(), "protocol version")
 }
 
-// RetryAfter returns how long a server asks the client to wait, in the header Retry-After (RFC 9110, section 10.2.3); zero if it does
-// not ask, or not in seconds. Another form is a date, which would depend on two clocks.
+// RetryAfter returns how long a server asks the client to wait, in the header Retry-After (RFC 9110, section 10.2.3), or zero if it
+// doesn't ask. A date in the header is ignored, because it depends on two clocks.
 func RetryAfter(header http.Header) time.Duration {
 	seconds, err := strconv.ParseUint(header.Get("Retry-After"), 10, 31)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 
 func TestAdvice(t *testing.T) {
 	viaProxy := func(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
-	refused := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	closed := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	notFound, found := &net.DNSError{Name: "x", IsNotFound: true}, &net.DNSError{Name: "x", IsTemporary: true}
 	for name, row := range map[string]struct {
 		err    error
@@ -25,9 +25,9 @@ func TestAdvice(t *testing.T) {
 	}{
 		"cut short":                    {io.ErrUnexpectedEOF, "a firewall may block it"},
 		"closed":                       {io.EOF, "Run the build again"},
-		"refused":                      {refused, "Run the build again"},
+		"closed port":                  {closed, "Run the build again"},
 		"anything else":                {errors.New("whatever"), "Run the build again"},
-		"proxy refused":                {viaProxy(refused), "Check the proxy's host and port in HTTPS_PROXY"},
+		"proxy down":                   {viaProxy(closed), "Check the proxy's host and port in HTTPS_PROXY"},
 		"proxy fails":                  {&ProxyError{Target: "a:443", StatusCode: 502}, "Allow the proxy to open tunnels to a:443"},
 		"proxy forbids":                {&ProxyError{Target: "a:443", StatusCode: 403}, "Allow the proxy to open tunnels to a:443"},
 		"proxy requires a password":    {&ProxyError{Target: "a:443", StatusCode: 407}, "http://USER:PASSWORD@HOST:PORT"},
@@ -50,7 +50,7 @@ func TestAdvice(t *testing.T) {
 		"out of files in a lookup":     {&net.DNSError{Err: "socket: too many open files"}, "limit on open files"},
 		"old TLS":                      {errors.New("tls: server selected unsupported protocol version 302"), "must support TLS 1.2"},
 		"address":                      {&net.AddrError{Err: "missing port"}, ""},
-		"wrapped":                      {fmt.Errorf("read the answer: %w", io.ErrUnexpectedEOF), "Run the build again"},
+		"wrapped":                      {fmt.Errorf("read the response: %w", io.ErrUnexpectedEOF), "Run the build again"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := Failed(&url.Error{Op: "Post", URL: "https://x/canary", Err: row.err})
@@ -68,7 +68,7 @@ func TestErrorTexts(t *testing.T) {
 	for want, err := range map[string]error{
 		"https://a redirects to https://b, and the redirect was not followed": &RedirectError{From: "https://a", To: "https://b"},
 		"https://a redirected the request more than 3 times":                  &RedirectError{From: "https://a", To: "https://a"},
-		"the proxy p:1 refused to connect to a:443: 502 Bad Gateway":          &ProxyError{Proxy: "p:1", Target: "a:443", StatusCode: 502},
+		"the proxy p:1 rejected the connection to a:443: 502 Bad Gateway":     &ProxyError{Proxy: "p:1", Target: "a:443", StatusCode: 502},
 	} {
 		if err.Error() != want {
 			t.Errorf("got %q, want %q", err, want)

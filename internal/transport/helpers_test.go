@@ -91,15 +91,15 @@ func newClient(t *testing.T, options Options) *Client {
 // valid for example.com.
 const remoteTarget = "https://example.com"
 
-// mustGet makes a request, which must succeed, and reads the whole answer.
+// mustGet makes a request, which must succeed, and reads the whole response.
 func mustGet(t *testing.T, client *Client, address string) {
 	t.Helper()
-	answer, err := client.Get(address)
+	response, err := client.Get(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = io.Copy(io.Discard, answer.Body)
-	_ = answer.Body.Close()
+	_, _ = io.Copy(io.Discard, response.Body)
+	_ = response.Body.Close()
 }
 
 // listen accepts connections and calls handle with each of them and its number, starting at 1.

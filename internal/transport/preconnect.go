@@ -7,9 +7,9 @@ import (
 )
 
 // Preconnect starts to open connections to the hosts of some URLs, through the proxy if there is one, and returns without
-// waiting for them. A later request uses the connection, or waits until it is open. Only handshakes are sent. An error is not
-// reported: the request that needs the connection opens another one, and reports its own error. Hosts that the client has
-// already called, and URLs that cannot be called, are ignored.
+// waiting for them. A later request uses the connection, or waits until it is open. Only handshakes are sent. Errors are ignored,
+// because the request that needs the connection opens a new one and returns its own error. Hosts that the client has already
+// called, and URLs that can't be called, are ignored, too.
 //
 // CloseIdleConnections closes the connections that were not used, including those that are still being opened.
 func (c *Client) Preconnect(ctx context.Context, urls ...string) {
@@ -37,11 +37,11 @@ func (rt *roundTripper) preconnect(ctx context.Context, address string) {
 	if err != nil || ctx.Err() != nil || !rt.markContacted(request.URL) {
 		return
 	}
-	_, _ = rt.Transport.RoundTrip(request) //nolint:bodyclose // the request is never sent, so there is no answer
+	_, _ = rt.Transport.RoundTrip(request) //nolint:bodyclose // the request is never sent, so there is no response
 }
 
-// dial opens a TCP connection. Neither it nor the handshakes that follow need a time limit: when the context of a request that waits
-// for them is done, [roundTripper.RoundTrip] ends them.
+// dial opens a TCP connection. Neither it nor the following handshakes need a time limit, because [roundTripper.RoundTrip] ends them
+// when the context of the waiting request is done.
 func (rt *roundTripper) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if started, ok := ctx.Value(dialStarted{}).(func()); ok {
 		started()

@@ -99,15 +99,15 @@ func TestPreconnectThatFails(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
-	t.Run("tunnel refused", func(t *testing.T) {
+	t.Run("tunnel rejected", func(t *testing.T) {
 		address := listen(t, func(connection net.Conn, _ int) {
 			_, _ = http.ReadRequest(bufio.NewReader(connection))
 			_, _ = io.WriteString(connection, "HTTP/1.1 403 Forbidden\r\n\r\n")
 		})
 		client := newClient(t, Options{Getenv: variables("HTTPS_PROXY=" + address)})
 		client.Preconnect(t.Context(), remoteTarget)
-		var refusal *ProxyError
-		if _, err := client.Get(remoteTarget); !errors.As(err, &refusal) || *refusal != (ProxyError{address, "example.com:443", 403}) {
+		var rejected *ProxyError
+		if _, err := client.Get(remoteTarget); !errors.As(err, &rejected) || *rejected != (ProxyError{address, "example.com:443", 403}) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -139,10 +139,10 @@ func TestRequestsToOneHostShareAConnection(t *testing.T) {
 	done := make(chan error)
 	for range 5 {
 		go func() {
-			answer, err := client.Get(server.URL)
+			response, err := client.Get(server.URL)
 			if err == nil {
-				_, _ = io.Copy(io.Discard, answer.Body)
-				_ = answer.Body.Close()
+				_, _ = io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
 			}
 			done <- err
 		}()
@@ -155,13 +155,13 @@ func TestRequestsToOneHostShareAConnection(t *testing.T) {
 	server.mustHaveSeen(t, 1, 5)
 }
 
-// A handshake that is never answered does not block later requests to the host (issue 16, item 2).
+// A handshake that is never completed does not block later requests to the host (issue 16, item 2).
 func TestStuckHandshakeDoesNotBlockTheHost(t *testing.T) {
 	server := startServer(t, nil)
 	target := server.Listener.Addr().String()
 	for name, row := range map[string]struct {
 		proxy  string
-		answer func(net.Conn, string)
+		tunnel func(net.Conn, string)
 	}{
 		"CONNECT": {"http://", connectProxy},
 		"SOCKS":   {"socks5://", socksProxy},
@@ -173,9 +173,9 @@ func TestStuckHandshakeDoesNotBlockTheHost(t *testing.T) {
 			address := listen(t, func(connection net.Conn, number int) {
 				accepted <- number
 				if number == 1 {
-					return // without an answer
+					return // without a response
 				}
-				row.answer(connection, target)
+				row.tunnel(connection, target)
 			})
 			if row.proxy == "" {
 				return newClient(t, Options{CABundle: server.bundle(t)}), "https://" + address, accepted
@@ -226,9 +226,9 @@ func getWithin10s(t *testing.T, client *Client, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := client.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = answer.Body.Close()
+	_ = response.Body.Close()
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-// proxyFromEnvironment returns what an http.Transport calls to find a request's proxy. Requests over plain HTTP never use one:
-// a proxy could read the secrets in them. So HTTP_PROXY has no effect.
+// proxyFromEnvironment returns the function that an http.Transport calls to find a request's proxy. Requests over plain HTTP never
+// use one, because it could read the secrets in them, so HTTP_PROXY has no effect.
 func proxyFromEnvironment(getenv func(string) string) (func(*http.Request) (*url.URL, error), error) {
 	if getenv == nil {
 		return nil, nil
@@ -34,8 +34,8 @@ func proxyFromEnvironment(getenv func(string) string) (func(*http.Request) (*url
 
 var proxyHost = regexp.MustCompile(`^[\pL\pN._:%-]+$`)
 
-// checkProxy reports a value that is not the URL of a proxy, for which httpproxy would use no proxy, or the wrong one. The error does
-// not contain the value, because that may contain a password.
+// checkProxy returns an error for a value that isn't the URL of a proxy, because httpproxy would use no proxy, or the wrong one. The
+// error doesn't contain the value, which may contain a password.
 func checkProxy(value string) error {
 	if value == "" {
 		return nil
@@ -54,21 +54,21 @@ func checkProxy(value string) error {
 		"Correct HTTPS_PROXY, or unset it if no proxy is needed.")
 }
 
-// ProxyError is a proxy's refusal to open a tunnel.
+// ProxyError is the error of a proxy that rejected a request to open a tunnel.
 type ProxyError struct {
 	Proxy, Target string // HOST:PORT
-	StatusCode    int    // of the proxy's answer
+	StatusCode    int    // of the proxy's response
 }
 
 func (e *ProxyError) Error() string {
-	return fmt.Sprintf("the proxy %s refused to connect to %s: %d %s", e.Proxy, e.Target, e.StatusCode, http.StatusText(e.StatusCode))
+	return fmt.Sprintf("the proxy %s rejected the connection to %s: %d %s", e.Proxy, e.Target, e.StatusCode, http.StatusText(e.StatusCode))
 }
 
 // Status returns the proxy's status.
 func (e *ProxyError) Status() (int, time.Duration) { return e.StatusCode, 0 }
 
-// checkProxyAnswer returns a typed error; net/http's own error would only be a text.
-func checkProxyAnswer(_ context.Context, proxy *url.URL, request *http.Request, response *http.Response) error {
+// checkProxyResponse returns a typed error, because net/http's own error has only a text.
+func checkProxyResponse(_ context.Context, proxy *url.URL, request *http.Request, response *http.Response) error {
 	if response.StatusCode == http.StatusOK {
 		return nil
 	}

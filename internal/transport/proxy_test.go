@@ -117,12 +117,12 @@ func TestPlainHTTPDoesNotReachTheProxy(t *testing.T) {
 func TestTunnels(t *testing.T) {
 	server := startServer(t, nil)
 	target := server.Listener.Addr().String()
-	for scheme, answer := range map[string]func(net.Conn, string){"http": connectProxy, "socks5": socksProxy} {
+	for scheme, tunnel := range map[string]func(net.Conn, string){"http": connectProxy, "socks5": socksProxy} {
 		t.Run(scheme, func(t *testing.T) {
 			tunnels := make(chan int, 10)
 			address := listen(t, func(connection net.Conn, number int) {
 				tunnels <- number
-				answer(connection, target)
+				tunnel(connection, target)
 			})
 			client := newClient(t, Options{CABundle: server.bundle(t), Getenv: variables("HTTPS_PROXY=" + scheme + "://" + address)})
 			client.Preconnect(t.Context(), remoteTarget)
@@ -153,17 +153,17 @@ func TestProxyThatDoesNotResolve(t *testing.T) {
 	}
 }
 
-func TestProxyRefusalNamesTheProxyWithoutItsPassword(t *testing.T) {
+func TestProxyErrorShowsTheProxyWithoutItsPassword(t *testing.T) {
 	proxy, err := url.Parse("http://user:hunter2@proxy.example:3128")
 	if err != nil {
 		t.Fatal(err)
 	}
 	request := &http.Request{Host: "a.example:443"}
 	for status, want := range map[int]string{
-		200: "<nil>", 201: "the proxy proxy.example:3128 refused to connect to a.example:443: 201 Created",
-		101: "the proxy proxy.example:3128 refused to connect to a.example:443: 101 Switching Protocols",
+		200: "<nil>", 201: "the proxy proxy.example:3128 rejected the connection to a.example:443: 201 Created",
+		101: "the proxy proxy.example:3128 rejected the connection to a.example:443: 101 Switching Protocols",
 	} {
-		err := checkProxyAnswer(t.Context(), proxy, request, &http.Response{StatusCode: status})
+		err := checkProxyResponse(t.Context(), proxy, request, &http.Response{StatusCode: status})
 		got := "<nil>"
 		if err != nil {
 			got = err.Error()

@@ -1,8 +1,8 @@
 // Package transport makes the HTTP client that the Step uses to call Bitrise and AWS. It contains everything that protects
-// secrets on the wire: which proxy is used, which redirects are followed, how much of an answer is read, and which TLS versions
+// secrets on the wire: which proxy is used, which redirects are followed, how much of a response is read, and which TLS versions
 // and certificate authorities are accepted.
 //
-// It also knows what a user can do about the client's errors. Which of them are transient is up to internal/retry.
+// It also adds advice to the client's errors. internal/retry decides which of them are transient.
 package transport
 
 import (
@@ -26,20 +26,20 @@ import (
 )
 
 const (
-	// MaxAnswer is the largest body of an answer, in bytes, that is read. A larger body is an error: see [ErrTooLarge].
-	MaxAnswer = 1 << 20
+	// MaxResponse is the largest response body that is read, in bytes. A larger one is an [ErrTooLarge].
+	MaxResponse = 1 << 20
 	// maxRedirects is the number of redirects that are followed for one request.
 	maxRedirects = 3
 )
 
 // Options configure a [Client].
 type Options struct {
-	// CABundle is the path of a PEM file with certificate authorities to trust in addition to the system's. May be empty.
+	// CABundle is the path of a PEM file with certificate authorities to trust in addition to the system's. It may be empty.
 	CABundle string
 	// Getenv looks up HTTPS_PROXY and NO_PROXY, and their lower-case forms. nil means that no proxy is used.
 	Getenv func(key string) string
-	// Debugf, if not nil, writes a line to a verbose log after each request, as soon as the head of its answer is there. The line
-	// has no user name, password, query, fragment, header, or body. It may be called from several goroutines at the same time.
+	// Debugf, if not nil, is called after each request, when the response headers have been received, with a line for a verbose log
+	// that has no user name, password, query, fragment, header, or body. Several goroutines may call it at the same time.
 	Debugf func(format string, args ...any)
 	// Action returns what a call does, from the context of its request, for the lines of Debugf.
 	Action func(ctx context.Context) string
@@ -51,7 +51,7 @@ type Client struct {
 	transport *roundTripper
 }
 
-// New makes a client. A proxy variable that is not a URL, and a bundle that cannot be read or has no certificates, are errors.
+// New makes a client. A proxy variable that isn't a URL is an error, as is a bundle that can't be read or has no certificates.
 func New(options Options) (*Client, error) {
 	roots, err := rootCAs(options.CABundle)
 	if err != nil {
@@ -62,25 +62,25 @@ func New(options Options) (*Client, error) {
 		return nil, err
 	}
 	rt := &roundTripper{options: options, contacted: map[string]bool{}}
-	// HTTP/2 is off, as for any transport with a DialContext: AWS's endpoints do not support it, and its first frames would be
-	// sent before there is a request.
+	// HTTP/2 is off, as in every transport with a DialContext. AWS's endpoints don't support it, and its first frames would be sent
+	// before there is a request.
 	rt.Transport = &http.Transport{
 		Proxy:                  proxy,
-		OnProxyConnectResponse: checkProxyAnswer,
+		OnProxyConnectResponse: checkProxyResponse,
 		DialContext:            rt.dial,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		MaxConnsPerHost:        1, // makes a request wait for the connection that Preconnect opens
 		IdleConnTimeout:        90 * time.Second,
-		MaxResponseHeaderBytes: MaxAnswer,
+		MaxResponseHeaderBytes: MaxResponse,
 	}
 	return &Client{Client: &http.Client{Transport: rt}, transport: rt}, nil
 }
 
-// rootCAs returns the system's authorities and those of a bundle; nil means the system's.
+// rootCAs returns the system's authorities and those of a bundle. nil means the system's.
 func rootCAs(bundle string) (*x509.CertPool, error) {
 	if bundle == "" {
-		// Loading the system's authorities takes longer than anything else that the Step computes. Without this, the first TLS
-		// handshake would load them while the server waits.
+		// Loading the system's authorities takes longer than anything else that the Step computes, and the first TLS handshake would
+		// have to wait for it.
 		go func() { _, _ = x509.SystemCertPool() }()
 		return nil, nil
 	}
@@ -109,12 +109,12 @@ type roundTripper struct {
 	dialer  net.Dialer
 
 	mu sync.Mutex
-	// contacted has the origins that were connected to.
+	// contacted has the origins that requests or preconnections were sent to.
 	contacted map[string]bool
 }
 
-// RoundTrip sends a request. The answer's status is 200 or higher, and its body has at most [MaxAnswer] bytes. An answer that
-// redirects to another origin is a [*RedirectError].
+// RoundTrip sends a request. The response's status is 200 or higher, and its body has at most [MaxResponse] bytes. A redirect to a
+// different origin is a [*RedirectError].
 func (rt *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	rt.markContacted(request.URL)
 	bare := *request.URL
@@ -133,26 +133,26 @@ func (rt *roundTripper) RoundTrip(request *http.Request) (*http.Response, error)
 	started := time.Now()
 	response, err := rt.Transport.RoundTrip(request)
 	if rt.options.Debugf != nil {
-		answer := any(err)
+		result := any(err)
 		if err == nil {
-			answer = response.StatusCode
+			result = response.StatusCode
 		}
 		call := strings.TrimSpace(rt.options.Action(request.Context()) + " " + request.Method)
-		rt.options.Debugf("%s %s: %v (%d ms, %s)", call, &bare, answer, time.Since(started).Milliseconds(), connection)
+		rt.options.Debugf("%s %s: %v (%d ms, %s)", call, &bare, result, time.Since(started).Milliseconds(), connection)
 	}
 	if err != nil {
 		if request.Context().Err() != nil {
-			// net/http does not cancel a dial whose request has been canceled. The next request would have to wait for it. This does,
-			// for the dials for which no request waits.
+			// net/http doesn't cancel a dial whose request has been canceled, and the next request would wait for it. This cancels
+			// the dials that no request is waiting for.
 			rt.CloseIdleConnections()
 		}
 		return nil, err
 	}
-	if err := checkAnswer(response); err != nil {
+	if err := checkResponse(response); err != nil {
 		_ = response.Body.Close()
 		return nil, err
 	}
-	response.Body = limitedBody{http.MaxBytesReader(nil, response.Body, MaxAnswer)}
+	response.Body = limitedBody{http.MaxBytesReader(nil, response.Body, MaxResponse)}
 	return response, nil
 }
 
@@ -168,18 +168,17 @@ func bufferBody(request *http.Request) error {
 	return err
 }
 
-func checkAnswer(response *http.Response) error {
-	// net/http skips other 1xx answers. This one's body would not be bound to the request's context.
+func checkResponse(response *http.Response) error {
+	// net/http skips 1xx responses except 101, whose body would not be bound to the request's context.
 	if response.StatusCode < http.StatusOK {
-		return fmt.Errorf("unexpected answer %d %s", response.StatusCode, http.StatusText(response.StatusCode))
+		return fmt.Errorf("unexpected response %d %s", response.StatusCode, http.StatusText(response.StatusCode))
 	}
 	return checkRedirect(response)
 }
 
-// checkRedirect returns a [*RedirectError] if the answer redirects to another scheme, host or port, or if it is one redirect too
-// many. It is not an http.Client's CheckRedirect, because that is not called for requests whose body cannot be sent again, such
-// as the AWS SDK's. Removing the Authorization header, as net/http does, would not be enough, because the build's API token is in
-// another header.
+// checkRedirect returns a [*RedirectError] if the response redirects to a different scheme, host, or port, or exceeds maxRedirects.
+// It is not an http.Client's CheckRedirect, because that isn't called for requests whose body can't be sent again, such as the AWS
+// SDK's. Removing the Authorization header, as net/http does, isn't enough, because the build's API token is in a different header.
 func checkRedirect(response *http.Response) error {
 	target, err := response.Location()
 	if err != nil || response.StatusCode < 300 || response.StatusCode > 399 {
@@ -195,7 +194,7 @@ func checkRedirect(response *http.Response) error {
 	return nil
 }
 
-// origin returns the scheme, host and port of a URL. The scheme's default port is left out.
+// origin returns the scheme, host, and port of a URL, without the scheme's default port.
 func origin(u *url.URL) string {
 	host := strings.ToLower(u.Host)
 	if port := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]; port != "" {
@@ -204,7 +203,7 @@ func origin(u *url.URL) string {
 	return u.Scheme + "://" + host
 }
 
-// limitedBody gives the error of an http.MaxBytesReader, which speaks of requests, the right text.
+// limitedBody replaces the error of an http.MaxBytesReader, whose text is about requests.
 type limitedBody struct{ io.ReadCloser }
 
 func (b limitedBody) Read(p []byte) (int, error) {
@@ -215,7 +214,7 @@ func (b limitedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// markContacted returns false if the URL's origin was marked before.
+// markContacted marks a URL's origin, and reports whether it was not marked before.
 func (rt *roundTripper) markContacted(u *url.URL) bool {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()

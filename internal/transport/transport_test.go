@@ -22,19 +22,19 @@ import (
 )
 
 func TestAnswersAreReadUpTo1MiB(t *testing.T) {
-	for size, want := range map[int]error{0: nil, MaxAnswer - 1: nil, MaxAnswer: nil, MaxAnswer + 1: ErrTooLarge, 3 * MaxAnswer: ErrTooLarge} {
+	for size, want := range map[int]error{0: nil, MaxResponse - 1: nil, MaxResponse: nil, MaxResponse + 1: ErrTooLarge, 3 * MaxResponse: ErrTooLarge} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				_, _ = io.WriteString(w, strings.Repeat("x", size))
 			}))
 			defer server.Close()
-			answer, err := newClient(t, Options{}).Get(server.URL)
+			response, err := newClient(t, Options{}).Get(server.URL)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer func() { _ = answer.Body.Close() }()
-			body, err := io.ReadAll(answer.Body)
-			if !errors.Is(err, want) || len(body) != min(size, MaxAnswer) {
+			defer func() { _ = response.Body.Close() }()
+			body, err := io.ReadAll(response.Body)
+			if !errors.Is(err, want) || len(body) != min(size, MaxResponse) {
 				t.Errorf("got %d bytes, error %v", len(body), err)
 			}
 		})
@@ -58,18 +58,18 @@ func TestSwitchingProtocolsIsAnError(t *testing.T) {
 				_, _ = io.WriteString(connection, "HTTP/1.1 204 No Content\r\n\r\n")
 			})
 			client := newClient(t, Options{})
-			answer, err := client.Post("http://"+address, "text/plain", strings.NewReader("x"))
+			response, err := client.Post("http://"+address, "text/plain", strings.NewReader("x"))
 			if err == nil {
-				_ = answer.Body.Close()
+				_ = response.Body.Close()
 			}
-			if err == nil || !strings.Contains(err.Error(), "unexpected answer 101 Switching Protocols") {
+			if err == nil || !strings.Contains(err.Error(), "unexpected response 101 Switching Protocols") {
 				t.Errorf("got %v", err)
 			}
 			// The connection is not reused.
 			mustGet(t, client, "http://"+address)
 		})
 	}
-	t.Run("informational answers are skipped", func(t *testing.T) {
+	t.Run("informational responses are skipped", func(t *testing.T) {
 		address := listen(t, func(connection net.Conn, _ int) {
 			_, _ = http.ReadRequest(bufio.NewReader(connection))
 			_, _ = io.WriteString(connection, "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")
@@ -99,9 +99,9 @@ func TestRedirectsToOtherOriginsAreErrors(t *testing.T) {
 					if !repeatable {
 						request.GetBody = nil
 					}
-					answer, err := newClient(t, Options{}).Do(request)
+					response, err := newClient(t, Options{}).Do(request)
 					if err == nil {
-						_ = answer.Body.Close()
+						_ = response.Body.Close()
 					}
 					var redirect *RedirectError
 					if !errors.As(err, &redirect) || redirect.From != server.URL || redirect.To == server.URL {
@@ -135,13 +135,13 @@ func TestRedirectsOnTheSameOriginAreFollowed(t *testing.T) {
 					t.Fatal(err)
 				}
 				request.Header.Set("BUILD_API_TOKEN", "secret")
-				answer, err := newClient(t, Options{}).Do(request)
+				response, err := newClient(t, Options{}).Do(request)
 				if err == nil {
-					_ = answer.Body.Close()
+					_ = response.Body.Close()
 				}
 				var redirect *RedirectError
 				switch {
-				case want && (err != nil || answer.StatusCode != http.StatusOK || bodies != redirects+1):
+				case want && (err != nil || response.StatusCode != http.StatusOK || bodies != redirects+1):
 					t.Errorf("got %d requests, error %v", bodies, err)
 				case !want && (!errors.As(err, &redirect) || redirect.Error() != server.URL+" redirected the request more than 3 times" || bodies != 4):
 					t.Errorf("got %d requests, error %v", bodies, err)
@@ -256,7 +256,7 @@ func TestDebugLines(t *testing.T) {
 	}
 	server.Close()
 	if _, err := client.Get(server.URL); err == nil {
-		t.Fatal("got an answer from a closed server")
+		t.Fatal("got a response from a closed server")
 	}
 	got := regexp.MustCompile(`\(\d+ ms`).ReplaceAllString(strings.Join(lines, "\n"), "(TIME")
 	answer := "STS AssumeRole GET " + server.URL + "/path: 418 (TIME, "
@@ -267,17 +267,17 @@ func TestDebugLines(t *testing.T) {
 	}
 }
 
-// sdkBody behaves like a body of the AWS SDK, which is closed when the answer begins and then returns an error other than EOF.
+// sdkBody behaves like a body of the AWS SDK, which is closed when the response begins and then returns an error other than EOF.
 type sdkBody struct {
 	*bytes.Reader
-	answered chan struct{}
+	responded chan struct{}
 }
 
 func (b sdkBody) WriteTo(w io.Writer) (int64, error) {
 	if b.Len() > 0 {
 		return b.Reader.WriteTo(w)
 	}
-	<-b.answered
+	<-b.responded
 	return 0, io.EOF
 }
 
@@ -295,13 +295,13 @@ func TestEarlyClosedBodyKeepsTheConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		request.ContentLength = int64(body.Len())
-		answer, err := client.Do(request)
+		response, err := client.Do(request)
 		if err != nil {
 			t.Fatal(err)
 		}
-		close(body.answered)
-		_, _ = io.Copy(io.Discard, answer.Body)
-		_ = answer.Body.Close()
+		close(body.responded)
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
 	}
 	server.mustHaveSeen(t, 1, 2)
 }
