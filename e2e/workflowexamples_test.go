@@ -38,7 +38,7 @@ func inputsOfExample(t *testing.T, file string) []map[string]string {
 				if err := step.Normalize(); err != nil {
 					t.Errorf("%s: %v", id, err)
 				}
-				if id != "authenticate-with-aws" {
+				if id != "authenticate-with-aws@1" {
 					continue
 				}
 				given := map[string]string{}

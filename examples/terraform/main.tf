@@ -25,19 +25,19 @@ locals {
   partition = data.aws_partition.current.partition
 }
 
-# Once per AWS account: makes the account recognize Bitrise's identity tokens. On its own, this grants no access.
+# Makes the account recognize Bitrise's identity tokens. An account has only one. It grants no access.
 resource "aws_iam_openid_connect_provider" "bitrise" {
   count          = var.create_oidc_provider ? 1 : 0
   url            = "https://${local.issuer}"
-  client_id_list = ["sts.amazonaws.com"] # the audience of the identity token: the Step's input "audience"
+  client_id_list = ["sts.amazonaws.com"] # the audience of the identity token, as in the Step's input "audience"
 }
 
 resource "aws_iam_role" "bitrise" {
   name       = var.role_name
   depends_on = [aws_iam_openid_connect_provider.bitrise]
 
-  # Who can assume the role: every build of the app that runs the workflow. AWS's documentation does not list app_slug and
-  # workflow as condition keys, so AWS may reject every build. See docs/trust-policies.md before you change the conditions.
+  # Every build of the app that runs the workflow can assume the role. AWS's documentation does not list app_slug and workflow as
+  # condition keys for Bitrise, so AWS may reject every build. See docs/trust-policies.md before you change the conditions.
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

@@ -25,25 +25,25 @@ variable "role_name" {
 }
 
 variable "create_oidc_provider" {
-  description = "Whether to create the OIDC provider. An account can have only one for Bitrise: set it to false if it exists."
+  description = "Whether to create the OIDC provider. An account can have only one for Bitrise, so set this to false if it exists."
   type        = bool
   default     = true
 }
 
 variable "repository_name" {
-  description = "The ECR repository that builds can push to and pull from. Empty: none."
+  description = "The ECR repository that builds can push to and pull from. Optional."
   type        = string
   default     = ""
 }
 
 variable "bucket_name" {
-  description = "The S3 bucket that builds can upload to. Empty: none."
+  description = "The S3 bucket that builds can upload to. Optional."
   type        = string
   default     = ""
 }
 
 variable "next_role_arn" {
-  description = "The role, usually in another account, that builds can assume next, with role_chain. Empty: none."
+  description = "The role, usually in another account, that builds can assume next, with role_chain. Optional."
   type        = string
   default     = ""
 }
