@@ -53,7 +53,7 @@ error.
 - If AWS returned a code, look it up in AWS's documentation.
 `
 	iamRefusal = `
-## IAM refuses to create or update the role
+## IAM rejects the role or its trust policy
 
 This is an error from IAM (the console, CloudFormation, Terraform), not from the Step. Since June 2025, IAM doesn't let you
 create or update a role whose trust policy has a shared OIDC provider, such as GitHub's or Buildkite's, as its principal, but does not
