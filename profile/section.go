@@ -82,16 +82,13 @@ func find(content []byte, name Name) (*section, error) {
 // none.
 func (s section) rival() string {
 	for _, l := range s.lines {
-		if slices.Contains(rivals, l.setting) {
+		switch l.setting {
+		case "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "role_arn", "source_profile", "credential_source",
+			"web_identity_token_file", "sso_session", "sso_account_id", "login_session":
 			return l.setting
 		}
 	}
 	return ""
-}
-
-var rivals = []string{
-	"aws_access_key_id", "aws_secret_access_key", "aws_session_token", "role_arn", "source_profile", "credential_source",
-	"web_identity_token_file", "sso_session", "sso_account_id", "login_session",
 }
 
 func lineNumber(content []byte, offset int) int {

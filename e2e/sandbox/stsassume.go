@@ -64,7 +64,8 @@ func (s *Sandbox) assumeRoleWithWebIdentity(form url.Values, region string) (any
 		return nil, apiErr
 	}
 	result := assumeRoleResult{
-		SessionTokenSize: MaxSessionToken, SessionTokenUtilization: 100, Audience: fmt.Sprint(claims["aud"]), SubjectFromWebIdentityToken: fmt.Sprint(claims["sub"]),
+		SessionTokenSize: MaxSessionToken, SessionTokenUtilization: 100,
+		Audience: fmt.Sprint(claims["aud"]), SubjectFromWebIdentityToken: fmt.Sprint(claims["sub"]),
 		Provider: providerARN,
 	}
 	origin := provider.origin(providerARN, claims)
