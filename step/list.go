@@ -18,7 +18,7 @@ func items(joined, separators string) []string {
 	return all
 }
 
-// list parses the items of a list, and reports those that are wrong.
+// list parses the items of a list, and reports invalid ones.
 func list[T any](p *inputParser, input, joined, separators string, parse func(string) (T, error)) []T {
 	var values []T
 	for _, item := range items(joined, separators) {

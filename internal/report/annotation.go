@@ -13,7 +13,7 @@ import (
 
 // Annotate shows an explanation on the build page, with the annotations plug-in of the Bitrise CLI
 // (https://github.com/bitrise-io/bitrise-plugins-annotations), if it is installed in the user's home. It is best effort: the build
-// has just failed for another reason, so only the verbose log says what went wrong here.
+// has already failed for a different reason, so problems here appear only in the verbose log.
 func (l *Log) Annotate(ctx context.Context, home string, x explain.Explanation) {
 	const patience = 2 * time.Second
 
@@ -28,7 +28,7 @@ func (l *Log) Annotate(ctx context.Context, home string, x explain.Explanation) 
 	defer cancel()
 	command := exec.CommandContext(ctx, program, ":annotations", "annotate", "--style", "error", "--context", "authenticate-with-aws")
 	command.Stdin = strings.NewReader(l.page(x))
-	command.WaitDelay = patience // for a process that the plug-in has started and that keeps its output open
+	command.WaitDelay = patience // for a process that the plug-in started and that keeps its output open
 	if output, err := command.CombinedOutput(); err != nil {
 		l.Debugf("Could not annotate the build page: bitrise :annotations: %s\n%s", err, output)
 	}
@@ -50,7 +50,7 @@ func (l *Log) page(x explain.Explanation) string {
 	return page
 }
 
-// escape keeps a text from being read as Markdown or HTML.
+// escape keeps text from being interpreted as Markdown or HTML.
 func escape(s shown) string {
 	return strings.NewReplacer(
 		"\\", "\\\\", "`", "\\`", "*", "\\*", "_", "\\_", "[", "\\[", "<", "&lt;", "|", "\\|").Replace(string(s))

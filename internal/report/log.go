@@ -1,7 +1,7 @@
 // Package report is everything that a run shows: its log, its explanations of failures, and its annotation on the build page.
 //
-// All of it passes through a [Log], which shows no secret that it knows of, in any usual encoding, and nothing that moves a
-// terminal's cursor or fills the log.
+// All of it passes through a [Log], which redacts the secrets it knows, in any usual encoding, removes escape sequences, and truncates
+// long texts.
 package report
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
-// Log writes lines that look like those of go-utils' logger. That one writes to standard output if its own stream fails, which in a
-// credential process carries the credentials; and a filter behind it could not tell its colors from foreign ones.
+// Log writes lines that look like those of go-utils' logger. That logger isn't used for two reasons: if its stream fails, it writes to
+// standard output, which in a credential process is for the credentials only; and a filter couldn't tell its colors from others.
 type Log struct {
 	w       io.Writer
 	colors  bool
@@ -29,7 +29,7 @@ func NewLog(w io.Writer) *Log { return &Log{w: w, colors: true, secrets: new(sec
 // NewPlainLog returns a log without colors, for a stream that other programs show.
 func NewPlainLog(w io.Writer) *Log { return &Log{w: w, secrets: new(secret.Redactor)} }
 
-// Quiet returns a log of the same secrets that shows nothing.
+// Quiet returns a log that shares the secrets and writes nothing.
 func (l *Log) Quiet() *Log { return &Log{w: io.Discard, secrets: l.secrets} }
 
 // Protect adds secrets that are never shown from now on.
@@ -44,7 +44,7 @@ func (l *Log) Infof(format string, args ...any) { l.line(colorstring.Blue, forma
 // Printf writes a line.
 func (l *Log) Printf(format string, args ...any) { l.line(colorstring.NoColor, format, args...) }
 
-// Donef writes a success.
+// Donef writes a success message.
 func (l *Log) Donef(format string, args ...any) { l.line(colorstring.Green, format, args...) }
 
 // Warnf writes a warning.
@@ -60,7 +60,7 @@ func (l *Log) Debugf(format string, args ...any) {
 	}
 }
 
-// line writes one line, or several if there are line breaks in it. That a log cannot be written is no reason to fail.
+// line writes one line, or several if the text has line breaks. An error is ignored, because a broken log must not fail the run.
 func (l *Log) line(color colorstring.ColorFunc, format string, args ...any) {
 	line := l.clean(fmt.Sprintf(format, args...))
 	if l.colors {
@@ -69,11 +69,11 @@ func (l *Log) line(color colorstring.ColorFunc, format string, args ...any) {
 	_, _ = fmt.Fprintln(l.w, line)
 }
 
-// shown is a text that is fit to be shown. Only [Log.clean] makes one, and only what is shown is wrapped or escaped: afterwards, a
-// secret would not be recognized.
+// shown is text that is safe to show. Only [Log.clean] makes it, before the text is wrapped or escaped, because a secret can't be
+// recognized after that.
 type shown string
 
-// clean makes a text fit to be shown. Secrets are removed after escape sequences, which could hide one, and before the text is cut.
+// clean makes text safe to show. Secrets are removed after escape sequences, which could hide one, and before the text is truncated.
 func (l *Log) clean(s string) shown {
 	const longest = 4000 // characters; messages of AWS and inputs are shorter
 
