@@ -64,8 +64,8 @@ func TestUnknownRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client, _ := stsServer(t, answering(row.status, refused(row.code, "no")))
 			_, err := obtain(t, awsauth.AccessKey{}, client, 1)
-			var refusal *awserr.Refusal
-			if x := explain.Of(err); !errors.As(err, &refusal) || x.Said != "" || len(x.Do) != 1 || !strings.Contains(x.Do[0], row.want) {
+			var returned *awserr.Error
+			if x := explain.Of(err); !errors.As(err, &returned) || x.Said != "" || len(x.Do) != 1 || !strings.Contains(x.Do[0], row.want) {
 				t.Errorf("got %v, %+v", err, x)
 			}
 		})

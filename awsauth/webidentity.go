@@ -62,8 +62,8 @@ func (w WebIdentity) Session(ctx context.Context, c *Client, policy retry.Policy
 // IsDenied reports whether an error of [WebIdentity.Session] means that the role's trust policy does not let in the token. Another
 // policy would, unless a statement denies the call, or AWS says that something else is missing.
 func IsDenied(err error) bool {
-	var refusal *awserr.Refusal
-	if !errors.As(err, &refusal) || refusal.Code != "AccessDenied" {
+	var returned *awserr.Error
+	if !errors.As(err, &returned) || returned.Code != "AccessDenied" {
 		return false
 	}
 	d := awserr.DenialOf(err)
@@ -79,15 +79,15 @@ func (w WebIdentity) Explain(err error, subject Subject, perBuild []string) erro
 	values["action"], values["resource"], values["caller"] = exchange, w.Role.text, "the build's identity token"
 	values["place"] = "the trust policy of role " + w.Role.name
 	err = awserr.Explain(err, webIdentityTable(), values)
-	var refusal *awserr.Refusal
+	var returned *awserr.Error
 	var explained *explain.Error
-	if !errors.As(err, &refusal) || !errors.As(err, &explained) {
+	if !errors.As(err, &returned) || !errors.As(err, &explained) {
 		return err
 	}
 	if why := companion(awserr.DenialOf(err).Action); why != "" {
 		explained.Means = append(explained.Means, why)
 	}
-	switch refusal.Code {
+	switch returned.Code {
 	case "AccessDenied", "InvalidIdentityToken", "ExpiredTokenException", "IDPRejectedClaim", "IDPCommunicationError":
 		explained.ConditionKeys = ConditionKeys(w.Token)
 	}

@@ -30,8 +30,8 @@ func refusals() explain.Table {
 
 // isDenied reports whether an error means that the call is not allowed.
 func isDenied(err error) bool {
-	var refusal *awserr.Refusal
-	return errors.As(err, &refusal) && strings.HasPrefix(refusal.Code, "AccessDenied")
+	var returned *awserr.Error
+	return errors.As(err, &returned) && strings.HasPrefix(returned.Code, "AccessDenied")
 }
 
 // explained adds what was being done to the group's error, and an explanation of what the service returned.
@@ -54,10 +54,10 @@ func (g *group) explained() error {
 		"region": g.issuer.region.String(), "action": action, "resource": "the resource *", "caller": "the role or user",
 		"place": "the policies of the role or user",
 	})
-	var refusal *awserr.Refusal
+	var returned *awserr.Error
 	var x *explain.Error
-	if errors.As(err, &refusal) && errors.As(err, &x) && x.Said != "" {
-		x.Said = refusal.Said(where)
+	if errors.As(err, &returned) && errors.As(err, &x) && x.Said != "" {
+		x.Said = returned.Said(where)
 		if isDenied(err) && g.issuer.isPublic {
 			x.Do = append(x.Do, "ECR Public requires both ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken.",
 				"Or remove "+registries+" from ecr_registries: pulling public images does not require a login.")

@@ -26,9 +26,9 @@ var (
 	policyPattern = regexp.MustCompile(`(?:because no|explicit deny in (?:an?|the)) (?:.* through an? )?([A-Za-z -]*?(?:policy|boundary))\b`)
 )
 
-// DenialOf parses the message of a [*Refusal]. Of other errors, it returns the zero value.
+// DenialOf parses the message of a [*Error]. Of other errors, it returns the zero value.
 func DenialOf(err error) Denial {
-	var r *Refusal
+	var r *Error
 	if !errors.As(err, &r) {
 		return Denial{}
 	}

@@ -124,7 +124,7 @@ func TestDenials(t *testing.T) {
 		},
 	} {
 		t.Run(row.message, func(t *testing.T) {
-			err := fmt.Errorf("call: %w", &awserr.Refusal{Service: "ECR", Code: "AccessDeniedException", Message: row.message, RequestID: "0a1b2c"})
+			err := fmt.Errorf("call: %w", &awserr.Error{Service: "ECR", Code: "AccessDeniedException", Message: row.message, RequestID: "0a1b2c"})
 			if got := awserr.DenialOf(err); got != row.want {
 				t.Errorf("got %+v, want %+v", got, row.want)
 			}

@@ -13,25 +13,25 @@ import (
 // {service} stands for the service in all of them; values has the other placeholders, of the table and of [denials]. Errors that are
 // not refusals are returned as they are.
 func Explain(err error, table explain.Table, values map[string]string) error {
-	var refusal *Refusal
-	if !errors.As(err, &refusal) {
+	var returned *Error
+	if !errors.As(err, &returned) {
 		return err
 	}
-	filled := map[string]string{"service": refusal.Service, "effect": ""}
+	filled := map[string]string{"service": returned.Service, "effect": ""}
 	maps.Copy(filled, values)
 	DenialOf(err).fill(filled)
-	x, found := slices.Concat(denials(), table, common()).Find(refusal.Code, refusal.Message, filled)
+	x, found := slices.Concat(denials(), table, common()).Find(returned.Code, returned.Message, filled)
 	switch {
 	case found:
-		x.Said, x.SaidBy = refusal.Said(refusal.Service), "AWS"
-	case refusal.StatusCode >= http.StatusInternalServerError:
+		x.Said, x.SaidBy = returned.Said(returned.Service), "AWS"
+	case returned.StatusCode >= http.StatusInternalServerError:
 		x.Do = []string{"Run the build again later, and check https://health.aws.amazon.com."}
-	case refusal.Code == unknownCode:
+	case returned.Code == unknownCode:
 		x.Do = []string{
 			"Check AWS_ENDPOINT_URL and similar variables, and HTTPS_PROXY, if they are set: the response does not look like one of AWS's.",
 		}
 	default:
-		x.Do = []string{"Look up the code in AWS's documentation of " + refusal.Service + ". AWS Support can find the call by its request ID."}
+		x.Do = []string{"Look up the code in AWS's documentation of " + returned.Service + ". AWS Support can find the call by its request ID."}
 	}
 	return &explain.Error{Err: err, Explanation: x}
 }
