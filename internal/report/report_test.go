@@ -79,7 +79,7 @@ func TestLogWithoutAReader(*testing.T) { everyLevel(report.NewLog(brokenPipe{}))
 func explanation() explain.Explanation {
 	return explain.Explanation{
 		Section: "role-does-not-trust-the-build", Cause: "role deploy does not trust this build",
-		SaidBy: "AWS", Said: "STS returned AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on canary-0123456789\nsecond answer",
+		SaidBy: "AWS", Said: "STS returned AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on canary-0123456789\nsecond line",
 		Means: []string{"One of four things: " + strings.Repeat("word ", 20) + "canary-0123456789."},
 		Do:    []string{"Check the role's name, exactly as it is written in the console, including upper and lower case.", "Check <b>it_again*."},
 		ConditionKeys: []explain.ConditionKey{
@@ -103,7 +103,7 @@ role deploy does not trust this build
 AWS said
 STS returned AccessDenied: Not authorized to perform
 sts:AssumeRoleWithWebIdentity on [REDACTED]
-second answer
+second line
 
 What this means
 One of four things: word word word word word word word word word word word word
@@ -199,7 +199,7 @@ func TestAnnotate(t *testing.T) {
 	want := ":annotations annotate --style error --context authenticate-with-aws\n" +
 		"**Authenticate with AWS: role deploy does not trust this build**\n\n" +
 		"**AWS said**\n\nSTS returned AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on \\[REDACTED]\n\n" +
-		"second answer\n\n\n" +
+		"second line\n\n\n" +
 		"**What this means**\n\nOne of four things: " + strings.Repeat("word ", 20) + "\\[REDACTED].\n\n\n" +
 		"**What to do**\n\n- Check the role's name, exactly as it is written in the console, including upper and lower case.\n\n" +
 		"- Check &lt;b>it\\_again\\*.\n\n\n" +
