@@ -13,11 +13,10 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
-// AccessKey is an access key that exists already. It may be temporary.
+// AccessKey is an existing access key. It may be temporary.
 type AccessKey credentials.Credentials
 
-// Session asks STS who owns the access key. The call needs no permission, and shows that the key works
-// before anything relies on it.
+// Session looks up the owner of the access key, and so verifies the key. It needs no permissions.
 // See https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html.
 func (k AccessKey) Session(ctx context.Context, c *Client, policy retry.Policy) (Session, error) {
 	session := Session{Credentials: credentials.Credentials(k)}
@@ -26,12 +25,11 @@ func (k AccessKey) Session(ctx context.Context, c *Client, policy retry.Policy) 
 		if err != nil {
 			return awserr.From(service, session.Credentials, err)
 		}
-		arn, account := aws.ToString(response.Arn), aws.ToString(response.Account)
-		// The SDK takes a response that was cut off for an empty one.
-		if arn == "" && account == "" {
-			return transport.Garbled("STS did not say whose the access key is")
+		arn := aws.ToString(response.Arn)
+		if arn == "" { // The SDK treats a truncated response like an empty one.
+			return transport.Garbled("STS did not return the owner of the access key")
 		}
-		return session.identify(arn, account)
+		return session.identify(arn)
 	})
 	if err != nil {
 		return Session{}, awserr.Explain(fmt.Errorf("verify the access key: %w", err), accessKeyTable(), nil)

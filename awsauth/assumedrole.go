@@ -14,7 +14,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
-// AssumedRole is a role that is assumed with a session's credentials: one hop of a role chain.
+// AssumedRole is a role of a role chain. It is assumed with the credentials of an earlier session.
 // See https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining.
 type AssumedRole struct {
 	Role        RoleARN
@@ -22,7 +22,7 @@ type AssumedRole struct {
 	ExternalID  ExternalID
 	Tags        []Tag
 	Settings    SessionSettings
-	// Hop is the role's place in a chain of Hops roles, from 1. Errors say it.
+	// Hop is the role's position in a chain of Hops roles, starting at 1.
 	Hop, Hops int
 	// Caller is the session that assumes the role.
 	Caller Session
@@ -54,40 +54,21 @@ func (r AssumedRole) Session(ctx context.Context, c *Client, policy retry.Policy
 	return session, nil
 }
 
-// explain explains why the role could not be assumed.
+// explain explains an error of Session.
 func (r AssumedRole) explain(err error) error {
 	place := fmt.Sprintf("role %d of %d in role_chain", r.Hop, r.Hops)
 	err = fmt.Errorf("%s, %s assumes %s: %w", place, r.Caller.CallerARN, r.Role, err)
-	denial, values := awserr.DenialOf(err), placeholders(r.Role, r.Settings)
+	values := placeholders(r.Role, err)
 	values["action"], values["resource"] = "sts:AssumeRole", r.Role.text
 	values["caller"] = nameOf(r.Caller.CallerARN)
 	values["denied"] = values["caller"] + " may not assume " + r.Role.name
-	why := companion(denial.Action)
-	if why != "" && denial.Policy == "" {
-		values["denied"] += ": " + denial.Action + " is not allowed"
+	if denial := awserr.DenialOf(err); values["why"] != "" && denial.Policy == "" {
+		values["denied"] += " because " + denial.Action + " is not allowed"
 	}
 	err = awserr.Explain(err, r.table(), values)
 	var explained *explain.Error
 	if errors.As(err, &explained) && explained.Cause != "" {
 		explained.Cause = place + ": " + explained.Cause
-		switch {
-		case why != "":
-			explained.Means = append(explained.Means, why)
-		case !denial.IsExplicit && denial.IsOfRole() && (denial.Policy != "" || explained.Section == nextRole):
-			explained.Do = append(explained.Do, r.conditions()...)
-		}
 	}
 	return err
-}
-
-// conditions returns what to check about conditions of the role's trust policy.
-func (r AssumedRole) conditions() []string {
-	advice := []string{"If the trust policy has a condition on sts:ExternalId, set external_id to its value."}
-	if r.ExternalID.text != "" {
-		advice[0] = "external_id is sent: a condition on sts:ExternalId must name exactly this value."
-	}
-	if len(r.Tags) > 0 {
-		advice = append(advice, "session_tags are sent: both sides must also allow sts:TagSession, and conditions on aws:RequestTag must be met.")
-	}
-	return advice
 }

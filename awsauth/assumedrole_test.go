@@ -36,7 +36,7 @@ func assumedRole(t *testing.T, callerExpires time.Time) awsauth.AssumedRole {
 }
 
 func TestAssumedRole(t *testing.T) {
-	client, calls := stsServer(t, answering(200, assumed("AssumeRole", sessionARN, keysXML("NEXT", "s", "t"), expiration)))
+	client, calls := stsServer(t, responding(200, assumed("AssumeRole", sessionARN, keysXML("NEXT", "s", "t"), expiration)))
 	session, err := obtain(t, assumedRole(t, time.Time{}), client, 100)
 	if err != nil || session.AccessKeyID.Reveal() != "NEXT" || session.CallerARN != sessionARN {
 		t.Fatalf("got %v, %v", session, err)
@@ -62,7 +62,7 @@ func TestNewCredentialsAreRetried(t *testing.T) {
 		calls   int
 	}{"new credentials": {time.Now().Add(time.Hour), 8}, "an access key": {time.Time{}, 1}} {
 		t.Run(name, func(t *testing.T) {
-			client, calls := stsServer(t, answering(403, refused("InvalidClientTokenId", "The security token is invalid.")))
+			client, calls := stsServer(t, responding(403, awsError("InvalidClientTokenId", "The security token is invalid.")))
 			_, err := obtain(t, assumedRole(t, row.expires), client, 100)
 			if err == nil || len(*calls) != row.calls {
 				t.Errorf("%v, %d calls, want %d", err, len(*calls), row.calls)
@@ -72,15 +72,15 @@ func TestNewCredentialsAreRetried(t *testing.T) {
 }
 
 // An error is about the action that AWS names, on the side that AWS names, and identifies the two roles once.
-func TestChainRefusals(t *testing.T) {
+func TestErrorsOfAChain(t *testing.T) {
 	const (
-		next                      = "arn:aws:iam::123456789012:role/one"
-		user                      = "User: " + sessionARN + " is not authorized to perform: "
-		mayNot                    = "deploy may not assume one"
-		trust                     = "Allow %s in the trust policy of " + next + ", with deploy or its account as the principal."
-		inTrust                   = "Ask an administrator of the role's account to allow %s on " + next + " in the role's trust policy."
-		policies                  = "Allow %s on " + next + " in the policies of deploy."
-		external, condition, tags = "external_id is sent", "If the trust policy has a condition on sts:ExternalId", "session_tags are sent"
+		next       = "arn:aws:iam::123456789012:role/one"
+		user       = "User: " + sessionARN + " is not authorized to perform: "
+		mayNot     = "deploy may not assume one"
+		trust      = "Allow %s in the trust policy of " + next + ", with deploy or its account as the principal."
+		inTrust    = "Ask an administrator of the role's account to allow %s on " + next + " in the role's trust policy, and to check its conditions."
+		policies   = "Allow %s on " + next + " in the policies of deploy."
+		conditions = "If the trust policy has conditions, check that they are met."
 	)
 	for name, row := range map[string]struct {
 		code, message string
@@ -89,15 +89,15 @@ func TestChainRefusals(t *testing.T) {
 		advice        []string // the beginning of each, %s is the action
 		action        string
 	}{
-		"no action": {"AccessDenied", "no", false, mayNot, "Both sides must allow sts:AssumeRole", []string{trust, policies, external, tags}, "sts:AssumeRole"},
-		"bare":      {"AccessDenied", user + "sts:AssumeRole on resource: " + next, true, mayNot, "Both sides", []string{trust, policies, condition}, "sts:AssumeRole"},
+		"no action": {"AccessDenied", "no", false, mayNot, "must allow sts:AssumeRole", []string{trust, policies, conditions}, "sts:AssumeRole"},
+		"bare":      {"AccessDenied", user + "sts:AssumeRole on resource: " + next, true, mayNot, "Both the trust policy", []string{trust, policies, conditions}, "sts:AssumeRole"},
 		"tags": {
-			"AccessDenied", user + "sts:TagSession on resource: " + next, true, mayNot + ": sts:TagSession is not allowed",
-			"Both sides must allow sts:TagSession", []string{trust, policies}, "sts:TagSession",
+			"AccessDenied", user + "sts:TagSession on resource: " + next, true, mayNot + " because sts:TagSession is not allowed",
+			"must allow sts:TagSession", []string{trust, policies, conditions}, "sts:TagSession",
 		},
 		"source identity": {
-			"AccessDenied", user + "sts:SetSourceIdentity on resource: " + next, false, mayNot + ": sts:SetSourceIdentity is not allowed",
-			"The session has a source identity", []string{trust, policies}, "sts:SetSourceIdentity",
+			"AccessDenied", user + "sts:SetSourceIdentity on resource: " + next, false, mayNot + " because sts:SetSourceIdentity is not allowed",
+			"The session has a source identity", []string{trust, policies, conditions}, "sts:SetSourceIdentity",
 		},
 		"its policies": {
 			"AccessDenied", user + "sts:AssumeRole because no identity-based policy allows the sts:AssumeRole action", false, mayNot,
@@ -105,36 +105,36 @@ func TestChainRefusals(t *testing.T) {
 		},
 		"tags, its policies": {
 			"AccessDenied", user + "sts:TagSession because no identity-based policy allows the sts:TagSession action", true, mayNot,
-			"an earlier session that passes its tags on", []string{policies}, "sts:TagSession",
+			"an earlier session that passes on its tags", []string{policies}, "sts:TagSession",
 		},
 		"the trust policy": {
 			"AccessDenied", user + "sts:AssumeRole because no role trust policy allows the sts:AssumeRole action", false, mayNot,
-			"", []string{inTrust, external, tags}, "sts:AssumeRole",
+			"", []string{inTrust}, "sts:AssumeRole",
 		},
 		"a resource-based policy": {
 			"AccessDenied", user + "sts:AssumeRole because no resource-based policy allows the sts:AssumeRole action", true, mayNot,
-			"", []string{inTrust, condition}, "sts:AssumeRole",
+			"", []string{inTrust}, "sts:AssumeRole",
 		},
 		"the organization": {
 			"AccessDenied", user + "sts:AssumeRole with an explicit deny in a service control policy", false, mayNot,
-			"overrides every Allow", []string{"Ask an administrator of the AWS organization"}, "",
+			"overrides every Allow statement", []string{"Ask an administrator of the AWS organization"}, "",
 		},
 		"a deny in the trust policy": {
 			"AccessDenied", user + "sts:AssumeRole with an explicit deny in the role trust policy", false, mayNot,
-			"overrides every Allow", []string{"Ask an administrator of the role's account to change the statement"}, "",
+			"overrides every Allow statement", []string{"Ask an administrator of the role's account to change the statement"}, "",
 		},
 		"MFA": {
 			"AccessDenied", "MultiFactorAuthentication failed, must provide both MFA serial number and one time pass code.", false,
-			"one requires multi-factor authentication (MFA), which a build cannot provide", "",
-			[]string{"Remove the condition on MFA from the trust policy of " + next, "Or let the role trust the build's identity token"}, "",
+			"one requires multi-factor authentication (MFA), which a build can't provide", "",
+			[]string{"Remove the condition on MFA from the trust policy of " + next, "Or change the trust policy to trust the build's identity token"}, "",
 		},
 		"the duration": {
 			"ValidationError", "exceeds the MaxSessionDuration", true, "the session would be longer than role one allows",
-			"The Step requested 3600 seconds", []string{"Lower session_duration", "Or raise"}, "",
+			"maximum session duration", []string{"Decrease session_duration", "Or increase"}, "",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, _ := stsServer(t, answering(403, refused(row.code, row.message)))
+			client, _ := stsServer(t, responding(403, awsError(row.code, row.message)))
 			role := assumedRole(t, time.Time{})
 			if row.bare {
 				role.ExternalID, role.Tags = awsauth.ExternalID{}, nil
@@ -159,7 +159,7 @@ func TestCallersHaveNames(t *testing.T) {
 	for arn, want := range map[string]string{
 		sessionARN: "deploy", "arn:aws:iam::123456789012:user/ci/robot": "robot", "arn:aws:iam::123456789012:root": "arn:aws:iam::123456789012:root", "": "the caller",
 	} {
-		client, _ := stsServer(t, answering(403, refused("AccessDenied", "no")))
+		client, _ := stsServer(t, responding(403, awsError("AccessDenied", "no")))
 		role := assumedRole(t, time.Time{})
 		role.Caller.CallerARN = arn
 		_, err := obtain(t, role, client, 100)

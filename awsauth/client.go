@@ -1,11 +1,11 @@
-// Package awsauth obtains AWS credentials and verifies whose they are.
+// Package awsauth obtains AWS credentials, verifies them, and explains errors.
 //
-// A [Session] is credentials that work, and whose they are. It comes from one of three sources: a role
-// that is assumed with an identity token ([WebIdentity]), an [AccessKey], or a role that is assumed with
-// an earlier session ([AssumedRole]). Each has one method, Session, which calls STS with a [Client].
+// A [Session] holds credentials and the identity they belong to. It comes from one of three sources:
+// a role that is assumed with an identity token ([WebIdentity]), an [AccessKey], or a role that is
+// assumed with an earlier session ([AssumedRole]). Their methods Session call STS with a [Client].
 //
-// The package knows neither where identity tokens come from, nor the Step's inputs, nor what the
-// credentials are used for.
+// The package doesn't depend on the source of identity tokens, on the Step's inputs, or on how the
+// credentials are used.
 package awsauth
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 )
 
-// service is what errors call STS.
+// service is the name of STS in errors.
 const service = "STS"
 
 // Client calls AWS STS in one Region.
@@ -33,7 +33,7 @@ func NewClient(config aws.Config, now func() time.Time) *Client {
 	return &Client{sts: sts.NewFromConfig(config), now: now}
 }
 
-// Endpoint returns the URL of STS, to open a connection early.
+// Endpoint returns the URL of STS, so that a connection can be opened early.
 func (c *Client) Endpoint(ctx context.Context) (string, error) {
 	o := c.sts.Options()
 	endpoint, err := o.EndpointResolverV2.ResolveEndpoint(ctx, sts.EndpointParameters{
@@ -45,7 +45,7 @@ func (c *Client) Endpoint(ctx context.Context) (string, error) {
 	return endpoint.URI.String(), err
 }
 
-// as signs one call with credentials.
+// as makes a call sign its request with credentials.
 func as(c credentials.Credentials) func(*sts.Options) {
 	return func(o *sts.Options) { o.Credentials = awsclient.Provider(c) }
 }

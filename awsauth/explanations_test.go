@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
@@ -12,7 +11,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 )
 
-// For each of AWS's answers, a row of the tables is found, and all placeholders in it are replaced. The claims are shown if they may
+// For each of AWS's errors, a row of the tables is found, and all placeholders in it are replaced. The claims are shown if they may
 // help.
 func TestExplanations(t *testing.T) {
 	showsClaims := map[string]bool{
@@ -33,7 +32,7 @@ func TestExplanations(t *testing.T) {
 		seen := map[string]bool{}
 		for _, message := range messages {
 			t.Run(code+" "+message, func(t *testing.T) {
-				client, _ := stsServer(t, answering(400, refused(code, message)))
+				client, _ := stsServer(t, responding(400, awsError(code, message)))
 				w := webIdentity(t)
 				w.Token.Issuer, w.Token.Claims = "https://token.builds.bitrise.io/", []idtoken.Claim{{Name: "aud", Value: "my-audience"}}
 				_, err := obtain(t, w, client, 1)
@@ -51,36 +50,22 @@ func TestExplanations(t *testing.T) {
 	}
 }
 
-func TestUnknownRefusals(t *testing.T) {
+func TestUnknownErrors(t *testing.T) {
 	for name, row := range map[string]struct {
 		status int
 		code   string
 		want   string
 	}{
-		"no code":        {404, "", "the response does not look like one of AWS's"},
-		"a new code":     {400, "SomethingNew", "Look up the code in AWS's documentation of STS"},
+		"no code":        {404, "", "The response doesn't look like one from AWS"},
+		"a new code":     {400, "SomethingNew", "Look up the error code in AWS's documentation of STS"},
 		"a server error": {500, "InternalFailure", "Run the build again later"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, _ := stsServer(t, answering(row.status, refused(row.code, "no")))
+			client, _ := stsServer(t, responding(row.status, awsError(row.code, "no")))
 			_, err := obtain(t, awsauth.AccessKey{}, client, 1)
-			var refusal *awserr.Refusal
-			if x := explain.Of(err); !errors.As(err, &refusal) || x.Said != "" || len(x.Do) != 1 || !strings.Contains(x.Do[0], row.want) {
+			var returned *awserr.Error
+			if x := explain.Of(err); !errors.As(err, &returned) || x.Said != "" || len(x.Do) != 1 || !strings.Contains(x.Do[0], row.want) {
 				t.Errorf("got %v, %+v", err, x)
-			}
-		})
-	}
-}
-
-func TestRequestedDurationIsExplained(t *testing.T) {
-	for want, duration := range map[string]time.Duration{"requested AWS's default, 3600 seconds (": 0, "requested 7200 seconds (": 2 * time.Hour} {
-		t.Run(want, func(t *testing.T) {
-			client, _ := stsServer(t, answering(400, refused("ValidationError", "exceeds the MaxSessionDuration set for this role")))
-			w := webIdentity(t)
-			w.Settings.Duration = duration
-			_, err := obtain(t, w, client, 100)
-			if text := strings.Join(explain.Of(w.Explain(err, awsauth.SubjectUnknown, nil)).Means, " "); !strings.Contains(text, want) {
-				t.Errorf("got %s", text)
 			}
 		})
 	}

@@ -19,9 +19,9 @@ func TestParseRoleARN(t *testing.T) {
 		}
 	}
 	for arn, want := range map[string]string{
-		"arn:aws:iam::123456789012:oidc-provider/token.builds.bitrise.io":                            "must be the ARN of a role that trusts the OIDC provider, such as arn:aws:iam::123456789012:role/NAME, got the ARN of the OIDC provider itself",
+		"arn:aws:iam::123456789012:oidc-provider/token.builds.bitrise.io":                            "got the ARN of the OIDC provider; use the ARN of a role that trusts it",
 		"arn:aws:iam::123456789012:user/ci":                                                          "got the ARN of an IAM user",
-		"arn:aws-cn:sts::123456789012:assumed-role/deploy/session":                                   "must be the ARN of the role itself, arn:aws-cn:iam::123456789012:role/deploy",
+		"arn:aws-cn:sts::123456789012:assumed-role/deploy/session":                                   "got the ARN of an assumed role, which is a session; use the role's own ARN",
 		"arn:aws:iam::aws:policy/AdministratorAccess":                                                "must be the ARN of an IAM role",
 		"arn:aws:iam::12345678901:role/x":                                                            "must be the ARN of an IAM role",
 		"arn:aws:iam::1234567890123:role/x":                                                          "must be the ARN of an IAM role",

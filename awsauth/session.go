@@ -18,30 +18,27 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
-// Session is credentials and whose they are.
+// Session holds credentials and the identity they belong to.
 type Session struct {
 	credentials.Credentials
-	// CallerARN is the ARN that sts:GetCallerIdentity returns for the credentials; STS-compatible services may leave it empty.
+	// CallerARN is the ARN that sts:GetCallerIdentity returns for the credentials. It can be empty with STS-compatible services.
 	CallerARN string
-	// AccountID is the account of the credentials, 12 digits; STS-compatible services may leave it empty.
+	// AccountID is the account of the credentials. It can be empty with STS-compatible services.
 	AccountID string
 }
 
-// newSession checks what STS returns to a call that assumes a role. A response that is not what STS would
-// send was garbled on the way, so another attempt may succeed.
+// newSession validates the response to a call that assumes a role. An invalid response is a transient error
+// because it was most likely changed on the way.
 func (c *Client) newSession(issued *types.Credentials, user *types.AssumedRoleUser, metadata middleware.Metadata) (Session, error) {
 	issued, user = cmp.Or(issued, &types.Credentials{}), cmp.Or(user, &types.AssumedRoleUser{})
-	for _, part := range []struct {
-		name string
-		text *string
-	}{{"access key ID", issued.AccessKeyId}, {"secret access key", issued.SecretAccessKey}, {"session token", issued.SessionToken}} {
-		if value := aws.ToString(part.text); value == "" || !text.IsGraphicASCII(value) {
-			return Session{}, transport.Garbled("STS returned no valid %s", part.name)
+	for _, part := range []*string{issued.AccessKeyId, issued.SecretAccessKey, issued.SessionToken} {
+		if value := aws.ToString(part); value == "" || !text.IsGraphicASCII(value) {
+			return Session{}, transport.Garbled("STS returned no valid credentials")
 		}
 	}
 	expires, isValid := awsclient.Expiry(issued.Expiration, metadata, c.now())
 	if !isValid {
-		return Session{}, transport.Garbled("STS returned credentials that have expired, or without an expiration")
+		return Session{}, transport.Garbled("STS returned credentials that have expired or have no expiration")
 	}
 	session := Session{Credentials: credentials.Credentials{
 		AccessKeyID:     secret.New(*issued.AccessKeyId),
@@ -49,27 +46,17 @@ func (c *Client) newSession(issued *types.Credentials, user *types.AssumedRoleUs
 		SessionToken:    secret.New(*issued.SessionToken),
 		Expires:         expires,
 	}}
-	return session, session.identify(aws.ToString(user.Arn), "")
+	return session, session.identify(aws.ToString(user.Arn))
 }
 
 var arnPattern = regexp.MustCompile(`^arn:[!-~]+$`)
 
-// identify sets whose the credentials are. The ARN is logged and exported, so it must be an ARN. The
-// account must be the ARN's.
-func (s *Session) identify(arn, account string) error {
-	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumedRoleUser.html.
-	const longest = 2048
-
-	if arn != "" && (len(arn) > longest || !arnPattern.MatchString(arn)) {
+// identify sets the account and the caller's ARN, which is logged and exported.
+func (s *Session) identify(arn string) error {
+	if arn != "" && !arnPattern.MatchString(arn) {
 		return transport.Garbled("STS returned a caller ARN that is not an ARN")
 	}
-	owner := accountOf(arn)
-	if account == "" {
-		account = owner
-	} else if _, err := awsid.ParseAccountID(account); err != nil || (owner != "" && owner != account) {
-		return transport.Garbled("STS returned an account that is not the account of the caller ARN")
-	}
-	s.CallerARN, s.AccountID = arn, account
+	s.CallerARN, s.AccountID = arn, accountOf(arn)
 	return nil
 }
 
@@ -82,9 +69,9 @@ func nameOf(arn string) string {
 	return cmp.Or(parts[len(parts)-1], "the caller")
 }
 
-// accountOf returns the account in an ARN, arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE; empty if it has none of AWS's form.
+// accountOf returns the account in an ARN, arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE, or empty if it doesn't have 12 digits.
 func accountOf(arn string) string {
-	parsed, _ := awsarn.Parse(arn) // if arn is not an ARN, the account is empty
+	parsed, _ := awsarn.Parse(arn) // an invalid ARN has no account
 	account, _ := awsid.ParseAccountID(parsed.AccountID)
 	return account.String()
 }

@@ -10,24 +10,23 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
-// Answers that STS would not give are rejected (issue 16, item 15).
+// Responses that STS would not send are rejected (issue 16, item 15).
 func TestAnswersAreChecked(t *testing.T) {
-	const invalid = "STS returned no valid "
+	const invalid = "STS returned no valid credentials"
 	good := keysXML("ASIAEXAMPLE", "secret-canary", "session-canary")
 	for name, row := range map[string]struct{ arn, keys, expiration, want string }{
-		"no expiration":                    {sessionARN, good, "", "have expired, or without an expiration"},
+		"no expiration":                    {sessionARN, good, "", "have expired or have no expiration"},
 		"expired":                          {sessionARN, good, "<Expiration>1999-01-01T00:00:00Z</Expiration>", "have expired"},
-		"ID is a space":                    {sessionARN, keysXML("&#32;", "s", "t"), expiration, invalid + "access key ID"},
-		"ID with a control character":      {sessionARN, keysXML("ASIA&#9;X", "s", "t"), expiration, invalid + "access key ID"},
-		"ID with a bidirectional override": {sessionARN, keysXML("ASIA\u202eX", "s", "t"), expiration, invalid + "access key ID"},
-		"key with a newline":               {sessionARN, keysXML("ASIAX", "one&#10;two", "t"), expiration, invalid + "secret access key"},
-		"no session token":                 {sessionARN, keysXML("ASIAX", "s", ""), expiration, invalid + "session token"},
+		"ID is a space":                    {sessionARN, keysXML("&#32;", "s", "t"), expiration, invalid},
+		"ID with a control character":      {sessionARN, keysXML("ASIA&#9;X", "s", "t"), expiration, invalid},
+		"ID with a bidirectional override": {sessionARN, keysXML("ASIA\u202eX", "s", "t"), expiration, invalid},
+		"key with a newline":               {sessionARN, keysXML("ASIAX", "one&#10;two", "t"), expiration, invalid},
+		"no session token":                 {sessionARN, keysXML("ASIAX", "s", ""), expiration, invalid},
 		"caller is not an ARN":             {"deploy", good, expiration, "not an ARN"},
-		"caller is too long":               {"arn:aws:sts::RGW33567154695143645:" + strings.Repeat("x", 2015), good, expiration, "not an ARN"},
 		"caller with two lines":            {"arn:aws:sts::123456789012:x&#10;y", good, expiration, "not an ARN"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, calls := stsServer(t, answering(200, assumed("AssumeRoleWithWebIdentity", row.arn, row.keys, row.expiration)))
+			client, calls := stsServer(t, responding(200, assumed("AssumeRoleWithWebIdentity", row.arn, row.keys, row.expiration)))
 			session, err := obtain(t, webIdentity(t), client, 2)
 			if err == nil || !strings.Contains(err.Error(), row.want) || len(*calls) != 2 {
 				t.Errorf("got %v, %v after %d calls; want %q", session, err, len(*calls), row.want)
@@ -47,7 +46,7 @@ func TestExpirationByTheClockOfSTS(t *testing.T) {
 				now := func() time.Time { return time.Now().Add(row.ahead) }
 				expires := time.Now().Add(row.lifetime).UTC().Format("<Expiration>2006-01-02T15:04:05Z</Expiration>")
 				response := assumed("AssumeRoleWithWebIdentity", sessionARN, keysXML("ASIAEXAMPLE", "s", "t"), expires)
-				client, _ := stsServerAt(t, now, answering(200, response))
+				client, _ := stsServerAt(t, now, responding(200, response))
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				session, err := webIdentity(t).Session(ctx, client, retry.Policy{})
@@ -67,10 +66,9 @@ func TestOtherServices(t *testing.T) {
 	for name, arn := range map[string]string{
 		"no ARN":          "",
 		"another account": "arn:aws:sts::RGW33567154695143645:assumed-role/deploy/session",
-		"longest ARN":     "arn:aws:sts::RGW33567154695143645:" + strings.Repeat("x", 2014),
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, _ := stsServer(t, answering(200, assumed("AssumeRoleWithWebIdentity", arn, keysXML("A", "!~", "t"), expiration)))
+			client, _ := stsServer(t, responding(200, assumed("AssumeRoleWithWebIdentity", arn, keysXML("A", "!~", "t"), expiration)))
 			session, err := obtain(t, webIdentity(t), client, 100)
 			if err != nil || session.CallerARN != arn || session.AccountID != "" {
 				t.Errorf("got %v, %v", session, err)

@@ -11,9 +11,9 @@ type SessionName struct{ name string }
 
 var notInSessionName = regexp.MustCompile(`[^\w+=,.@-]`)
 
-// ParseSessionName makes a session name of s. Characters that STS rejects become hyphens. Empty, or a bare "bitrise-" (there is no
-// build number in a local run), becomes bitrise-local. A long name is an error and is not truncated: two names that differ only
-// at the end would become one.
+// ParseSessionName converts s to a session name. It replaces characters that STS rejects with hyphens. If s is empty, or is only
+// "bitrise-" because a local run has no build number, it returns bitrise-local. A long name is an error and isn't truncated, because
+// names that differ only at the end would become the same.
 func ParseSessionName(s string) (SessionName, error) {
 	const shortest, longest = 2, 64
 

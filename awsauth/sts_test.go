@@ -17,14 +17,14 @@ import (
 )
 
 // stsServer returns a client of an STS that responds to every call with the result of a function, and records the calls.
-func stsServer(t *testing.T, answer func(n int, form url.Values) (int, string)) (*awsauth.Client, *[]*http.Request) {
+func stsServer(t *testing.T, respond func(n int, form url.Values) (int, string)) (*awsauth.Client, *[]*http.Request) {
 	t.Helper()
-	return stsServerAt(t, time.Now, answer)
+	return stsServerAt(t, time.Now, respond)
 }
 
 // stsServerAt does the same for a client with its own clock.
 func stsServerAt(
-	t *testing.T, now func() time.Time, answer func(n int, form url.Values) (int, string),
+	t *testing.T, now func() time.Time, respond func(n int, form url.Values) (int, string),
 ) (*awsauth.Client, *[]*http.Request) {
 	t.Helper()
 	var calls []*http.Request
@@ -32,7 +32,7 @@ func stsServerAt(
 		body, _ := io.ReadAll(r.Body)
 		r.Form, _ = url.ParseQuery(string(body))
 		calls = append(calls, r)
-		status, text := answer(len(calls), r.Form)
+		status, text := respond(len(calls), r.Form)
 		w.Header().Set("Content-Type", "text/xml")
 		w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
 		w.WriteHeader(status)
@@ -49,11 +49,11 @@ func stsServerAt(
 	return awsauth.NewClient(config, now), &calls
 }
 
-func answering(status int, body string) func(int, url.Values) (int, string) {
+func responding(status int, body string) func(int, url.Values) (int, string) {
 	return func(int, url.Values) (int, string) { return status, body }
 }
 
-// handlerTransport answers requests without a network, which time in a bubble would wait for.
+// handlerTransport handles requests without a network, which time in a bubble would wait for.
 type handlerTransport http.HandlerFunc
 
 func (h handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -90,14 +90,14 @@ func keysXML(id, key, token string) string {
 	return "<AccessKeyId>" + id + "</AccessKeyId><SecretAccessKey>" + key + "</SecretAccessKey><SessionToken>" + token + "</SessionToken>"
 }
 
-// assumed returns STS's answer to a call that assumes a role.
+// assumed returns the response to a call that assumes a role.
 func assumed(action, arn, keys, expiration string) string {
 	return "<" + action + `Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><` + action + "Result><AssumedRoleUser><Arn>" + arn +
 		"</Arn><AssumedRoleId>AROA:session</AssumedRoleId></AssumedRoleUser><Credentials>" + keys + expiration +
 		"</Credentials></" + action + "Result></" + action + "Response>"
 }
 
-func refused(code, message string) string {
+func awsError(code, message string) string {
 	return `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>` + code + "</Code><Message>" + message +
 		"</Message></Error><RequestId>0a1b2c</RequestId></ErrorResponse>"
 }

@@ -12,35 +12,27 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 )
 
-// Subject states who decides what sub says in Bitrise's tokens. If callers do, a token of any app can have any sub.
+// Subject states who decides what sub says in Bitrise's tokens. If callers decide, a token of any app can have any sub.
 type Subject int
 
 const (
-	// SubjectUnknown counts as SubjectChosen.
+	// SubjectUnknown is treated like SubjectChosen.
 	SubjectUnknown Subject = iota
-	// SubjectChosen means that callers do.
+	// SubjectChosen means that callers decide.
 	SubjectChosen
-	// SubjectFixed means that Bitrise does.
+	// SubjectFixed means that Bitrise decides.
 	SubjectFixed
 )
 
-// explainDenial adds to the explanation of AccessDenied what the role and the token say about the cause, and a trust policy.
+// explainDenial adds advice about the role and the token, and a trust policy, to the explanation of AccessDenied.
 func explainDenial(x *explain.Explanation, role RoleARN, token idtoken.Token, subject Subject, perBuild []string) {
-	if audience, usual := token.Claim("aud").Value, role.usualAudience(); audience != usual {
-		x.Do = append(x.Do, fmt.Sprintf(
-			"Likely cause: the audience is %s instead of the usual %s. Use it in the condition on %s:aud, or change audience.",
-			audience, usual, providerHost(token.Issuer)))
+	x.Means = []string{"This error means that the role doesn't exist, its trust policy names a different provider, or a condition isn't met."}
+	x.Do = []string{
+		"Compare the conditions of the trust policy with the claims below. Values must match exactly. A condition on a claim that " +
+			"the token doesn't have isn't met.",
+		"Check that " + role.owner() + " has a role with exactly the ARN in role_arn, and that the principal of its trust policy is " +
+			role.provider(token) + ".",
 	}
-	narrow := slices.DeleteFunc([]string{"branch", "git_branch", "workflow", "pipeline", "ref"}, func(name string) bool {
-		return token.Claim(name).Value == ""
-	})
-	compare := "Compare the conditions of the trust policy with the claims below. Values must match exactly, and a condition on a claim " +
-		"that the token does not have is not met."
-	if len(narrow) > 0 {
-		compare += " If other builds can assume the role, check the conditions on " + strings.Join(narrow, " and ") + " first."
-	}
-	x.Do = append(x.Do, compare, "Check that "+role.owner()+" has a role with exactly the ARN in role_arn, and that the principal of its "+
-		"trust policy is "+role.provider(token)+".")
 	suggested := suggest(token, subject, perBuild)
 	if x.Policy = suggested.policy(role, token); x.Policy != "" {
 		x.PolicyLetsIn = suggested.letsIn
@@ -49,21 +41,21 @@ func explainDenial(x *explain.Explanation, role RoleARN, token idtoken.Token, su
 	x.Do = append(x.Do, suggested.advice...)
 }
 
-// suggestion is a trust policy that lets in a token.
+// suggestion is a suggested trust policy.
 type suggestion struct {
 	// claims are the claims, by operator, that must have the token's values.
 	claims map[string][]string
-	// letsIn says what the policy lets in, caveat what to do if it does not, and advice what to know before using another one.
+	// letsIn says which builds the policy lets in, caveat what to do if AWS still rejects them, and advice what not to do instead.
 	letsIn, caveat string
 	advice         []string
 }
 
-// suggest returns a policy that lets in the app's builds of this workflow. perBuild has values that change with every build.
+// suggest returns a policy that lets in the app's builds of this workflow. perBuild are values that change with every build.
 //
-//   - By default, the policy requires app_slug and workflow. It lets no one in where IAM does not evaluate these claims.
-//   - If sub is fixed, names the app, and does not name the build, the policy requires sub.
-//   - If there is no app_slug, the token is from another issuer, and the policy requires sub. For a token of Bitrise's, it does so
-//     only if sub is fixed.
+//   - By default, the policy requires app_slug and workflow. It lets no one in if IAM doesn't evaluate these claims.
+//   - If sub is fixed, contains the app's slug, and doesn't change with every build, the policy requires sub.
+//   - Without an app_slug, the token is usually from a different issuer, and the policy requires sub. If it is from Bitrise, the
+//     policy does so only if sub is fixed.
 func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion {
 	neverRely := "Never rely on sub for Bitrise. It is not known whether callers can choose it."
 	if subject == SubjectChosen {
@@ -73,6 +65,10 @@ func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion
 	if app == "" {
 		if subject == SubjectChosen || subject == SubjectUnknown && token.Issuer == "https://token.builds.bitrise.io" {
 			return suggestion{advice: []string{"The token has no app_slug, so no trust policy can keep out the builds of other apps.", neverRely}}
+		}
+		if !namesRepository(token) {
+			return suggestion{advice: []string{"The token's sub doesn't identify the repository, so builds of other repositories can have the " +
+				"same sub. Include the repository in sub before you use a condition on it."}}
 		}
 		return suggestion{claims: map[string][]string{"StringEquals": {"aud", "sub"}}, letsIn: "this subject only"}
 	}
@@ -92,7 +88,7 @@ func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion
 	contains := func(text string, values []string) bool {
 		return slices.ContainsFunc(values, func(value string) bool { return findWord(text, value, "") >= 0 })
 	}
-	appAt := findWord(sub, app, "_.~%+-") // which can be part of a longer slug
+	appAt := findWord(sub, app, "_.~%+-") // with these characters, it can be part of a longer slug
 	if subject == SubjectFixed && appAt >= 0 && !contains(sub, perBuild) {
 		bySub := map[string][]string{"StringEquals": {"aud", "sub"}, "StringEqualsIfExists": claims}
 		return suggestion{claims: bySub, letsIn: "builds of this app with this sub only"}
@@ -100,19 +96,32 @@ func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion
 	const caveat = "AWS's documentation does not list app_slug and workflow as condition keys. If AWS rejects the build even with this " +
 		"policy, use the strict setup: https://github.com/bitrise-steplib/" +
 		"bitrise-step-authenticate-with-aws/blob/main/docs/trust-policies.md#strict-setup"
-	advice := []string{"Never use a trust policy without a condition that names the app: it would let in every Bitrise user's builds."}
+	advice := []string{"Never use a trust policy without a condition on the app. Without it, any Bitrise user's builds could assume the role."}
 	switch {
 	case subject != SubjectFixed:
 		advice[0] += " " + neverRely
-	case appAt >= 0 && !contains(sub[:appAt], others): // else, another app's build may have this app's slug there
-		advice = append(advice, "Bitrise decides what sub says. So if AWS rejects the build even with this policy, you can also use a "+
-			"condition StringLike on sub, with * in place of the parts that change with every build. Keep the app's slug in front of the first *.")
+	case appAt >= 0 && !contains(sub[:appAt], others): // otherwise, another app's build can have this slug there
+		advice = append(advice, "If AWS rejects the build even with this policy, you can use a condition StringLike on sub, because Bitrise "+
+			"decides what sub says. Replace the parts that change with every build with *, and keep the app's slug before the first *.")
 	}
 	byClaims := map[string][]string{"StringEquals": append([]string{"aud"}, claims...)}
 	return suggestion{claims: byClaims, letsIn: letsIn, caveat: caveat, advice: advice}
 }
 
-// findWord returns where a text has a word, or -1. Words consist of letters, digits, and the given characters.
+// namesRepository reports whether the sub of a token from GitHub or GitLab contains the repository. Other tokens don't have these claims.
+func namesRepository(token idtoken.Token) bool {
+	hasClaim := false
+	for _, name := range []string{"repository", "repository_id", "project_path", "project_id"} {
+		value := token.Claim(name).Value
+		if findWord(token.Claim("sub").Value, value, "") >= 0 {
+			return true
+		}
+		hasClaim = hasClaim || value != ""
+	}
+	return !hasClaim
+}
+
+// findWord returns the index of a whole word in a text, or -1. Words consist of letters, digits, and the given characters.
 func findWord(text, word, characters string) int {
 	end := `[^\pL\pN` + characters + `]`
 	found := regexp.MustCompile(`(?:^|` + end + `)(` + regexp.QuoteMeta(word) + `)(?:` + end + `|$)`).FindStringSubmatchIndex(text)
@@ -122,16 +131,16 @@ func findWord(text, word, characters string) int {
 	return found[2]
 }
 
-// policy returns the suggested policy in JSON. It is empty if there is no provider that it could have as its principal, or if a
-// condition would not mean exactly the claim. IAM replaces ${…} in a condition with a value from the request
+// policy returns the suggested policy in JSON. It is empty if its principal isn't known, or if a condition would not match exactly the
+// claim. IAM replaces ${…} in a condition with a value from the request
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html).
 func (s suggestion) policy(role RoleARN, token idtoken.Token) string {
-	host, provider := providerHost(token.Issuer), role.provider(token)
-	if len(s.claims) == 0 || role.account == "" || host == "" || provider == host {
+	host := providerHost(token.Issuer)
+	if len(s.claims) == 0 || role.account == "" || host == "" {
 		return ""
 	}
 	quote := func(text string) string {
-		quoted, _ := json.Marshal(text) // texts can always be written as JSON
+		quoted, _ := json.Marshal(text) // strings have no encoding errors
 		return string(quoted)
 	}
 	var conditions []string
@@ -154,32 +163,25 @@ func (s suggestion) policy(role RoleARN, token idtoken.Token) string {
     "Action": "sts:AssumeRoleWithWebIdentity",
     "Condition": {%s}
   }]
-}`, quote(provider), strings.Join(conditions, ", "))
+}`, quote(role.provider(token)), strings.Join(conditions, ", "))
 }
 
-// provider returns the principal for the token's issuer in a trust policy: the ARN of the provider in the role's account, or
-// for the providers that are built into IAM, their name
-// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-federated-web-identity).
+// provider returns the ARN of the token's issuer in the role's account, which is the principal in a trust policy.
 func (r RoleARN) provider(token idtoken.Token) string {
-	host := providerHost(token.Issuer)
-	builtIn := []string{"accounts.google.com", "cognito-identity.amazonaws.com", "graph.facebook.com", "www.amazon.com"}
-	if slices.Contains(builtIn, host) {
-		return host
-	}
-	return fmt.Sprintf("arn:%s:iam::%s:oidc-provider/%s", r.partition, r.account, host)
+	return fmt.Sprintf("arn:%s:iam::%s:oidc-provider/%s", r.partition, r.account, providerHost(token.Issuer))
 }
 
 // ConditionKeys returns the token's claims as condition keys of a trust policy. Those that AWS documents for every OIDC provider
 // come first: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif.
 func ConditionKeys(t idtoken.Token) []explain.ConditionKey {
-	var documented, others []explain.ConditionKey
-	for _, claim := range t.Claims {
-		key := explain.ConditionKey{Key: providerHost(t.Issuer) + ":" + claim.Name, Value: claim.Value}
-		if key.IsDocumented = slices.Contains([]string{"aud", "sub", "amr", "email", "oaud"}, claim.Name); key.IsDocumented {
-			documented = append(documented, key)
-		} else {
-			others = append(others, key)
+	var keys []explain.ConditionKey
+	for _, isDocumented := range []bool{true, false} {
+		for _, claim := range t.Claims {
+			if slices.Contains([]string{"aud", "sub", "amr", "email", "oaud"}, claim.Name) == isDocumented {
+				key := providerHost(t.Issuer) + ":" + claim.Name
+				keys = append(keys, explain.ConditionKey{Key: key, Value: claim.Value, IsDocumented: isDocumented})
+			}
 		}
 	}
-	return append(documented, others...)
+	return keys
 }

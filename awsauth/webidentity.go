@@ -24,13 +24,13 @@ type WebIdentity struct {
 	Token       idtoken.Token
 }
 
-// ErrTokenExpired means that the token expired, or is about to, before it could be exchanged.
+// ErrTokenExpired means that the token expired, or was about to, before it could be exchanged.
 var ErrTokenExpired = errors.New("the identity token expired before it could be exchanged")
 
-// Session exchanges the token for the role's credentials. The call is not signed.
-// [WebIdentity.Explain] explains its errors. See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
+// Session exchanges the token for the role's credentials. [WebIdentity.Explain] explains errors. See
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
 func (w WebIdentity) Session(ctx context.Context, c *Client, policy retry.Policy) (Session, error) {
-	// stillValid is how long a token must be valid to be sent again: longer than an attempt may take.
+	// stillValid is how long a token must be valid for another attempt, which takes less time.
 	const stillValid = 15 * time.Second
 
 	input := &sts.AssumeRoleWithWebIdentityInput{
@@ -41,7 +41,7 @@ func (w WebIdentity) Session(ctx context.Context, c *Client, policy retry.Policy
 	var session Session
 	isRetry := false
 	err := policy.Do(ctx, func(ctx context.Context) error {
-		// The first attempt is made with any token: STS decides whether it is still valid.
+		// The first attempt is made with any token, because STS decides whether it is valid.
 		if isRetry && !w.Token.Expires.IsZero() && c.now().Add(stillValid).After(w.Token.Expires) {
 			return ErrTokenExpired
 		}
@@ -59,41 +59,37 @@ func (w WebIdentity) Session(ctx context.Context, c *Client, policy retry.Policy
 	return session, nil
 }
 
-// IsDenied reports whether an error of [WebIdentity.Session] means that the role's trust policy does not let in the token. Another
-// policy would, unless a statement denies the call, or AWS says that something else is missing.
+// IsDenied reports whether an error of [WebIdentity.Session] means that the role's trust policy does not let in the build. It
+// returns false if a different trust policy would not help.
 func IsDenied(err error) bool {
-	var refusal *awserr.Refusal
-	if !errors.As(err, &refusal) || refusal.Code != "AccessDenied" {
+	var returned *awserr.Error
+	if !errors.As(err, &returned) || returned.Code != "AccessDenied" {
 		return false
 	}
 	d := awserr.DenialOf(err)
 	return !d.IsExplicit && d.IsOfRole() && (d.Action == "" || d.Action == exchange)
 }
 
-// Explain explains an error of [WebIdentity.Session], given who decides what the token's sub says, and values that change with every
-// build.
+// Explain explains an error of [WebIdentity.Session]. perBuild are values that change with every build.
 func (w WebIdentity) Explain(err error, subject Subject, perBuild []string) error {
-	values := placeholders(w.Role, w.Settings)
+	values := placeholders(w.Role, err)
 	values["issuer"], values["provider"] = w.Token.Issuer, providerHost(w.Token.Issuer)
 	values["audience"] = w.Token.Claim("aud").Value
 	values["action"], values["resource"], values["caller"] = exchange, w.Role.text, "the build's identity token"
 	values["place"] = "the trust policy of role " + w.Role.name
 	err = awserr.Explain(err, webIdentityTable(), values)
-	var refusal *awserr.Refusal
+	var returned *awserr.Error
 	var explained *explain.Error
-	if !errors.As(err, &refusal) || !errors.As(err, &explained) {
+	if !errors.As(err, &returned) || !errors.As(err, &explained) {
 		return err
 	}
-	if why := companion(awserr.DenialOf(err).Action); why != "" {
-		explained.Means = append(explained.Means, why)
-	}
-	switch refusal.Code {
+	switch returned.Code {
 	case "AccessDenied", "InvalidIdentityToken", "ExpiredTokenException", "IDPRejectedClaim", "IDPCommunicationError":
 		explained.ConditionKeys = ConditionKeys(w.Token)
 	}
 	if IsDenied(err) {
 		explained.Section, explained.Do = "role-does-not-trust-the-build", nil
-		explained.Cause = "role " + w.Role.name + " does not trust this build, or does not exist"
+		explained.Cause = "role " + w.Role.name + " does not trust this build or does not exist"
 		explainDenial(&explained.Explanation, w.Role, w.Token, subject, perBuild)
 	}
 	return err

@@ -21,12 +21,12 @@ func webIdentity(t *testing.T) awsauth.WebIdentity {
 	}
 }
 
-func goodAnswer() string {
+func goodResponse() string {
 	return assumed("AssumeRoleWithWebIdentity", sessionARN, keysXML("ASIAEXAMPLE", "secret-canary", "session-canary"), expiration)
 }
 
 func TestWebIdentityIsExchangedUnsigned(t *testing.T) {
-	client, calls := stsServer(t, answering(200, goodAnswer()))
+	client, calls := stsServer(t, responding(200, goodResponse()))
 	session, err := obtain(t, webIdentity(t), client, 100)
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestWebIdentityIsExchangedUnsigned(t *testing.T) {
 }
 
 func TestSettingsAreSent(t *testing.T) {
-	client, calls := stsServer(t, answering(200, goodAnswer()))
+	client, calls := stsServer(t, responding(200, goodResponse()))
 	w := webIdentity(t)
 	policy, err := awsauth.ParseSessionPolicy("{ \"Version\": \"2012-10-17\" }")
 	if err != nil {
@@ -87,9 +87,9 @@ func TestStaleTokensAreNotSentAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client, calls := stsServerAt(t, func() time.Time { return now }, func(n int, _ url.Values) (int, string) {
 				if n == 1 {
-					return 400, refused("Throttling", "Rate exceeded")
+					return 400, awsError("Throttling", "Rate exceeded")
 				}
-				return 200, goodAnswer()
+				return 200, goodResponse()
 			})
 			w := webIdentity(t)
 			w.Token.Expires = row.expires
@@ -101,7 +101,7 @@ func TestStaleTokensAreNotSentAgain(t *testing.T) {
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestErrorsOfSTS(t *testing.T) {
 	const retried = 3
 	for name, row := range map[string]struct {
 		status   int
@@ -109,18 +109,18 @@ func TestRefusals(t *testing.T) {
 		want     string
 		attempts int
 	}{
-		"denied": {403, refused("AccessDenied", "Not authorized"),
+		"denied": {403, awsError("AccessDenied", "Not authorized"),
 			"assume role arn:aws:iam::123456789012:role/deploy: STS returned AccessDenied: Not authorized (request ID 0a1b2c)", 1},
-		"wrong audience":      {400, refused("InvalidIdentityToken", "Incorrect token audience"), "Incorrect token audience", 1},
-		"key not retrieved":   {400, refused("InvalidIdentityToken", "Couldn't retrieve verification key from your identity provider"), "retrieve verification key", retried},
-		"throttled":           {400, refused("Throttling", "Rate exceeded"), "STS returned Throttling: Rate exceeded", retried},
-		"provider":            {400, refused("IDPCommunicationError", "timed out"), "IDPCommunicationError", retried},
-		"no credentials":      {200, "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>", "STS returned no valid access key ID", retried},
-		"cut short":           {200, goodAnswer()[:300], "the response of STS could not be read", retried},
+		"wrong audience":      {400, awsError("InvalidIdentityToken", "Incorrect token audience"), "Incorrect token audience", 1},
+		"key not retrieved":   {400, awsError("InvalidIdentityToken", "Couldn't retrieve verification key from your identity provider"), "retrieve verification key", retried},
+		"throttled":           {400, awsError("Throttling", "Rate exceeded"), "STS returned Throttling: Rate exceeded", retried},
+		"provider":            {400, awsError("IDPCommunicationError", "timed out"), "IDPCommunicationError", retried},
+		"no credentials":      {200, "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>", "STS returned no valid credentials", retried},
+		"cut short":           {200, goodResponse()[:300], "the response of STS could not be read", retried},
 		"a page, unavailable": {503, "<html>", "STS returned 503 Service Unavailable", retried},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, calls := stsServer(t, answering(row.status, row.body))
+			client, calls := stsServer(t, responding(row.status, row.body))
 			_, err := obtain(t, webIdentity(t), client, retried)
 			if err == nil || !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "canary") {
 				t.Errorf("got %v, want %q", err, row.want)

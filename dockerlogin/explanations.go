@@ -12,29 +12,29 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-// refusals explains what ECR and ECR Public return, apart from what means the same for all services.
+// table explains errors of ECR and ECR Public, except those that mean the same for all services.
 // See https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonErrors.html.
-func refusals() explain.Table {
+func table() explain.Table {
 	return explain.Table{
 		{
 			Section: "ecr-does-not-recognize-the-credentials", Codes: []string{"UnrecognizedClientException", "InvalidClientTokenId"},
 			Cause: "{service} does not recognize the credentials in {region}",
-			Means: []string{"STS accepted them a moment ago. Regions that are not enabled for the account return the same error."},
+			Means: []string{"STS has just accepted them. Regions that aren't enabled for the account return this error."},
 			Do: []string{
 				"Check that the Region {region} is enabled for the account: AWS console, Account, AWS Regions.",
-				"Run the build again: new credentials can take a moment to propagate.",
+				"Run the build again, because new credentials can take seconds to propagate.",
 			},
 		},
 	}
 }
 
-// isDenied reports whether an error means that the call is not allowed.
+// isDenied reports whether an error means that the credentials don't allow the call.
 func isDenied(err error) bool {
-	var refusal *awserr.Refusal
-	return errors.As(err, &refusal) && strings.HasPrefix(refusal.Code, "AccessDenied")
+	var returned *awserr.Error
+	return errors.As(err, &returned) && strings.HasPrefix(returned.Code, "AccessDenied")
 }
 
-// explained adds what was being done to the group's error, and an explanation of what the service returned.
+// explained adds context to the group's error, and explains what the service returned.
 func (g *group) explained() error {
 	var hosts []string
 	for _, registry := range g.registries {
@@ -46,27 +46,30 @@ func (g *group) explained() error {
 	if registries != "" {
 		where += " for " + registries
 	}
-	action := "ecr:GetAuthorizationToken"
-	if g.issuer.isPublic {
-		action = "ecr-public:GetAuthorizationToken"
+	values := map[string]string{
+		"region": g.issuer.region.String(), "action": "ecr:GetAuthorizationToken", "resource": "the resource *",
+		"caller": "the role or user", "place": "the policies of the role or user",
 	}
-	err := awserr.Explain(fmt.Errorf("get a login to %s: %w", where, g.err), refusals(), map[string]string{
-		"region": g.issuer.region.String(), "action": action, "resource": "the resource *", "caller": "the role or user",
-		"place": "the policies of the role or user",
-	})
-	var refusal *awserr.Refusal
+	if g.issuer.isPublic {
+		values["action"] = "ecr-public:GetAuthorizationToken"
+	}
+	if denial := awserr.DenialOf(g.err); !denial.IsExplicit && (denial.Policy == "" || denial.Policy == "identity-based policy") {
+		values["denied"] = "docker_login needs " + cmp.Or(denial.Action, values["action"]) + ", which these credentials don't have"
+	}
+	err := awserr.Explain(fmt.Errorf("get a login to %s: %w", where, g.err), table(), values)
+	var returned *awserr.Error
 	var x *explain.Error
-	if errors.As(err, &refusal) && errors.As(err, &x) && x.Said != "" {
-		x.Said = refusal.Said(where)
+	if errors.As(err, &returned) && errors.As(err, &x) && x.Said != "" {
+		x.Said = returned.Said(where)
 		if isDenied(err) && g.issuer.isPublic {
-			x.Do = append(x.Do, "ECR Public requires both ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken.",
-				"Or remove "+registries+" from ecr_registries: pulling public images does not require a login.")
+			x.Do = append(x.Do, "Make sure that both ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken are allowed.",
+				"Or remove "+registries+" from ecr_registries. Pulling public images doesn't require a login.")
 		}
 	}
 	return err
 }
 
-// failures returns the errors of the groups as one error, with the explanations of all, those of ECR first; nil if no group failed.
+// failures combines the errors of the groups and their explanations, those of ECR first. It returns nil if no group failed.
 func failures(groups []*group) error {
 	var failed []error
 	var said, causes []string
@@ -79,7 +82,7 @@ func failures(groups []*group) error {
 			err := g.explained()
 			failed = append(failed, err)
 			if errors.Is(err, context.Canceled) {
-				continue // given up, because another one has failed
+				continue // stopped because a different group failed
 			}
 			one := explain.Of(err)
 			causes = appendNew(causes, one.Cause)
@@ -101,7 +104,7 @@ func failures(groups []*group) error {
 	return &explain.Error{Err: err, Explanation: x}
 }
 
-// appendNew appends the texts that are not in the list yet.
+// appendNew appends the texts that aren't in the list yet.
 func appendNew(list []string, texts ...string) []string {
 	for _, text := range texts {
 		if !slices.Contains(list, text) {

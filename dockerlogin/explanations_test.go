@@ -10,7 +10,7 @@ import (
 
 func TestExplanations(t *testing.T) {
 	const private, public = "123456789012", "public.ecr.aws"
-	const both = "requires both ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken"
+	const both = "both ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken are allowed"
 	for name, row := range map[string]struct {
 		registry, body string
 		cause          string
@@ -18,35 +18,35 @@ func TestExplanations(t *testing.T) {
 	}{
 		"permission missing": {
 			private, denied("ecr:GetAuthorizationToken", "because no identity-based policy allows it"),
-			"no identity-based policy allows ecr:GetAuthorizationToken",
+			"docker_login needs ecr:GetAuthorizationToken, which these credentials don't have",
 			nil, []string{"Allow ecr:GetAuthorizationToken on the resource *", "set docker_login to false"},
 		},
 		"without a message": {
-			private, `{"__type":"AccessDenied"}`, "ecr:GetAuthorizationToken is not allowed",
+			private, `{"__type":"AccessDenied"}`, "docker_login needs ecr:GetAuthorizationToken, which these credentials don't have",
 			nil, []string{"Allow ecr:GetAuthorizationToken on the resource *", "set docker_login to false"},
 		},
 		"denied": {
 			private, denied("ecr:GetAuthorizationToken", "with an explicit deny in a service control policy"),
 			"a service control policy denies ecr:GetAuthorizationToken",
-			[]string{"overrides every Allow"}, []string{"Ask an administrator of the AWS organization", "set docker_login to false"},
+			[]string{"overrides every Allow statement"}, []string{"Ask an administrator of the AWS organization", "set docker_login to false"},
 		},
 		"session policy": {
 			private, denied("ecr:GetAuthorizationToken", "because no session policy allows the ecr:GetAuthorizationToken action"),
 			"no session policy allows ecr:GetAuthorizationToken", nil, []string{"in inline_session_policy or", "set docker_login to false"},
 		},
 		"permission missing, public": {
-			public, denied("ecr-public:GetAuthorizationToken", ""), "ecr-public:GetAuthorizationToken is not allowed", nil,
+			public, denied("ecr-public:GetAuthorizationToken", ""), "docker_login needs ecr-public:GetAuthorizationToken, which these credentials don't have", nil,
 			[]string{"Allow ecr-public:GetAuthorizationToken on", both, "remove public.ecr.aws from ecr_registries", "docker_login"},
 		},
 		"bearer token permission missing, public": {
 			public, denied("sts:GetServiceBearerToken", "because no identity-based policy allows the action"),
-			"no identity-based policy allows sts:GetServiceBearerToken", nil,
+			"docker_login needs sts:GetServiceBearerToken, which these credentials don't have", nil,
 			[]string{"Allow sts:GetServiceBearerToken on", both, "remove public.ecr.aws from ecr_registries", "docker_login"},
 		},
 		"Region not enabled": {
 			private, `{"__type":"UnrecognizedClientException","message":"The security token included in the request is invalid."}`,
 			"ECR does not recognize the credentials in eu-west-1",
-			[]string{"Regions that are not enabled"}, []string{"Check that the Region eu-west-1 is enabled", "Run the build again"},
+			[]string{"Regions that aren't enabled"}, []string{"Check that the Region eu-west-1 is enabled", "Run the build again"},
 		},
 		"the same for all services": {
 			private, `{"__type":"ExpiredTokenException","message":"expired"}`,
@@ -69,7 +69,7 @@ func TestExplanations(t *testing.T) {
 
 // Failures are explained together, each text once, grouped by service. That the login is optional comes last.
 func TestSeveralFailuresAreExplainedTogether(t *testing.T) {
-	const missing, public = "ecr:GetAuthorizationToken is not allowed", "sts:GetServiceBearerToken is not allowed"
+	const missing, public = "docker_login needs ecr:GetAuthorizationToken, which these credentials don't have", "docker_login needs sts:GetServiceBearerToken, which these credentials don't have"
 	private := denied("ecr:GetAuthorizationToken", "")
 	for name, row := range map[string]struct {
 		euWest1, public string
@@ -80,12 +80,12 @@ func TestSeveralFailuresAreExplainedTogether(t *testing.T) {
 		"the same": {private, "", missing, 0, []string{"Allow ecr:", "Or set docker_login to false."}},
 		"missing permissions": {
 			private, denied("sts:GetServiceBearerToken", ""), missing + "; " + public, 0,
-			[]string{"Allow ecr:", "Allow sts:", "requires both", "Or remove public.ecr.aws", "Or set docker_login to false."},
+			[]string{"Allow ecr:", "Allow sts:", "Make sure that both", "Or remove public.ecr.aws", "Or set docker_login to false."},
 		},
 		"different reasons": {
 			`{"__type":"UnrecognizedClientException","message":"invalid"}`, denied("sts:GetServiceBearerToken", ""),
 			missing + "; ECR does not recognize the credentials in eu-west-1; " + public, 1,
-			[]string{"Allow ecr:", "Check that", "Run the", "Allow sts:", "requires both", "Or remove", "Or set docker_login to false."},
+			[]string{"Allow ecr:", "Check that", "Run the", "Allow sts:", "Make sure that both", "Or remove", "Or set docker_login to false."},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

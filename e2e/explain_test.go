@@ -10,8 +10,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// The explanation of every failure matches a golden file. It is at most 80 columns wide, and its last line names the cause. A
-// suggested trust policy works: with it, the same run succeeds, and other builds are still refused.
+// The explanation of each failure matches a golden file. It is at most 80 columns wide, and its last line is the cause. A
+// suggested trust policy works: with it, the same run succeeds, and other builds are still rejected.
 func TestExplanations(t *testing.T) {
 	t.Parallel()
 	plugin := fakePlugin(t)
@@ -52,7 +52,7 @@ func TestExplanations(t *testing.T) {
 			}
 			r.searchForSecrets("the annotation", string(annotation))
 			if last := lastLine(log); !strings.Contains(strings.ReplaceAll(string(annotation), `\_`, "_"), last) {
-				t.Errorf("the annotation does not name the cause %q:\n%s", last, annotation)
+				t.Errorf("the annotation does not show the cause %q:\n%s", last, annotation)
 			}
 			if f.policy {
 				checkSuggestedPolicy(t, f, suggestedPolicy(t, log))

@@ -95,9 +95,9 @@ func faultMatrix() []fault {
 		{name: "ECR: other 4xx", script: login + " * status 403", failure: "ECR returned 403 Forbidden", calls: calls{1, 1, 1}},
 
 		// If a server repeats the secrets that were sent to it, they do not show up anywhere: every log is searched for them.
-		{name: "token: the refusal repeats the build's token", script: idToken + " * echo -", failure: `the token endpoint returned 403 Forbidden: \[REDACTED\] and \[REDACTED\]`, calls: calls{1, 0, 0}},
-		{name: "STS: the refusal repeats the identity token", script: assume + " * echo AccessDenied", failure: `AccessDenied \(STS[^)]*\) \[REDACTED\] and \[REDACTED\]`, calls: calls{2, 1, 0}},
-		{name: "ECR: the refusal repeats the session token", script: login + " * echo InvalidSignatureException", failure: `InvalidSignatureException \(ECR[^)]*\) \[REDACTED\] and \[REDACTED\]`, calls: calls{1, 1, 1}},
+		{name: "token: the error repeats the build's token", script: idToken + " * echo -", failure: `the token endpoint returned 403 Forbidden: \[REDACTED\] and \[REDACTED\]`, calls: calls{1, 0, 0}},
+		{name: "STS: the error repeats the identity token", script: assume + " * echo AccessDenied", failure: `AccessDenied \(STS[^)]*\) \[REDACTED\] and \[REDACTED\]`, calls: calls{2, 1, 0}},
+		{name: "ECR: the error repeats the session token", script: login + " * echo InvalidSignatureException", failure: `InvalidSignatureException \(ECR[^)]*\) \[REDACTED\] and \[REDACTED\]`, calls: calls{1, 1, 1}},
 		{name: "token: a broken header repeats the build's token", script: idToken + " 1 header", calls: calls{2, 1, 1}},
 		{name: "STS: a broken header repeats the identity token", script: assume + " 1 header", calls: calls{1, 2, 1}},
 		{name: "ECR: a broken header repeats the session token", script: login + " 1 header", calls: calls{1, 1, 2}},

@@ -315,7 +315,7 @@ func TestOneRegistryFails(t *testing.T) {
 	for _, want := range []string{
 		"AccessDeniedException (ECR in eu-west-1 for 123456789012.dkr.ecr.eu-west-1.amazonaws.com",
 		"AccessDeniedException (ECR Public in us-east-1 for public.ecr.aws",
-		"a service control policy denies ecr:GetAuthorizationToken", "no identity-based policy allows sts:GetServiceBearerToken",
+		"a service control policy denies ecr:GetAuthorizationToken", "docker_login needs sts:GetServiceBearerToken, which these credentials don't have",
 		"remove public.ecr.aws from ecr_registries",
 	} {
 		if !strings.Contains(flat(output), want) {

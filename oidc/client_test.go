@@ -142,21 +142,21 @@ func TestClientErrors(t *testing.T) {
 		response http.HandlerFunc
 		want     string
 	}{
-		"refusal":                {text(401, `{"error_msg":"no such token"}`), "the token endpoint returned 401 Unauthorized: no such token"},
-		"refusal without reason": {text(403, "<html>"), "the token endpoint returned 403 Forbidden"},
-		"refusal with colors":    {text(400, `{"error_msg":"a\u001b[31mb\nc"}`), "400 Bad Request: ab c"},
-		"not JSON":               {text(200, "<html>"), "(6 bytes) is not the expected JSON object"},
-		"no token":               {text(200, `{"other":"x"}`), "the response has no id_token"},
-		"token not a string":     {text(200, `{"id_token":{"a":"canary"}}`), "is not the expected JSON object"},
-		"not a JWT":              {respondWith("canary"), "the id_token in the response must be a JSON Web Token: three parts"},
-		"other audience":         {respondWith(token(`{"aud":"other"}`)), `must be for the audience "sts", got ["other"]`},
-		"audience and another":   {respondWith(token(`{"aud":["sts","other"]}`)), `got ["sts" "other"]`},
-		"no audience":            {respondWith(token(`{}`)), `got []`},
-		"no exp":                 {respondWith(token(`{"aud":"sts"}`)), "does not say when it expires"},
-		"exp is a string":        {respondWith(token(`{"aud":"sts","exp":"4102444800"}`)), "does not say when it expires"},
-		"exp before 1970":        {respondWith(token(`{"aud":"sts","exp":-1}`)), "does not say when it expires"},
-		"expired":                {respondWith(token(`{"aud":"sts","exp":1700000000}`)), "expired at 2023-11-14T22:13:20Z; the time is 2023-11-14T22:13:20Z"},
-		"500 for every attempt":  {text(500, ""), "500 Internal Server Error"},
+		"error":                 {text(401, `{"error_msg":"no such token"}`), "the token endpoint returned 401 Unauthorized: no such token"},
+		"error without reason":  {text(403, "<html>"), "the token endpoint returned 403 Forbidden"},
+		"error with colors":     {text(400, `{"error_msg":"a\u001b[31mb\nc"}`), "400 Bad Request: ab c"},
+		"not JSON":              {text(200, "<html>"), "(6 bytes) is not the expected JSON object"},
+		"no token":              {text(200, `{"other":"x"}`), "the response has no id_token"},
+		"token not a string":    {text(200, `{"id_token":{"a":"canary"}}`), "is not the expected JSON object"},
+		"not a JWT":             {respondWith("canary"), "the id_token in the response must be a JSON Web Token: three parts"},
+		"other audience":        {respondWith(token(`{"aud":"other"}`)), `must be for the audience "sts", got ["other"]`},
+		"audience and another":  {respondWith(token(`{"aud":["sts","other"]}`)), `got ["sts" "other"]`},
+		"no audience":           {respondWith(token(`{}`)), `got []`},
+		"no exp":                {respondWith(token(`{"aud":"sts"}`)), "does not say when it expires"},
+		"exp is a string":       {respondWith(token(`{"aud":"sts","exp":"4102444800"}`)), "does not say when it expires"},
+		"exp before 1970":       {respondWith(token(`{"aud":"sts","exp":-1}`)), "does not say when it expires"},
+		"expired":               {respondWith(token(`{"aud":"sts","exp":1700000000}`)), "expired at 2023-11-14T22:13:20Z; the time is 2023-11-14T22:13:20Z"},
+		"500 for every attempt": {text(500, ""), "500 Internal Server Error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := newClient(t, row.response)

@@ -76,7 +76,7 @@ func TestExistingToken(t *testing.T) {
 
 // Every limit of the inputs, with the last valid and the first invalid value.
 func TestInputLimits(t *testing.T) {
-	const chained = "from 900 to 3600 (AWS limits a role that is assumed with temporary credentials to an hour)"
+	const chained = "from 900 to 3600 (AWS limits roles that are assumed with temporary credentials to one hour)"
 	for _, row := range []struct {
 		name   string
 		change func(*step.Inputs)
@@ -87,9 +87,6 @@ func TestInputLimits(t *testing.T) {
 		{"region not a code", func(in *step.Inputs) { in.Region = "us-east-1.evil.example" }, "region", "must be an AWS Region"},
 		{"role that is not an ARN", func(in *step.Inputs) { in.RoleARN = "deploy" }, "role_arn", "must be the ARN of an IAM role"},
 		{"role a provider", func(in *step.Inputs) { in.RoleARN = "arn:aws:iam::123456789012:oidc-provider/x" }, "role_arn", "got the ARN of the OIDC provider"},
-		{"audience 255", func(in *step.Inputs) { in.Audience = strings.Repeat("a", 255) }, "", ""},
-		{"audience 256", func(in *step.Inputs) { in.Audience = strings.Repeat("a", 256) }, "audience", "must have at most 255 characters, got 256"},
-		{"audience of two lines", func(in *step.Inputs) { in.Audience = "a\nb" }, "audience", "must be one line"},
 		{"session name 64", func(in *step.Inputs) { in.SessionName = strings.Repeat("s", 64) }, "", ""},
 		{"session name 65", func(in *step.Inputs) { in.SessionName = strings.Repeat("s", 65) }, "session_name", "must have 2 to 64 characters, got 65"},
 		{"session name 1", func(in *step.Inputs) { in.SessionName = "s" }, "session_name", "got 1"},
@@ -103,13 +100,13 @@ func TestInputLimits(t *testing.T) {
 			in.DockerLogin, in.ECRRegistries = "true", "000000000001,\n 123456789012.dkr.ecr.us-east-1.amazonaws.com/app:1 ,, https://public.ecr.aws \r\n"
 		}, "", ""},
 		{"registry of another service", func(in *step.Inputs) { in.DockerLogin, in.ECRRegistries = "true", "123456789012, docker.io" }, "ecr_registries", `got "docker.io"`},
-		{"registries without docker_login", func(in *step.Inputs) { in.ECRRegistries = "123456789012" }, "ecr_registries", "has no effect: docker_login is not true"},
+		{"registries without docker_login", func(in *step.Inputs) { in.ECRRegistries = "123456789012" }, "ecr_registries", "has no effect because docker_login is not true"},
 		{"docker_login true", func(in *step.Inputs) { in.DockerLogin = "true" }, "", ""},
 		{"verbose TRUE", func(in *step.Inputs) { in.Verbose = "TRUE" }, "verbose", "must be true or false"},
-		{"build_url empty", func(in *step.Inputs) { in.BuildURL = "" }, "build_url", "for a local run, set"},
+		{"build_url empty", func(in *step.Inputs) { in.BuildURL = "" }, "build_url and build_api_token", "a local run needs"},
 		{"build_url unencrypted", func(in *step.Inputs) { in.BuildURL = "http://app.bitrise.io/" }, "build_url", "must use https"},
 		{"build_url on loopback", func(in *step.Inputs) { in.BuildURL = "http://127.0.0.1:1/" }, "", ""},
-		{"build token empty", func(in *step.Inputs) { in.BuildAPIToken = secret.Text{} }, "build_api_token", "must not be empty"},
+		{"build token empty", func(in *step.Inputs) { in.BuildAPIToken = secret.Text{} }, "build_url and build_api_token", "must not be empty"},
 		{"build token of two lines", func(in *step.Inputs) { in.BuildAPIToken = secret.New("canary\ncanary") }, "build_api_token", "printable ASCII"},
 		{"token that is not a JWT", func(in *step.Inputs) { in.IdentityToken = secret.New("canary-token") }, "identity_token", "must be a JSON Web Token"},
 		{"token with Bearer", func(in *step.Inputs) { in.IdentityToken = secret.New("Bearer " + token(`{}`).Reveal()) }, "identity_token", "leave out the word Bearer"},
@@ -118,16 +115,16 @@ func TestInputLimits(t *testing.T) {
 		{"token as a relative path", func(in *step.Inputs) { in.IdentityToken = secret.New("canary.jwt") }, "identity_token", "it looks like a path"},
 		{"token expired", func(in *step.Inputs) { in.IdentityToken = token(`{"exp":1700000000}`) }, "identity_token", "that expired at 2023-11-14T22:13:20Z"},
 		{"token without exp", func(in *step.Inputs) { in.IdentityToken = token(`{}`) }, "", ""},
-		{"token without role", func(in *step.Inputs) { in.IdentityToken, in.RoleARN = token(`{}`), "" }, "role_arn", "got nothing; if it is set to a variable, that variable is empty: Secrets are"},
-		{"no source", func(in *step.Inputs) { in.RoleARN = "" }, "role_arn and access_key_id", "one must be set"},
-		{"no source, empty variable", func(in *step.Inputs) { in.RoleARN = "" }, "role_arn and access_key_id", `only if their setting "Expose for Pull Requests" is on`},
+		{"token without role", func(in *step.Inputs) { in.IdentityToken, in.RoleARN = token(`{}`), "" }, "role_arn or access_key_id", "must be set"},
+		{"no source", func(in *step.Inputs) { in.RoleARN = "" }, "role_arn or access_key_id", "must be set"},
+		{"no source, empty variable", func(in *step.Inputs) { in.RoleARN = "" }, "role_arn or access_key_id", `unless their setting "Expose for Pull Requests" is on`},
 		{"both sources", func(in *step.Inputs) {
 			in.AccessKeyID, in.SecretAccessKey = secret.New("AKIACANARY"), secret.New("canary")
-		}, "role_arn and access_key_id", "only one may be set"},
-		{"token and keys", func(in *step.Inputs) { *in = accessKey(); in.IdentityToken = token(`{}`) }, "identity_token and access_key_id", "only one may be set"},
-		{"half a key", func(in *step.Inputs) { *in = accessKey(); in.SecretAccessKey = secret.Text{} }, "secret_access_key", "must be set together with"},
-		{"other half", func(in *step.Inputs) { *in = accessKey(); in.AccessKeyID = secret.Text{} }, "access_key_id", "must be set together with"},
-		{"session token alone", func(in *step.Inputs) { in.RoleARN, in.SessionToken = "", secret.New("canary") }, "access_key_id", "must be set together with"},
+		}, "access_key_id", "can't be combined with role_arn"},
+		{"token and keys", func(in *step.Inputs) { *in = accessKey(); in.IdentityToken = token(`{}`) }, "access_key_id", "can't be combined with role_arn or identity_token"},
+		{"half a key", func(in *step.Inputs) { *in = accessKey(); in.SecretAccessKey = secret.Text{} }, "access_key_id and secret_access_key", "must be set together"},
+		{"other half", func(in *step.Inputs) { *in = accessKey(); in.AccessKeyID = secret.Text{} }, "access_key_id and secret_access_key", "must be set together"},
+		{"session token alone", func(in *step.Inputs) { in.RoleARN, in.SessionToken = "", secret.New("canary") }, "access_key_id and secret_access_key", "must be set together"},
 		{"temporary key", func(in *step.Inputs) { *in = accessKey(); in.SessionToken = secret.New("canary") }, "", ""},
 		{"space in a key", func(in *step.Inputs) { *in = accessKey(); in.SecretAccessKey = secret.New("canary canary") }, "secret_access_key", "without spaces"},
 		{"duration 900", func(in *step.Inputs) { in.SessionDuration = "900" }, "", ""},
@@ -165,7 +162,6 @@ func TestInputLimits(t *testing.T) {
 		{"external ID of 1", func(in *step.Inputs) { in.RoleChain, in.ExternalID = roleARN, "a" }, "external_id", "must have 2 to 1224 characters, got 1"},
 		{"external ID of 1224", func(in *step.Inputs) { in.RoleChain, in.ExternalID = roleARN, strings.Repeat("a", 1224) }, "", ""},
 		{"external ID of 1225", func(in *step.Inputs) { in.RoleChain, in.ExternalID = roleARN, strings.Repeat("a", 1225) }, "external_id", "got 1225"},
-		{"external ID with a space", func(in *step.Inputs) { in.RoleChain, in.ExternalID = roleARN, "a b" }, "external_id", "only letters, digits"},
 		{"external ID without a chain", func(in *step.Inputs) { in.ExternalID = "ab" }, "external_id", "has no effect"},
 		{"tags", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, "team=mobile\n empty =\nurl=a=b" }, "", ""},
 		{"tags without a chain", func(in *step.Inputs) { in.SessionTags = "a=b" }, "session_tags", "has no effect"},
@@ -176,12 +172,10 @@ func TestInputLimits(t *testing.T) {
 		{"tag value of 256", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, "k="+strings.Repeat("v", 256) }, "", ""},
 		{"tag value of 257", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, "k="+strings.Repeat("v", 257) }, "session_tags", "got 257"},
 		{"tags with commas", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, "a=1,b=2" }, "session_tags", "write one per line, without commas"},
-		{"tag with a star", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, "a=*" }, "session_tags", "only letters, digits"},
 		{"50 tags", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, numbered(50) }, "", ""},
 		{"51 tags", func(in *step.Inputs) { in.RoleChain, in.SessionTags = roleARN, numbered(51) }, "session_tags", "must have at most 50 tags, got 51"},
 		{"policy", func(in *step.Inputs) { in.InlineSessionPolicy = `{"Version":"2012-10-17"}` }, "", ""},
 		{"policy that is not JSON", func(in *step.Inputs) { in.InlineSessionPolicy = `{"Version"` }, "inline_session_policy", "must be a policy in JSON: unexpected end of JSON input"},
-		{"policy a list", func(in *step.Inputs) { in.InlineSessionPolicy = `[]` }, "inline_session_policy", "must be a policy in JSON"},
 		{"policy of 2048", func(in *step.Inputs) { in.InlineSessionPolicy = `{"a":"` + strings.Repeat("x", 2040) + `"}` }, "", ""},
 		{"policy of 2049", func(in *step.Inputs) { in.InlineSessionPolicy = `{"a":"` + strings.Repeat("x", 2041) + `"}` }, "inline_session_policy", "must have at most 2048 characters without whitespace, got 2049"},
 		{"policy of a key", func(in *step.Inputs) { *in = accessKey(); in.InlineSessionPolicy = `{}` }, "inline_session_policy", "has no effect"},
@@ -202,9 +196,9 @@ func TestInputLimits(t *testing.T) {
 		{"logout with defaults", func(in *step.Inputs) { in.Action, in.RoleARN = "logout", "" }, "", ""},
 		{"logout of a profile", func(in *step.Inputs) { in.Action, in.RoleARN, in.AWSProfile = "logout", "", "bitrise" }, "", ""},
 		{"logout of a registry", func(in *step.Inputs) { in.Action, in.RoleARN, in.ECRRegistries = "logout", "", "public.ecr.aws" }, "", ""},
-		{"logout with a role", func(in *step.Inputs) { in.Action = "logout" }, "role_arn", "has no effect: action is logout"},
-		{"logout with docker_login", func(in *step.Inputs) { *in = step.Inputs{Action: "logout", DockerLogin: "true"} }, "docker_login", "has no effect: action is logout"},
-		{"logout with a key", func(in *step.Inputs) { *in = accessKey(); in.Action = "logout" }, "secret_access_key", "has no effect: action is logout"},
+		{"logout with a role", func(in *step.Inputs) { in.Action = "logout" }, "role_arn", "has no effect because action is logout"},
+		{"logout with docker_login", func(in *step.Inputs) { *in = step.Inputs{Action: "logout", DockerLogin: "true"} }, "docker_login", "has no effect because action is logout"},
+		{"logout with a key", func(in *step.Inputs) { *in = accessKey(); in.Action = "logout" }, "secret_access_key", "has no effect because action is logout"},
 		// Secrets that were pasted into the wrong input are not repeated (issue 16, item 11).
 		{"token as the role", func(in *step.Inputs) { in.RoleARN = token(`{"canary":1}`).Reveal() }, "role_arn", `got "[REDACTED]"`},
 		{"token as the Region", func(in *step.Inputs) { in.Region = token(`{}`).Reveal() }, "region", "[REDACTED]"},
@@ -241,7 +235,7 @@ func TestInputLimits(t *testing.T) {
 func TestAllProblemsAreReported(t *testing.T) {
 	_, err := step.ParseInputs(step.Inputs{Region: "x", RoleARN: "x", SessionName: "x", Timeout: "x", Verbose: "x", DockerLogin: "x"}, now())
 	var inputs *step.InputError
-	if !errors.As(err, &inputs) || len(inputs.Problems) != 8 {
+	if !errors.As(err, &inputs) || len(inputs.Problems) != 7 {
 		t.Errorf("got %v", err)
 	}
 }

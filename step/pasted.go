@@ -8,20 +8,20 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
-// This file recognizes secrets that were pasted into the wrong input, and values in a common wrong form.
+// This file recognizes secrets that were pasted into the wrong input, and common mistakes.
 
 var (
 	// tokenPattern matches a JSON Web Token, or the beginning of one.
 	tokenPattern = regexp.MustCompile(`eyJ[\w-]{8,}(\.[\w-]*){0,2}`)
 	// credentialURLPattern matches a URL up to the @ after its password.
 	credentialURLPattern = regexp.MustCompile(`(?i)(\b(?:https?|ftp|ssh|git|s3):/{0,3}|[a-z][a-z0-9+.-]*:/{1,3})[^\s"]*@`)
-	// keyPattern matches what may be a secret access key or a session token in a text, and a colon or a quoted line break in front of it.
+	// keyPattern matches a possible secret access key or session token, and a colon or a quoted line break before it.
 	keyPattern      = regexp.MustCompile(`(:|\\[nrt])?[A-Za-z0-9/+]{40,}`)
 	resourcePattern = regexp.MustCompile(`^:[a-z-]+/`) // the end of an ARN
 )
 
-// redactPasted removes from a text what looks like a token, or like a credential in a URL. It is the one function that
-// decides that, for the list of inputs and for the problems with them.
+// redactPasted redacts what looks like a token, a secret key, or a credential in a URL, in the list of inputs and in problems
+// with them.
 func redactPasted(s string) string {
 	s = tokenPattern.ReplaceAllString(s, secret.Redacted)
 	s = credentialURLPattern.ReplaceAllString(s, "${1}"+secret.Redacted+"@")
@@ -34,8 +34,8 @@ func redactPasted(s string) string {
 	})
 }
 
-// looksLikeKey reports whether letters, digits, slashes, and plus signs may be a secret access key, which has 40 characters, or a
-// session token, which is longer than any name and digest. A commit hash has 40 characters, too, but no capital letters.
+// looksLikeKey reports whether a text can be a secret access key, which has 40 characters, or a session token, which is longer than
+// names and digests. A commit hash has 40 characters, too, but no capital letters.
 func looksLikeKey(s string) bool {
 	const secretKey, longestDigest = 40, 64
 
@@ -44,15 +44,15 @@ func looksLikeKey(s string) bool {
 }
 
 // emptyVariable is why an input can be empty although it is set.
-const emptyVariable = `; if it is set to a variable, that variable is empty: Secrets are available in pull-request builds only if their ` +
-	`setting "Expose for Pull Requests" is on`
+const emptyVariable = `; if it is set to a variable, the variable is empty, as Secrets are in pull-request builds unless their setting ` +
+	`"Expose for Pull Requests" is on`
 
 var (
 	pathPattern   = regexp.MustCompile(`[/\\]|\.(jwt|json|token|txt)$`)
 	dashedAccount = regexp.MustCompile(`\b\d{4}-\d{4}-\d{4}\b`)
 )
 
-// nearMiss returns what to change in a wrong value of a common form, in parentheses; empty if it has none.
+// nearMiss returns a hint in parentheses for a value with a common mistake, or empty for others.
 func nearMiss(input, value string) string {
 	isToken := input == "identity_token"
 	switch {

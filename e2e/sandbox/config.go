@@ -35,7 +35,7 @@ const (
 type Config struct {
 	// Build holds the claims of identity tokens other than the registered ones.
 	Build map[string]any `json:"build"`
-	// Subject is the form of the sub claim, in which {NAME} is replaced by the claim of that name. Empty means
+	// Subject is the form of the sub claim, in which {NAME} is replaced by the claim with this name. Defaults to
 	// [DefaultSubject].
 	Subject          string           `json:"subject,omitempty"`
 	RequestedSubject RequestedSubject `json:"requested_subject,omitempty"`
@@ -60,7 +60,7 @@ type Config struct {
 type Account struct {
 	// ID is the account ID, 12 digits.
 	ID string `json:"id"`
-	// Partition is the AWS partition. Empty means aws.
+	// Partition is the AWS partition. Defaults to aws.
 	Partition string     `json:"partition,omitempty"`
 	Providers []Provider `json:"oidc_providers,omitempty"`
 	Roles     []Role     `json:"roles,omitempty"`
@@ -98,7 +98,7 @@ type KeyDefinition struct {
 // Role is an IAM role. See https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html.
 type Role struct {
 	Name string `json:"name"`
-	// Path starts and ends with a slash. Empty means /.
+	// Path starts and ends with a slash. Defaults to /.
 	Path string `json:"path,omitempty"`
 	// MaxSessionDuration is in seconds. 0 means 3600.
 	MaxSessionDuration int `json:"max_session_duration,omitempty"`

@@ -20,7 +20,7 @@ import (
 type Options struct {
 	// Config is the cloud to simulate. Without accounts, it is [DefaultConfig].
 	Config Config
-	// Issuer is the iss claim of identity tokens. Empty means the sandbox's own address, where any verifier can fetch the
+	// Issuer is the iss claim of identity tokens. Defaults to the sandbox's own address, where any verifier can fetch the
 	// keys. With another issuer, such as https://token.builds.bitrise.io, tokens, providers, and policies name that issuer,
 	// but the keys stay at the sandbox's address.
 	Issuer string

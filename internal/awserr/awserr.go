@@ -1,5 +1,5 @@
 // Package awserr turns the errors of AWS's SDK into short ones: what AWS returned, or why there was no response, without URLs and
-// the SDK's wrappers. It also explains those that mean the same for every service. internal/retry decides which are transient.
+// the SDK's wrappers. It also explains the errors that mean the same for every service. internal/retry decides which are transient.
 package awserr
 
 import (
@@ -20,60 +20,60 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
-// Refusal is an error that an AWS service returned.
-type Refusal struct {
+// Error is an error that an AWS service returned.
+type Error struct {
 	// Service is the service's name, such as "STS".
 	Service string
 	// Code is the error code, such as "AccessDenied".
 	Code string
 	// Message is AWS's message, on one line.
 	Message string
-	// RequestID identifies the call to AWS Support and in CloudTrail; empty if the response had none.
+	// RequestID identifies the call to AWS Support and in CloudTrail, or is empty if the response had none.
 	RequestID string
-	// StatusCode is the HTTP status; 0 if unknown.
+	// StatusCode is the HTTP status, or 0 if unknown.
 	StatusCode int
-	// RetryAfter is how long the service asked the client to wait; zero if it did not ask.
+	// RetryAfter is how long the service asked the client to wait, or zero if it didn't ask.
 	RetryAfter time.Duration
-	// NewCredentials reports that the call was signed with credentials that STS had issued a moment ago.
+	// NewCredentials reports whether the call was signed with credentials that STS had just issued.
 	NewCredentials bool
-	// ClockCorrected reports that a wrong clock explains the error, and that the SDK has corrected its own for the next call.
+	// ClockCorrected reports whether a wrong clock caused the error and the SDK has corrected its own clock for the next call.
 	ClockCorrected bool
 }
 
 // Status returns the HTTP status, and how long the service asked the client to wait.
-func (r *Refusal) Status() (int, time.Duration) { return r.StatusCode, r.RetryAfter }
+func (e *Error) Status() (int, time.Duration) { return e.StatusCode, e.RetryAfter }
 
-// unknownCode is the SDK's name for a response that is not an error of AWS's, such as a proxy's page. The status says more.
+// unknownCode is the SDK's name for a response that is not an AWS error, such as a proxy's page. The status says more.
 const unknownCode = "UnknownError"
 
-func (r *Refusal) Error() string {
-	if r.Code == unknownCode && r.StatusCode != 0 {
-		return fmt.Sprintf("%s returned %d %s", r.Service, r.StatusCode, http.StatusText(r.StatusCode))
+func (e *Error) Error() string {
+	if e.Code == unknownCode && e.StatusCode != 0 {
+		return fmt.Sprintf("%s returned %d %s", e.Service, e.StatusCode, http.StatusText(e.StatusCode))
 	}
-	said := r.Service + " returned " + r.Code
-	if r.Message != "" {
-		said += ": " + r.Message
+	said := e.Service + " returned " + e.Code
+	if e.Message != "" {
+		said += ": " + e.Message
 	}
-	if r.RequestID != "" {
-		said += " (request ID " + r.RequestID + ")"
+	if e.RequestID != "" {
+		said += " (request ID " + e.RequestID + ")"
 	}
 	return said
 }
 
 // Said returns the code, with the service's name and the request ID, on the first line, and AWS's message on the second.
-func (r *Refusal) Said(service string) string {
-	if r.RequestID != "" {
-		service += ", request ID " + r.RequestID
+func (e *Error) Said(service string) string {
+	if e.RequestID != "" {
+		service += ", request ID " + e.RequestID
 	}
-	return r.Code + " (" + service + ")\n" + r.Message
+	return e.Code + " (" + service + ")\n" + e.Message
 }
 
-// From returns the core of an error of the SDK for a call of a service: a [*Refusal] if the service returned an error, else the
-// cause below the SDK's wrappers. signer is the credentials that signed the call; the zero value if it was not signed.
+// From returns the core of an SDK error for a call of a service: an [*Error] if the service returned an error, or else the cause
+// below the SDK's wrappers. signer is the credentials that signed the call, or the zero value for an unsigned call.
 func From(service string, signer credentials.Credentials, err error) error {
-	r := &Refusal{Service: service, Code: unknownCode, NewCredentials: !signer.Expires.IsZero()}
+	r := &Error{Service: service, Code: unknownCode, NewCredentials: !signer.Expires.IsZero()}
 	var response *smithyhttp.ResponseError
-	// The SDK also wraps failures to get a response in a ResponseError, one without a status.
+	// The SDK also wraps connection errors in a ResponseError, one without a response.
 	if errors.As(err, &response) && response.Response != nil {
 		r.StatusCode, r.RetryAfter = response.HTTPStatusCode(), transport.RetryAfter(response.Response.Header)
 	}
@@ -92,9 +92,9 @@ func From(service string, signer credentials.Credentials, err error) error {
 	case errors.Is(err, transport.ErrTooLarge):
 		return fmt.Errorf("read the response of %s: %w", service, transport.ErrTooLarge)
 	case r.StatusCode >= http.StatusBadRequest:
-		return r // with a page of a proxy or a load balancer
+		return r // such as the page of a proxy or a load balancer
 	case r.StatusCode != 0, errors.As(err, new(*smithy.DeserializationError)):
-		// The cause is left out: it may quote the response, which may contain credentials.
+		// The cause is left out because it may quote the response, which may contain credentials.
 		return transport.Garbled("the response of %s could not be read", service)
 	case errors.As(err, &failed):
 		host := "its endpoint"

@@ -32,11 +32,11 @@ func apiError(code, message string) error {
 }
 
 func TestRetryAfter(t *testing.T) {
-	for name, err := range map[string]error{"a refusal": apiError("Throttling", ""), "a page": errors.New("a page")} {
+	for name, err := range map[string]error{"an AWS error": apiError("Throttling", ""), "a page": errors.New("a page")} {
 		t.Run(name, func(t *testing.T) {
-			var refusal *awserr.Refusal
+			var returned *awserr.Error
 			got := from(sdkError(503, http.Header{"Retry-After": {"7"}}, err))
-			if !errors.As(got, &refusal) || refusal.StatusCode != 503 || refusal.RetryAfter != 7*time.Second {
+			if !errors.As(got, &returned) || returned.StatusCode != 503 || returned.RetryAfter != 7*time.Second {
 				t.Errorf("got %v", got)
 			}
 		})
@@ -48,9 +48,9 @@ func TestTexts(t *testing.T) {
 		err  error
 		want string
 	}{
-		"a refusal":        {sdkError(400, nil, apiError("AccessDeniedException", "may not\nsee")), "STS returned AccessDeniedException: may not see"},
+		"an AWS error":     {sdkError(400, nil, apiError("AccessDeniedException", "may not\nsee")), "STS returned AccessDeniedException: may not see"},
 		"without message":  {sdkError(400, nil, apiError("AccessDenied", "")), "STS returned AccessDenied"},
-		"not AWS's answer": {sdkError(418, nil, apiError("UnknownError", "UnknownError")), "STS returned 418 I'm a teapot"},
+		"not from AWS":     {sdkError(418, nil, apiError("UnknownError", "UnknownError")), "STS returned 418 I'm a teapot"},
 		"unknown, no code": {apiError("UnknownError", "x"), "STS returned UnknownError: x"},
 		"page with 200":    {sdkError(200, nil, &smithy.DeserializationError{Err: errors.New("secret")}), "the response of STS could not be read"},
 		"page, no status":  {&smithy.DeserializationError{Err: errors.New("secret")}, "the response of STS could not be read"},
@@ -78,14 +78,14 @@ func TestExplain(t *testing.T) {
 		do    string
 		said  bool
 	}{
-		"by the table":     {&awserr.Refusal{Service: "STS", Code: "Throttling", Message: "Special"}, "STS and deploy", "", true},
-		"throttled":        {&awserr.Refusal{Service: "STS", Code: "Throttling"}, "STS was still throttling requests", "Raise timeout", true},
-		"expired":          {&awserr.Refusal{Service: "ECR", Code: "ExpiredTokenException"}, "the credentials had expired when ECR received them", "session_duration", true},
-		"signature":        {&awserr.Refusal{Service: "ECR", Code: "InvalidSignatureException"}, "ECR rejected the request's signature", "clock", true},
-		"unknown key":      {&awserr.Refusal{Service: "ECR", Code: "UnrecognizedClientException"}, "ECR does not recognize the credentials", "Run the build again", true},
-		"a server error":   {&awserr.Refusal{Service: "STS", Code: "X", StatusCode: 500}, "call: STS returned X", "Run the build again later", false},
-		"an unknown code":  {&awserr.Refusal{Service: "STS", Code: "X", StatusCode: 499}, "call: STS returned X", "AWS's documentation of STS", false},
-		"no refusal":       {errors.New("reset"), "call: reset", "", false},
+		"by the table":     {&awserr.Error{Service: "STS", Code: "Throttling", Message: "Special"}, "STS and deploy", "", true},
+		"throttled":        {&awserr.Error{Service: "STS", Code: "Throttling"}, "STS was still throttling requests", "Increase timeout", true},
+		"expired":          {&awserr.Error{Service: "ECR", Code: "ExpiredTokenException"}, "the credentials had expired when ECR received them", "session_duration", true},
+		"signature":        {&awserr.Error{Service: "ECR", Code: "InvalidSignatureException"}, "ECR rejected the request's signature", "clock", true},
+		"unknown key":      {&awserr.Error{Service: "ECR", Code: "UnrecognizedClientException"}, "ECR does not recognize the credentials", "Run the build again", true},
+		"a server error":   {&awserr.Error{Service: "STS", Code: "X", StatusCode: 500}, "call: STS returned X", "Run the build again later", false},
+		"an unknown code":  {&awserr.Error{Service: "STS", Code: "X", StatusCode: 499}, "call: STS returned X", "AWS's documentation of STS", false},
+		"another error":    {errors.New("reset"), "call: reset", "", false},
 		"an advised error": {explain.Advise(errors.New("reset"), "Plug it in."), "call: reset", "Plug it in.", false},
 	} {
 		t.Run(name, func(t *testing.T) {

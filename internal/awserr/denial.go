@@ -9,26 +9,26 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-// Denial is what AWS's message says about an action that was not allowed. Parts that it does not say are empty.
+// Denial is what AWS's message says about an action that was not allowed. Parts that the message doesn't have are empty.
 // See https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html.
 type Denial struct {
-	// Action is the action, such as "sts:TagSession". A call can require more actions than the one it is named after.
+	// Action is the action, such as "sts:TagSession". A call can require more actions than its own.
 	Action string
 	// Policy is the kind of policy that decided, such as "service control policy".
 	Policy string
-	// IsExplicit reports whether a statement denies the action. Otherwise, no statement allows it.
+	// IsExplicit reports whether a statement denies the action. If not, no statement allows it.
 	IsExplicit bool
 }
 
 var (
 	actionPattern = regexp.MustCompile(`[Nn]ot authorized to perform:? ([\w-]+:\w+)`)
-	// policyPattern: the last policy counts in "in a VPC endpoint policy transitively through a service control policy".
+	// policyPattern matches the last policy in "in a VPC endpoint policy transitively through a service control policy".
 	policyPattern = regexp.MustCompile(`(?:because no|explicit deny in (?:an?|the)) (?:.* through an? )?([A-Za-z -]*?(?:policy|boundary))\b`)
 )
 
-// DenialOf parses the message of a [*Refusal]. Of other errors, it returns the zero value.
+// DenialOf parses the message of an [*Error]. For other errors, it returns the zero value.
 func DenialOf(err error) Denial {
-	var r *Refusal
+	var r *Error
 	if !errors.As(err, &r) {
 		return Denial{}
 	}
@@ -42,12 +42,12 @@ func DenialOf(err error) Denial {
 	return d
 }
 
-// IsOfRole reports whether the role's trust policy decided, or may have: AWS calls it a role trust policy or a resource-based one.
+// IsOfRole reports whether the role's trust policy decided, or may have. AWS calls it a role trust policy or a resource-based policy.
 func (d Denial) IsOfRole() bool {
 	return d.Policy == "" || d.Policy == "role trust policy" || d.Policy == "resource-based policy"
 }
 
-// reason returns what AWS says about the action on one line.
+// reason summarizes the denial in one line.
 func (d Denial) reason(action string) string {
 	switch {
 	case d.IsExplicit && strings.HasPrefix(d.Policy, "identity"):
@@ -61,14 +61,14 @@ func (d Denial) reason(action string) string {
 	}
 }
 
-// denials explains what AWS says about policies, for every service. Callers give {action}, if AWS does not say it; {resource}, what the
-// action is on; {caller}; {place}, which policy most likely has to allow it; and {denied}, what the caller may not do, unless it is the
-// action alone.
+// denials explains denials in which AWS identifies the kind of policy, for every service. Callers of [Explain] provide {action} (used if
+// AWS doesn't return it), {resource}, {caller}, {place} (the policy that most likely must allow the action), and, optionally, {denied}
+// (what the caller can't do) and {why} (why the call requires the action).
 func denials() explain.Table {
 	const organization = "Ask an administrator of the AWS organization to {change} in its {policy}. Nothing in the account can override it."
-	const trust = "Ask an administrator of the role's account to {change} in the role's trust policy."
-	const session = "{Change} in the session policy: in inline_session_policy or managed_session_policies, or where the credentials " +
-		"come from."
+	const trust = "Ask an administrator of the role's account to {change} in the role's trust policy, and to check its conditions."
+	const session = "{Change} in the session policy, which is set in inline_session_policy or managed_session_policies, or by the " +
+		"issuer of the access key."
 	return explain.Table{
 		denial("service control policy", organization),
 		denial("resource control policy", organization),
@@ -79,7 +79,7 @@ func denials() explain.Table {
 		denial("identity-based policy", "{Change} in the policies of {caller}."),
 		denial("role trust policy", trust),
 		denial("resource-based policy", trust),
-		denial("explicit deny", "{Change}. AWS does not say where it is: check the policies of the organization, and those of each role."),
+		denial("explicit deny", "{Change}. AWS doesn't say which policy it is in: check the policies of the organization and of each role."),
 	}
 }
 
@@ -87,18 +87,18 @@ func denials() explain.Table {
 func denial(message, do string) explain.Row {
 	return explain.Row{
 		Section: "a-policy-does-not-allow-the-action", Codes: []string{"AccessDenied", "AccessDeniedException"}, Message: message,
-		Cause: "{denied}", Means: []string{"{effect}"}, Do: []string{do},
+		Cause: "{denied}", Means: []string{"{effect}", "{why}"}, Do: []string{do},
 	}
 }
 
-// fill adds what the placeholders of [denials] stand for.
+// fill sets the values of the placeholders of [denials].
 func (d Denial) fill(values map[string]string) {
 	action := cmp.Or(d.Action, values["action"])
 	values["action"], values["policy"] = action, d.Policy
 	change := "allow " + action + " on " + values["resource"]
 	if d.IsExplicit {
 		change = "change the statement that denies " + action
-		values["effect"] = "A statement with the effect Deny overrides every Allow, so adding permissions elsewhere does not help."
+		values["effect"] = "A Deny statement overrides every Allow statement, so adding permissions doesn't help."
 	}
 	values["change"], values["Change"] = change, strings.ToUpper(change[:1])+change[1:]
 	values["denied"] = cmp.Or(values["denied"], d.reason(action))

@@ -90,7 +90,7 @@ func TestDenials(t *testing.T) {
 		{
 			user + "not authorized to perform: ecr:ListImages because no session policy allows the ecr:ListImages action",
 			awserr.Denial{Action: list, Policy: "session policy"}, "no session policy allows ecr:ListImages",
-			"Allow ecr:ListImages on the resource * in the session policy: in inline_session_policy or managed_session_policies",
+			"Allow ecr:ListImages on the resource * in the session policy, which is set in inline_session_policy or managed_session_policies",
 		},
 		{
 			user + "not authorized to perform: ecr:ListImages with an explicit deny in a sessions policy",
@@ -100,31 +100,31 @@ func TestDenials(t *testing.T) {
 		{
 			user + "not authorized to perform: sts:AssumeRole because no role trust policy allows the sts:AssumeRole action",
 			awserr.Denial{Action: "sts:AssumeRole", Policy: "role trust policy"}, "no role trust policy allows sts:AssumeRole",
-			"Ask an administrator of the role's account to allow sts:AssumeRole on the resource * in the role's trust policy.",
+			"Ask an administrator of the role's account to allow sts:AssumeRole on the resource * in the role's trust policy, and to check its conditions.",
 		},
 		{
 			user + "not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::123456789012:role/x because no resource-based policy " +
 				"allows the sts:AssumeRole action",
 			awserr.Denial{Action: "sts:AssumeRole", Policy: "resource-based policy"}, "no resource-based policy allows sts:AssumeRole",
-			"in the role's trust policy.",
+			"in the role's trust policy, and to check its conditions.",
 		},
 		{
 			user + "not authorized to perform: sts:AssumeRole with an explicit deny in the role trust policy",
 			awserr.Denial{Action: "sts:AssumeRole", Policy: "role trust policy", IsExplicit: true},
-			"a role trust policy denies sts:AssumeRole", "in the role's trust policy.",
+			"a role trust policy denies sts:AssumeRole", "in the role's trust policy, and to check its conditions.",
 		},
 		{
 			user + "not authorized to perform: sts:AssumeRole with an explicit deny in a resource-based policy",
 			awserr.Denial{Action: "sts:AssumeRole", Policy: "resource-based policy", IsExplicit: true},
-			"a resource-based policy denies sts:AssumeRole", "in the role's trust policy.",
+			"a resource-based policy denies sts:AssumeRole", "in the role's trust policy, and to check its conditions.",
 		},
 		{
 			user + "not authorized to perform: ecr:ListImages on resource: * with an explicit deny",
-			awserr.Denial{Action: list, IsExplicit: true}, "a policy denies ecr:ListImages", "AWS does not say where it is",
+			awserr.Denial{Action: list, IsExplicit: true}, "a policy denies ecr:ListImages", "AWS doesn't say which policy it is in",
 		},
 	} {
 		t.Run(row.message, func(t *testing.T) {
-			err := fmt.Errorf("call: %w", &awserr.Refusal{Service: "ECR", Code: "AccessDeniedException", Message: row.message, RequestID: "0a1b2c"})
+			err := fmt.Errorf("call: %w", &awserr.Error{Service: "ECR", Code: "AccessDeniedException", Message: row.message, RequestID: "0a1b2c"})
 			if got := awserr.DenialOf(err); got != row.want {
 				t.Errorf("got %+v, want %+v", got, row.want)
 			}

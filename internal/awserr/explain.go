@@ -9,29 +9,28 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-// Explain explains a refusal: by what AWS says about policies, else by the table, else by what its code means for every service.
-// {service} stands for the service in all of them; values has the other placeholders, of the table and of [denials]. Errors that are
-// not refusals are returned as they are.
+// Explain explains an [*Error], and returns other errors unchanged. The kind of policy that AWS identifies has priority over the table,
+// and the table over what a code means for every service. values has the placeholders of the table and of [denials], except {service}.
 func Explain(err error, table explain.Table, values map[string]string) error {
-	var refusal *Refusal
-	if !errors.As(err, &refusal) {
+	var returned *Error
+	if !errors.As(err, &returned) {
 		return err
 	}
-	filled := map[string]string{"service": refusal.Service, "effect": ""}
+	filled := map[string]string{"service": returned.Service, "effect": "", "why": ""}
 	maps.Copy(filled, values)
 	DenialOf(err).fill(filled)
-	x, found := slices.Concat(denials(), table, common()).Find(refusal.Code, refusal.Message, filled)
+	x, found := slices.Concat(denials(), table, common()).Find(returned.Code, returned.Message, filled)
 	switch {
 	case found:
-		x.Said, x.SaidBy = refusal.Said(refusal.Service), "AWS"
-	case refusal.StatusCode >= http.StatusInternalServerError:
+		x.Said, x.SaidBy = returned.Said(returned.Service), "AWS"
+	case returned.StatusCode >= http.StatusInternalServerError:
 		x.Do = []string{"Run the build again later, and check https://health.aws.amazon.com."}
-	case refusal.Code == unknownCode:
+	case returned.Code == unknownCode:
 		x.Do = []string{
-			"Check AWS_ENDPOINT_URL and similar variables, and HTTPS_PROXY, if they are set: the response does not look like one of AWS's.",
+			"Check AWS_ENDPOINT_URL and similar variables, and HTTPS_PROXY, if they are set. The response doesn't look like one from AWS.",
 		}
 	default:
-		x.Do = []string{"Look up the code in AWS's documentation of " + refusal.Service + ". AWS Support can find the call by its request ID."}
+		x.Do = []string{"Look up the error code in AWS's documentation of " + returned.Service + ". AWS Support can look up the request ID."}
 	}
 	return &explain.Error{Err: err, Explanation: x}
 }
@@ -45,28 +44,28 @@ func common() explain.Table {
 			Section: "throttled-until-the-timeout",
 			Codes:   []string{"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"},
 			Cause:   "{service} was still throttling requests when the Step's timeout expired",
-			Means:   []string{"AWS limits how often an account can call {service}. Other builds and programs in the account count too."},
+			Means:   []string{"AWS limits how often an account can call {service}. The limit includes other builds and programs in the account."},
 			Do: []string{
-				"Raise timeout. The Step spreads its attempts, so more time lets more builds through.",
+				"Increase timeout. The Step spreads out its attempts, so more builds succeed with a longer timeout.",
 				"Start fewer builds at the same time.",
 			},
 		},
 		{
 			Section: "credentials-have-expired", Codes: []string{"ExpiredToken", "ExpiredTokenException"},
 			Cause: "the credentials had expired when {service} received them",
-			Do:    []string{"Use a longer session_duration, or newer temporary access keys.", "Check this machine's clock."},
+			Do:    []string{"Increase session_duration, or use a newer temporary access key.", "Check this machine's clock."},
 		},
 		{
 			Section: "signature-of-a-call-rejected", Codes: []string{"InvalidSignatureException", "SignatureDoesNotMatch"},
 			Cause: "{service} rejected the request's signature, most likely because this machine's clock is wrong",
-			Means: []string{"AWS accepts a signature for five minutes."},
+			Means: []string{"A signature is valid for five minutes."},
 			Do:    []string{"Check this machine's clock."},
 		},
 		{
 			Section: "credentials-not-recognized", Codes: []string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"},
 			Cause: "{service} does not recognize the credentials",
-			Means: []string{"AWS issued them a moment ago. New credentials can take seconds to be known everywhere; the Step waited for that."},
-			Do:    []string{"Run the build again. If it fails again, check that the role still exists and that its sessions were not revoked."},
+			Means: []string{"AWS has just issued them. New credentials can take seconds to propagate; the Step has already waited."},
+			Do:    []string{"Run the build again. If it fails again, check that the role still exists and that its sessions weren't revoked."},
 		},
 	}
 }

@@ -1,7 +1,7 @@
-// Package explain holds what a person reads about a failure: what the other side said, what it means here, and what to do.
+// Package explain defines explanations of errors for users: what a service returned, what it means, and what to do.
 //
 // An error that a user can act on is, or wraps, an [Error]. The texts are data: a [Table] maps what a service returned to an
-// [Explanation]. How an Explanation looks in the log and on the build page is up to internal/report.
+// [Explanation]. Package report writes Explanations to the log and to the build page.
 package explain
 
 import (
@@ -10,38 +10,37 @@ import (
 	"strings"
 )
 
-// Explanation explains a failure to a person. It holds no secret.
+// Explanation explains an error to a user. It contains no secrets.
 type Explanation struct {
-	// Section is the anchor of the failure's section in docs/troubleshooting.md; empty if it has none.
+	// Section is the anchor of the error's section in docs/troubleshooting.md, if there is one.
 	Section string
-	// Cause names the cause in one line. It is the first and the last line, and must make sense alone: lower case, no period.
+	// Cause is the cause in one line, in lower case and without a period. It is the first and the last line, and must make sense alone.
 	Cause string
-	// Said is what SaidBy returned, in its own words, one line per response; empty if nothing was returned.
+	// Said is the error that SaidBy returned, verbatim, or empty if nothing was returned.
 	Said string
-	// SaidBy is who returned Said, "AWS" or "Bitrise"; empty if Said is empty.
+	// SaidBy is "AWS" or "Bitrise", or empty if Said is empty.
 	SaidBy string
-	// Means says what that means here, one paragraph each. It states only what is known, or calls it likely.
+	// Means says what the error means, in paragraphs. It states only what is known, and calls everything else likely.
 	Means []string
-	// Do lists what to do, the most likely remedy first.
+	// Do lists what to do, the most likely fix first.
 	Do []string
-	// ConditionKeys are the identity token's claims, to compare with a trust policy; empty where that does not help.
+	// ConditionKeys are the identity token's claims, to compare with a trust policy.
 	ConditionKeys []ConditionKey
-	// Policy is a trust policy in JSON that would let in this build and little else, and PolicyLetsIn says what it lets in;
-	// empty if there is none to suggest.
+	// Policy is a suggested trust policy in JSON, if any, and PolicyLetsIn says which builds it lets in.
 	Policy, PolicyLetsIn string
 }
 
-// ConditionKey is a claim of an identity token as a trust policy sees it.
+// ConditionKey is a claim of an identity token as a condition key of a trust policy.
 type ConditionKey struct {
 	// Key is ISSUER:CLAIM, without the issuer's scheme.
 	Key string
-	// Value is the claim's value; the items of a list are joined with commas.
+	// Value is the claim's value. The items of a list are joined with commas.
 	Value string
 	// IsDocumented reports whether AWS documents that IAM evaluates the key.
 	IsDocumented bool
 }
 
-// Error is an error with its explanation. Fields of the Explanation that are empty are filled by [Of].
+// Error is an error with its explanation. An empty Cause means the error's own text; see [Of].
 type Error struct {
 	Err error
 	Explanation
@@ -51,7 +50,7 @@ func (e *Error) Error() string { return e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Advise adds what to do, if anything, to an error; it returns nil for nil.
+// Advise adds what to do, if anything, to an error. It returns nil for nil.
 func Advise(err error, do ...string) error {
 	if err == nil || len(do) == 0 {
 		return err
@@ -59,8 +58,7 @@ func Advise(err error, do ...string) error {
 	return &Error{Err: err, Explanation: Explanation{Do: do}}
 }
 
-// Of returns the explanation of an error: that of the outermost [Error] it wraps. If it has no cause, the cause is the whole
-// error's text on one line.
+// Of returns the explanation of the outermost [Error] that err wraps. If it has no cause, the cause is the text of err on one line.
 func Of(err error) Explanation {
 	var x Explanation
 	var e *Error
@@ -78,16 +76,16 @@ func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 
 // Row explains one kind of response. Texts may contain {placeholders}.
 type Row struct {
-	// Codes are the error codes that the row explains; none: any code.
+	// Codes are the error codes that the row explains. If empty, it explains every code.
 	Codes []string
-	// Message is a part of the message, in lower case; empty: any message.
+	// Message is a part of the message, in lower case. If empty, the row explains every message.
 	Message string
 	// Section, Cause, Means, and Do are those of the [Explanation].
 	Section, Cause string
 	Means, Do      []string
 }
 
-// Table is a list of rows, of which the first match counts.
+// Table is a list of rows. The first match applies.
 type Table []Row
 
 // Find returns the explanation of a response with a code and a message, the placeholders {key} replaced by values[key]. It
@@ -108,7 +106,7 @@ func (r Row) fill(values map[string]string) Explanation {
 	for key, value := range values {
 		pairs = append(pairs, "{"+key+"}", value)
 	}
-	// One pass over each text: a placeholder inside a value is not replaced.
+	// A replacer makes one pass, so placeholders inside values are not replaced.
 	replacer := strings.NewReplacer(pairs...)
 	x := Explanation{Section: r.Section, Cause: replacer.Replace(r.Cause)}
 	for _, text := range r.Means {

@@ -10,17 +10,17 @@ import (
 )
 
 func TestOf(t *testing.T) {
-	refused := errors.New("refused")
-	explained := &explain.Error{Err: refused, Explanation: explain.Explanation{Cause: "the reason", Do: []string{"Act."}}}
+	failed := errors.New("failed")
+	explained := &explain.Error{Err: failed, Explanation: explain.Explanation{Cause: "the reason", Do: []string{"Act."}}}
 	for name, row := range map[string]struct {
 		err  error
 		want explain.Explanation
 	}{
-		"a plain error":          {errors.Join(refused, errors.New("twice")), explain.Explanation{Cause: "refused; twice"}},
+		"a plain error":          {errors.Join(failed, errors.New("twice")), explain.Explanation{Cause: "failed; twice"}},
 		"explained":              {explained, explained.Explanation},
 		"explained, and wrapped": {fmt.Errorf("call: %w", explained), explained.Explanation},
-		"advised, and wrapped":   {fmt.Errorf("call: %w", explain.Advise(refused, "Act.")), explain.Explanation{Cause: "call: refused", Do: []string{"Act."}}},
-		"the outermost":          {explain.Advise(explain.Advise(refused, "One."), "Two."), explain.Explanation{Cause: "refused", Do: []string{"Two."}}},
+		"advised, and wrapped":   {fmt.Errorf("call: %w", explain.Advise(failed, "Act.")), explain.Explanation{Cause: "call: failed", Do: []string{"Act."}}},
+		"the outermost":          {explain.Advise(explain.Advise(failed, "One."), "Two."), explain.Explanation{Cause: "failed", Do: []string{"Two."}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := explain.Of(row.err); !reflect.DeepEqual(got, row.want) {
@@ -31,7 +31,7 @@ func TestOf(t *testing.T) {
 	if explain.Advise(nil, "Act.") != nil {
 		t.Error("got an error for nil")
 	}
-	if err := explain.Advise(refused); err != refused { //nolint:errorlint // it must be the same
+	if err := explain.Advise(failed); err != failed { //nolint:errorlint // it must be the same
 		t.Errorf("got %v", err)
 	}
 }

@@ -14,13 +14,13 @@ import (
 type section struct {
 	title shown
 	lines []shown
-	// bullet is in front of each line.
+	// bullet precedes each line.
 	bullet string
-	// isBlock reports whether the lines are a table or JSON, which must keep its form.
+	// isBlock reports whether the lines are a table or JSON, which must not be wrapped.
 	isBlock bool
 }
 
-// sections returns the parts of an explanation: first what was returned and what it means, then what to do.
+// sections returns the parts of an explanation that aren't empty.
 func (l *Log) sections(x explain.Explanation) []section {
 	all := []section{
 		{title: l.clean(x.SaidBy + " said"), lines: l.lines(x.Said)},
@@ -38,7 +38,7 @@ func (l *Log) claims(keys []explain.ConditionKey) section {
 	return section{title: title, lines: l.lines(table(keys)...), isBlock: true}
 }
 
-// lines returns the lines of texts, without empty ones.
+// lines splits texts into lines, without empty ones.
 func (l *Log) lines(texts ...string) []shown {
 	var lines []shown
 	for _, text := range texts {
@@ -71,8 +71,8 @@ func table(keys []explain.ConditionKey) []string {
 	return append(rows, "* AWS documents that IAM evaluates this key; it may not evaluate the others.")
 }
 
-// Explain writes an explanation between two lines with the cause: a reader starts at the first, and the build page shows the last one.
-// Lines have at most 80 columns, which Bitrise's log shows without scrolling, except for tables, JSON, and values to copy.
+// Explain writes an explanation. The cause is the first line, where readers start, and the last one, which the build page shows. Lines
+// have at most 80 columns, which Bitrise's log shows without scrolling, except for tables, JSON, and long words such as ARNs.
 func (l *Log) Explain(x explain.Explanation) {
 	l.Printf("")
 	l.Errorf("%s", x.Cause)
@@ -100,7 +100,7 @@ func (l *Log) write(sections []section) {
 	}
 }
 
-// Problems writes a title and a list of problems, and last where to read more and a line that sums them up.
+// Problems writes a title, a list of problems, a link to more about them, and a summary.
 func (l *Log) Problems(title string, problems []string, summary string) {
 	l.Errorf("%s", title)
 	for _, problem := range problems {
@@ -112,16 +112,16 @@ func (l *Log) Problems(title string, problems []string, summary string) {
 	l.Errorf("%s", summary)
 }
 
-// version is the Step's version, a tag of its repository. A release sets it with the linker; other programs are of the latest version.
+// version is the Step's version, a tag of its repository. Releases set it with the linker; other builds link to the main branch.
 var version = "main"
 
-// moreAbout returns the URL of a section of the troubleshooting page; without a section, that of errors that have none.
+// moreAbout returns the URL of a section of the troubleshooting page. The default is the section for other errors.
 func moreAbout(section string) string {
 	return fmt.Sprintf("https://github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/blob/%s/docs/troubleshooting.md#%s",
 		version, cmp.Or(section, "other-errors"))
 }
 
-// wrap breaks a text at spaces into lines of at most 80 columns. A longer word stays in one piece, so that it can be copied.
+// wrap breaks text at spaces into lines of at most 80 columns. Longer words are not broken, so that they can be copied.
 func wrap(s shown, bullet string) []string {
 	const columns = 80
 

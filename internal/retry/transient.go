@@ -41,7 +41,7 @@ type response interface {
 func attempts(err error) (most int, after time.Duration) {
 	var (
 		returned response
-		ofAWS    *awserr.Refusal
+		ofAWS    *awserr.Error
 		lookup   *net.DNSError
 	)
 	switch {
@@ -80,7 +80,7 @@ func isTransientStatus(code int) bool {
 
 // attemptsOf is attempts for an error that an AWS service returned: by the SDK's lists, and by the codes that STS documents,
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html#API_AssumeRoleWithWebIdentity_Errors.
-func attemptsOf(r *awserr.Refusal) int {
+func attemptsOf(r *awserr.Error) int {
 	_, throttled := awsretry.DefaultThrottleErrorCodes[r.Code]
 	_, retryable := awsretry.DefaultRetryableErrorCodes[r.Code]
 	switch {

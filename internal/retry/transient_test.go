@@ -144,7 +144,7 @@ func TestTransientStatus(t *testing.T) {
 // Errors with a limit are tried again that often in total, whatever happens in between.
 func TestLimits(t *testing.T) {
 	notFound := transport.Failed(&net.DNSError{IsNotFound: true})
-	newKey := &awserr.Refusal{Code: "InvalidClientTokenId", NewCredentials: true}
+	newKey := &awserr.Error{Code: "InvalidClientTokenId", NewCredentials: true}
 	for name, row := range map[string]struct {
 		errs []error // in turn
 		want int
@@ -152,7 +152,7 @@ func TestLimits(t *testing.T) {
 		"host not found":       {[]error{notFound}, 4},
 		"new credentials":      {[]error{newKey}, 8},
 		"with others between":  {[]error{notFound, transport.Failed(io.EOF)}, 7},
-		"garbled, then denied": {[]error{transport.Garbled("not JSON"), &awserr.Refusal{Code: "AccessDenied"}}, 2},
+		"garbled, then denied": {[]error{transport.Garbled("not JSON"), &awserr.Error{Code: "AccessDenied"}}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -259,8 +259,8 @@ func TestDebugLines(t *testing.T) {
 		t.Fatal("got a response from a closed server")
 	}
 	got := regexp.MustCompile(`\(\d+ ms`).ReplaceAllString(strings.Join(lines, "\n"), "(TIME")
-	answer := "STS AssumeRole GET " + server.URL + "/path: 418 (TIME, "
-	want := regexp.MustCompile("^" + regexp.QuoteMeta(answer+"new connection)\n"+answer+"open connection)\nSTS AssumeRole GET "+server.URL+": ") +
+	line := "STS AssumeRole GET " + server.URL + "/path: 418 (TIME, "
+	want := regexp.MustCompile("^" + regexp.QuoteMeta(line+"new connection)\n"+line+"open connection)\nSTS AssumeRole GET "+server.URL+": ") +
 		`.*connection refused \(TIME, open connection\)$`)
 	if !want.MatchString(got) {
 		t.Errorf("got %s", got)
