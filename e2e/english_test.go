@@ -184,7 +184,7 @@ func TestFindPhrases(t *testing.T) {
 		"it is tried again, at every call":                          "tried again, at every",
 		"STS answered AccessDenied":                                 "answered",
 		"IAM refuses it":                                            "refuses",
-		"lets connection refused pass, but admits":  "admits",
+		"lets connection refused pass, but admits":                  "admits",
 		"or another one":                                            "another one",
 		"leaves the file alone":                                     "leaves the file alone",
 		"a condition in it does not hold":                           "condition in it does not hold",
