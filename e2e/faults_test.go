@@ -78,7 +78,7 @@ func faultMatrix() []fault {
 		{name: "one error per call", script: idToken + " 1 reset\n" + assume + " 1 status 500\n" + login + " 1 truncate", calls: calls{2, 2, 2}},
 
 		// Permanent errors. The Step fails immediately.
-		{name: "token: 401", script: idToken + " * status 401", failure: "the token endpoint returned 401 .*most likely because of build_api_token", calls: calls{1, 0, 0}},
+		{name: "token: 401", script: idToken + " * status 401", failure: "the token endpoint rejected the build's API token", calls: calls{1, 0, 0}},
 		{name: "token: 404", script: idToken + " * status 404", failure: "the token endpoint returned 404", calls: calls{1, 0, 0}},
 		{name: "token: other audience", script: idToken + " * audience someone-else", failure: `the token in the response must be for the audience "sts.amazonaws.com", got \["someone-else"\]`, calls: calls{1, 0, 0}},
 		{name: "token: expired", script: idToken + " * expired", failure: "the token in the response expired at ", calls: calls{1, 0, 0}},

@@ -73,9 +73,9 @@ func TestChainWithConditions(t *testing.T) {
 		says  string // "" if the Step must succeed
 	}{
 		"both":                 {map[string]string{"external_id": "agreed", "session_tags": "team=mobile\nstage = test"}, ""},
-		"no external ID":       {map[string]string{"session_tags": "team=mobile"}, "If the trust policy has a condition on sts:ExternalId, set external_id"},
-		"other external ID":    {map[string]string{"external_id": "another", "session_tags": "team=mobile"}, "a condition on sts:ExternalId must name exactly this value"},
-		"other value of a tag": {map[string]string{"external_id": "agreed", "session_tags": "team=web"}, "both sides must also allow sts:TagSession"},
+		"no external ID":       {map[string]string{"session_tags": "team=mobile"}, "For a condition on sts:ExternalId, set external_id."},
+		"other external ID":    {map[string]string{"external_id": "another", "session_tags": "team=mobile"}, "For a condition on sts:ExternalId, set external_id."},
+		"other value of a tag": {map[string]string{"external_id": "agreed", "session_tags": "team=web"}, "For conditions on aws:RequestTag, set session_tags."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			row.given["role_arn"], row.given["role_chain"] = role, targetRole

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
@@ -99,6 +100,7 @@ func assumeAs(t *testing.T, cloud *sandbox.Sandbox, changes map[string]any) (*st
 	}
 	client := sts.New(sts.Options{
 		Region: region, BaseEndpoint: aws.String(cloud.AWSURL()), Credentials: aws.AnonymousCredentials{}, Retryer: aws.NopRetryer{},
+		HTTPClient: harness.HTTPClient(),
 	})
 	session, err := client.AssumeRoleWithWebIdentity(t.Context(), &sts.AssumeRoleWithWebIdentityInput{
 		RoleArn: aws.String(role), RoleSessionName: aws.String("policy-test"), WebIdentityToken: aws.String(token),

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/harness"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
@@ -51,7 +52,7 @@ func start(t *testing.T, options sandbox.Options) *sandbox.Sandbox {
 func config(cloud *sandbox.Sandbox, id, secret, session string) aws.Config {
 	return aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String(cloud.AWSURL()), Credentials: credentials.NewStaticCredentialsProvider(id, secret, session),
-		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+		Retryer: func() aws.Retryer { return aws.NopRetryer{} }, HTTPClient: harness.HTTPClient(),
 	}
 }
 
