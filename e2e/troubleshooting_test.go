@@ -174,8 +174,7 @@ func readEntry(t *testing.T, f failure) *entry {
 func (e *entry) addAdvice(more []string) {
 	const same = 30
 	for _, item := range more {
-		// What is likely depends on the build.
-		if !strings.HasPrefix(item, "Likely cause") && !slices.ContainsFunc(e.advice, func(known string) bool { return strings.HasPrefix(known, item[:min(same, len(item))]) }) {
+		if !slices.ContainsFunc(e.advice, func(known string) bool { return strings.HasPrefix(known, item[:min(same, len(item))]) }) {
 			e.advice = append(e.advice, item)
 		}
 	}
@@ -200,8 +199,8 @@ func general(text string) string {
 		"arn:aws:iam::210987654321:role/deploy-target", "*NEXT-ROLE-ARN*", "deploy-target", "*NEXT-ROLE*",
 		"arn:aws:iam::123456789012:role/bitrise-deploy", "*ROLE-ARN*", "bitrise-deploy", "*ROLE*", "role Bitrise-Deploy", "role *ROLE*", "arn:aws:iam::123456789012:user/ci", "*CALLER*",
 		"123456789012", "*ACCOUNT*", "210987654321", "*ACCOUNT*", "my-audience", "*AUDIENCE*", "Region us-east-1", "Region *REGION*", "credentials in us-east-1", "credentials in *REGION*",
-		"7200 seconds", "*N* seconds", "500 bytes", "*N* bytes", "1700000000", "*TIME*", "http://127.0.0.1:PORT/build/another", "*BUILD-URL*",
-		"role 1 of 1", "role *N* of *M*", "branch and workflow", "*CLAIMS*",
+		"500 bytes", "*N* bytes", "1700000000", "*TIME*", "http://127.0.0.1:PORT/build/another", "*BUILD-URL*",
+		"role 1 of 1", "role *N* of *M*",
 	).Replace(markdown(text))
 }
 
