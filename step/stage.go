@@ -20,6 +20,8 @@ type files struct {
 	record string
 	docker dockerlogin.File
 	config profile.ConfigFile
+	// replaced is the session of the Step's profile that this run will replace, or nil if there is none.
+	replaced *profile.Session
 }
 
 // findFiles returns the files, or an error if they can't be changed, before anything is sent.
@@ -44,7 +46,7 @@ func (s *Step) findFiles(config Config) (found files, err error) {
 	}
 	if err == nil && config.hasProfile() {
 		if found.config, err = profile.FindConfigFile(s.Environment.Get); err == nil {
-			_, err = found.config.Check(config.Profile)
+			found.replaced, err = found.config.Check(config.Profile)
 		}
 	}
 	return found, err
@@ -145,24 +147,23 @@ func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, 
 	staged.outputs = append(emptyCredentialOutputs(), staged.outputs...)
 	staged.outputs = append(staged.outputs, plain("AWS_SDK_LOAD_CONFIG", "1"))
 	s.warnOfLimits(config)
-	return s.warnOfReplacing(staged, config.Profile)
+	s.warnOfReplacing(staged.files, config.Profile)
+	return nil
 }
 
 // warnOfReplacing warns if the profile belongs to a different build until now.
-func (s *Step) warnOfReplacing(staged *staged, name profile.Name) error {
-	replaced, err := staged.files.config.Check(name)
-	if err != nil || replaced == nil {
-		return err
+func (s *Step) warnOfReplacing(files files, name profile.Name) {
+	if files.replaced == nil {
+		return
 	}
-	records, _ := readRecords(staged.files.folder)
+	records, _ := readRecords(files.folder)
 	for _, r := range records {
-		isIts := slices.Contains(sessions(r.Profiles), *replaced)
+		isIts := slices.Contains(sessions(r.Profiles), *files.replaced)
 		if isIts && r.Build.isOther(buildOf(s.Environment)) {
 			s.Log.Warnf("The profile %q belonged to build %s, which can't use it anymore. Give each build's profile its own name: "+
 				"bitrise-$BITRISE_BUILD_SLUG.", name, r.Build)
 		}
 	}
-	return nil
 }
 
 // warnOfLimits warns if credentials can't be renewed, or if renewing them requires a stored key.
