@@ -64,14 +64,16 @@ func find(content []byte, name Name) (*section, error) {
 		return nil, err
 	}
 	found := findSections(lines, name.isSection)
-	switch {
-	case len(found) == 0:
+	if len(found) == 0 {
 		return nil, nil
+	}
+	rival := found[0].rival()
+	switch {
 	case found[0].session == nil:
 		return nil, fmt.Errorf("line %d: the profile %q exists, and %w", lineNumber(content, found[0].begin), name, ErrForeign)
-	case found[0].rival() != "":
+	case rival != "":
 		return nil, fmt.Errorf("line %d: the profile %q has the setting %s, which some tools use instead of the Step's credentials",
-			lineNumber(content, found[0].begin), name, found[0].rival())
+			lineNumber(content, found[0].begin), name, rival)
 	case len(found) > 1:
 		return nil, fmt.Errorf("line %d: the profile %q appears twice", lineNumber(content, found[1].begin), name)
 	}

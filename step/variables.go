@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
@@ -176,12 +175,12 @@ func movedEndpoints(environment Environment, withDocker bool) []string {
 		{"AWS_ENDPOINT_URL_ECR", "ECR"},
 		{"AWS_ENDPOINT_URL_ECR_PUBLIC", "ECR Public"},
 	} {
+		if strings.HasPrefix(endpoint.services, "ECR") && !withDocker {
+			continue
+		}
 		if moved, err := url.Parse(environment[endpoint.key]); err == nil && moved.Host != "" {
 			lines = append(lines, fmt.Sprintf("%s is set, so calls to %s go to %s", endpoint.key, endpoint.services, moved.Host))
 		}
-	}
-	if !withDocker {
-		lines = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "AWS_ENDPOINT_URL_ECR") })
 	}
 	return lines
 }
