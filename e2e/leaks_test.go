@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
@@ -19,30 +20,47 @@ import (
 // leak returns in what form a text contains one of the secrets, or "" if it contains none. The forms are those in which the Step
 // promises to redact secrets, and at least the first 16 bytes of one.
 func leak(text string, secrets []string) string {
-	const minLength, minPrefix = 8, 16 // a shorter one may occur by chance
-
-	for _, secret := range withEnds(secrets) {
-		for name, form := range encodings(secret) {
-			if len(form) >= minLength && strings.Contains(text, form[:min(len(form), minPrefix)]) {
-				return name
+	for _, secret := range secrets {
+		for _, form := range forms(secret) {
+			if strings.Contains(text, form.start) {
+				return form.name
 			}
-		}
-		// The second half of a long one does not occur by chance.
-		if len(secret) >= 2*minPrefix && strings.Contains(text, secret[len(secret)/2:]) {
-			return "in part"
 		}
 	}
 	return ""
 }
 
-// withEnds adds to the secrets the parts of tokens that serve to rebuild them because their header is public.
-func withEnds(secrets []string) []string {
-	all := slices.Clone(secrets)
-	for _, secret := range secrets {
-		if parts := strings.Split(secret, "."); len(parts) == 3 {
-			all = append(all, parts[1]+"."+parts[2], parts[2])
+// form is a form of a secret, and how it begins.
+type form struct{ name, start string }
+
+// knownForms has the forms of each secret. Every output is searched for every secret of a sandbox, and without it, these tests would
+// spend most of their time on encoding the same secrets again.
+var knownForms sync.Map
+
+// forms returns the forms of a secret, and those of the parts that serve to rebuild a token, because its header is public.
+func forms(secret string) []form {
+	const minLength, minPrefix = 8, 16 // a shorter one may occur by chance
+
+	if known, found := knownForms.Load(secret); found {
+		return known.([]form)
+	}
+	texts := []string{secret}
+	if parts := strings.Split(secret, "."); len(parts) == 3 {
+		texts = append(texts, parts[1]+"."+parts[2], parts[2])
+	}
+	var all []form
+	for _, text := range texts {
+		for name, encoded := range encodings(text) {
+			if len(encoded) >= minLength {
+				all = append(all, form{name: name, start: encoded[:min(len(encoded), minPrefix)]})
+			}
+		}
+		// The second half of a long one does not occur by chance.
+		if len(text) >= 2*minPrefix {
+			all = append(all, form{name: "in part", start: text[len(text)/2:]})
 		}
 	}
+	knownForms.Store(secret, all)
 	return all
 }
 

@@ -68,6 +68,10 @@ type Sandbox struct {
 	closers    []func() error
 }
 
+// signingKey is shared by the sandboxes of a process, because making a key takes longer than many a test. Each sandbox has its own key ID,
+// and accepts only tokens with this ID.
+var signingKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 // Start starts a sandbox.
 func Start(options Options) (*Sandbox, error) {
 	if len(options.Config.Accounts) == 0 {
@@ -79,7 +83,7 @@ func Start(options Options) (*Sandbox, error) {
 	if options.Log == nil {
 		options.Log = func(string, ...any) {}
 	}
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := signingKey()
 	if err != nil {
 		return nil, err
 	}
