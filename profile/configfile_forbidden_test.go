@@ -128,7 +128,8 @@ func TestCopyInTheCredentialsFile(t *testing.T) {
 	newer, session := numbered(t, "bitrise", 7)
 	newer.Name = p.Name
 	file.add(t, newer)
-	if got, want := read(t, file.Credentials), strings.ReplaceAll(copied, p.Command.text, newer.Command.text); got != want {
+	section := strings.ReplaceAll(strings.Replace(bitriseSection, "profile ", "", 1), p.Command.text, newer.Command.text)
+	if got, want := read(t, file.Credentials), "[mine]\naws_access_key_id = x\n\n"+section; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	changes, removed, err := file.PrepareRemoval([]Session{session})

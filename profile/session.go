@@ -93,7 +93,7 @@ func (f Folder) renew(ctx context.Context, s Session, now func() time.Time, cach
 		_, err = os.Lstat(f.file(s, settingsName)) // a logout may have removed the session meanwhile
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		err = explain.Advise(fmt.Errorf("the session %s does not exist", f.Path(s.version, s.key)), "Run the Step again.")
+		err = explain.Advise(fmt.Errorf("the session %s does not exist", f.Path(string(s))), "Run the Step again.")
 	}
 	if err != nil {
 		return cached.orError(now(), err)

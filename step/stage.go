@@ -16,12 +16,10 @@ import (
 type files struct {
 	store  envstore
 	folder profile.Folder
-	// record is the path of the build's record.
-	record string
 	docker dockerlogin.File
 	config profile.ConfigFile
-	// replaced is the session of the Step's profile that this run will replace, or nil if there is none.
-	replaced *profile.Session
+	// replaced is the session of the Step's profile that this run will replace, if any.
+	replaced profile.Session
 }
 
 // findFiles returns the files, or an error if they can't be changed, before anything is sent.
@@ -35,8 +33,7 @@ func (s *Step) findFiles(config Config) (found files, err error) {
 	if found.folder, err = profile.FolderIn(s.Environment.Get("HOME")); err != nil {
 		return found, err
 	}
-	found.record = recordPath(found.folder, buildOf(s.Environment))
-	if _, err := readRecord(found.record); err != nil {
+	if _, err := readRecord(recordPath(found.folder, buildOf(s.Environment))); err != nil {
 		return found, err
 	}
 	if config.DockerLogin {
@@ -153,12 +150,9 @@ func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, 
 
 // warnOfReplacing warns if the profile belongs to a different build until now.
 func (s *Step) warnOfReplacing(files files, name profile.Name) {
-	if files.replaced == nil {
-		return
-	}
 	records, _ := readRecords(files.folder)
 	for _, r := range records {
-		isIts := slices.Contains(sessions(r.Profiles), *files.replaced)
+		isIts := slices.ContainsFunc(r.Profiles, func(p writtenProfile) bool { return p.Session == files.replaced })
 		if isIts && r.Build.isOther(buildOf(s.Environment)) {
 			s.Log.Warnf("The profile %q belonged to build %s, which can't use it anymore. Give each build's profile its own name: "+
 				"bitrise-$BITRISE_BUILD_SLUG.", name, r.Build)
@@ -195,13 +189,21 @@ func (s *staged) facts(config Config) runFacts {
 	return run
 }
 
-// stageRecord stages the record of what the build writes, as the first file that is put into place.
+// stageRecord stages the record of what the build writes, as the first file that is put into place. Earlier logins to the same registry
+// are kept, because the run may end before it replaces them.
 func (s *Step) stageRecord(staged *staged) error {
 	if len(staged.profiles)+len(staged.logins) == 0 {
 		return nil
 	}
-	change, err := prepareRecord(staged.files.folder, staged.files.record, func(r *record) {
-		r.add(buildOf(s.Environment), staged.profiles, staged.logins)
+	change, err := prepareRecord(staged.files.folder, buildOf(s.Environment), func(r *record) {
+		for _, p := range staged.profiles {
+			r.Profiles = slices.DeleteFunc(r.Profiles, func(old writtenProfile) bool {
+				old.Written = p.Written
+				return old == p
+			})
+		}
+		r.Profiles = append(r.Profiles, staged.profiles...)
+		r.Logins = append(r.Logins, staged.logins...)
 	})
 	if err == nil {
 		staged.changes = slices.Insert(staged.changes, 0, change)
