@@ -307,7 +307,7 @@ func TestOneProcessRenews(t *testing.T) {
 }
 
 func TestDamagedCache(t *testing.T) {
-	for _, content := range []string{"", "{", "null", "[]", `{"access_key_id":"x"}`, `{"secret_access_key":"x"}`, strings.Repeat("x", 1<<16)} {
+	for _, content := range []string{"", "{", "null", "[]", `{"AccessKeyID":"x"}`, `{"SecretAccessKey":"x"}`, strings.Repeat("x", 1<<16)} {
 		folder, s := testSession(t, credentials.Credentials{})
 		write(t, folder.file(s, cacheName), content)
 		if c, _, err := folder.Get(t.Context(), s, at(0), renewed(time.Hour)); err != nil || c.AccessKeyID.Reveal() != "new" {
