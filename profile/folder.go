@@ -132,18 +132,15 @@ func (f Folder) Stage(
 	return session, command, changes, checkRuns(ctx, changes[len(changes)-1].Staged())
 }
 
-// Explain says what an error of a file in the folder prevented, and adds advice, unless the error's cause is not where the folder is.
+// Explain says what an error of a file in the folder prevented. It adds advice, unless the error has some and isn't about where the
+// folder is.
 func (f Folder) Explain(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
 	err = fmt.Errorf("%s: %w", doing, err)
-	for _, known := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOLCK, syscall.EOPNOTSUPP} {
-		if errors.Is(err, known) {
-			return err
-		}
-	}
-	if errors.As(err, new(*explain.Error)) && !errors.As(err, new(*fs.PathError)) {
+	isDenied := errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+	if errors.As(err, new(*explain.Error)) && !isDenied {
 		return err
 	}
 	return explain.Advise(err, setHome)

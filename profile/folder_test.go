@@ -335,12 +335,19 @@ func TestStageFails(t *testing.T) {
 // A disk that is full has other advice than a home that can't be used.
 func TestAdviceAboutTheFolder(t *testing.T) {
 	folder, _ := testFolder(t)
-	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE} {
-		if do := explain.Of(folder.Explain("x", &fs.PathError{Err: errno})).Do; slices.Contains(do, setHome) {
-			t.Errorf("%s: got %q", errno, do)
+	const other = "Free some disk space."
+	for errno, want := range map[syscall.Errno]string{
+		syscall.ENOSPC: other, syscall.EDQUOT: other, syscall.EMFILE: other, syscall.EROFS: setHome, syscall.EACCES: setHome, syscall.EPERM: setHome,
+	} {
+		err := folder.Explain("keep it", explain.Advise(&fs.PathError{Op: "write", Path: "/a", Err: errno}, other))
+		if do := explain.Of(err).Do; !slices.Equal(do, []string{want}) || err.Error() != "keep it: write /a: "+errno.Error() {
+			t.Errorf("got %v, %q", err, do)
 		}
 	}
-	checkAdvice(t, folder.Explain("x", &fs.PathError{Err: syscall.EROFS}), setHome)
+	checkAdvice(t, folder.Explain("keep it", &fs.PathError{Err: syscall.ENOTDIR}), setHome)
+	if err := folder.Explain("keep it", nil); err != nil {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestStageEndsWithItsContext(t *testing.T) {

@@ -55,10 +55,9 @@ type staged struct {
 	outputs []output
 	// registries are the hosts of the Docker logins.
 	registries []string
-	// profiles and logins are for the build's record.
-	profiles []writtenProfile
-	logins   []writtenLogin
-	changes  []*sharedfile.Change
+	// entries are those for the build's record.
+	entries record
+	changes []*sharedfile.Change
 	// done has the log lines to write when the changes are in place.
 	done []string
 }
@@ -117,7 +116,7 @@ func (s *Step) stageEntries(staged *staged, entries []dockerlogin.Entry) {
 		default:
 			s.Log.Printf("The credential helper %q is disabled for %s until this build logs out", *entry.Helper, entry.Host)
 		}
-		staged.logins = append(staged.logins, login)
+		staged.entries.Logins = append(staged.entries.Logins, login)
 	}
 }
 
@@ -135,7 +134,7 @@ func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, 
 		return err
 	}
 	staged.changes = append(staged.changes, changes...)
-	staged.profiles = []writtenProfile{{File: file, Name: config.Profile.String(), Session: stored, Written: s.Now().UTC()}}
+	staged.entries.Profiles = []writtenProfile{{File: file, Name: config.Profile.String(), Session: stored, Written: s.Now().UTC()}}
 	written := fmt.Sprintf("Wrote the profile %q to %s", config.Profile, file)
 	if config.isRenewable() {
 		written += "; it renews its credentials automatically"
@@ -192,18 +191,18 @@ func (s *staged) facts(config Config) runFacts {
 // stageRecord stages the record of what the build writes, as the first file that is put into place. Earlier logins to the same registry
 // are kept, because the run may end before it replaces them.
 func (s *Step) stageRecord(staged *staged) error {
-	if len(staged.profiles)+len(staged.logins) == 0 {
+	if staged.entries.isEmpty() {
 		return nil
 	}
 	change, err := prepareRecord(staged.files.folder, buildOf(s.Environment), func(r *record) {
-		for _, p := range staged.profiles {
+		for _, p := range staged.entries.Profiles {
 			r.Profiles = slices.DeleteFunc(r.Profiles, func(old writtenProfile) bool {
 				old.Written = p.Written
 				return old == p
 			})
 		}
-		r.Profiles = append(r.Profiles, staged.profiles...)
-		r.Logins = append(r.Logins, staged.logins...)
+		r.Profiles = append(r.Profiles, staged.entries.Profiles...)
+		r.Logins = append(r.Logins, staged.entries.Logins...)
 	})
 	if err == nil {
 		staged.changes = slices.Insert(staged.changes, 0, change)
