@@ -86,9 +86,10 @@ const (
 	lockName     = "lock"
 )
 
-// Stage prepares to keep what a profile's credential process needs after the Step has ended: the program, the first credentials
-// (obtained now), and the settings, from which the caller can obtain new ones. The command runs the program for the session. If the
-// changes are not committed, also because of an error, discard them in this order, so that no empty folder is left behind.
+// Stage prepares to keep what a profile's credential process needs after the Step has ended: the program, the first
+// credentials (obtained now), and the settings, from which the caller can obtain new ones. The command runs the program
+// for the session. If the changes are not committed, also because of an error, discard them in this order, so that no
+// empty folder is left behind.
 func (f Folder) Stage(
 	ctx context.Context, program string, settings secret.Text, c credentials.Credentials, now time.Time,
 ) (session Session, command Command, changes []*sharedfile.Change, err error) {
@@ -111,18 +112,22 @@ func (f Folder) Stage(
 	if err := f.Secure(version, key); err != nil {
 		return session, command, nil, err
 	}
+	own := func(name string) sharedfile.File {
+		return sharedfile.File{Path: f.file(session, name), Mode: secretMode, IsOwn: true}
+	}
 	for _, file := range []struct {
 		sharedfile.File
 		content []byte
 	}{
 		// The session comes first, because other runs don't remove the program of an existing session.
-		{sharedfile.File{Path: f.file(session, settingsName), Mode: secretMode}, []byte(settings.Reveal())},
-		{sharedfile.File{Path: f.file(session, cacheName), Mode: secretMode}, entry{Credentials: c, Obtained: now}.encode()},
-		// With an existing file, a credential process can take the lock even in a read-only folder, such as a mount in a container.
-		{sharedfile.File{Path: f.file(session, lockName), Mode: secretMode}, []byte{}},
-		{sharedfile.File{Path: installed, Mode: programMode, MaxSize: maxProgramSize, IsFixed: true}, content},
+		{own(settingsName), []byte(settings.Reveal())},
+		{own(cacheName), entry{Credentials: c, Obtained: now}.encode()},
+		// With a lock file, a credential process can take the lock even in a read-only folder.
+		{own(lockName), []byte{}},
+		{sharedfile.File{
+			Path: installed, Mode: programMode, MaxSize: maxProgramSize, IsOwn: true, IsFixed: true,
+		}, content},
 	} {
-		file.IsOwn = true
 		change, err := file.Prepare(func([]byte) ([]byte, error) { return file.content, nil })
 		if err != nil {
 			return session, command, changes, err
@@ -132,8 +137,8 @@ func (f Folder) Stage(
 	return session, command, changes, checkRuns(ctx, changes[len(changes)-1].Staged())
 }
 
-// Explain says what an error of a file in the folder prevented. It adds advice, unless the error has some and isn't about where the
-// folder is.
+// Explain says what an error of a file in the folder prevented. It adds advice about where the folder is, unless the
+// error has other advice.
 func (f Folder) Explain(doing string, err error) error {
 	if err == nil {
 		return nil
@@ -179,9 +184,9 @@ func (f Folder) Settings(s Session) (secret.Text, error) {
 	return secret.New(string(content)), err
 }
 
-// RemoveSecrets removes the settings and the credentials of a session, so that nothing can renew or use it, and reports whether they are
-// gone. With a time, it keeps those of a session that was used or written since. It waits for a renewal that is in progress, which would
-// write the credentials again. Missing files are fine.
+// RemoveSecrets removes the settings and the credentials of a session, so that nothing can renew or use it, and reports
+// whether they are gone. With a time, it keeps a session that was used or written since. It waits for a renewal that is
+// in progress, which would write the credentials again. Missing files are fine.
 func (f Folder) RemoveSecrets(ctx context.Context, s Session, unusedSince time.Time) (isRemoved bool, err error) {
 	unlock, err := sharedfile.LockFile(ctx, f.file(s, lockName))
 	if errors.Is(err, fs.ErrNotExist) {

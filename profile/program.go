@@ -30,9 +30,9 @@ To test the profile, run: aws sts get-caller-identity --profile NAME
 type Command struct{ text string }
 
 // newCommand returns a command line that all readers split into the same program and arguments. botocore splits it as
-// Python's shlex does; most others run it with sh -c. Some readers don't know
-// quotes, or drop what follows them, so the path is quoted only if necessary. Single quotes can't contain a single quote, and the
-// SDKs for Go start a comment at # or ; after a space, even in quotes.
+// Python's shlex does; most others run it with sh -c. Some readers don't know quotes, or drop what follows them, so the
+// path is quoted only if necessary. Single quotes can't contain a single quote, and the SDKs for Go start a comment at #
+// or ; after a space, even in quotes.
 func newCommand(program, key string) (Command, error) {
 	const safePunctuation = "/._-+@%,:="
 

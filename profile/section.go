@@ -105,8 +105,8 @@ const (
 	regionSetting  = "region"
 )
 
-// find returns the section of a profile, which has no lines if the file has none. A section that the Step didn't create is an error: in
-// the configuration file, an [ErrForeign].
+// find returns the section of a profile, which has no lines if the file has none. A section that the Step didn't create
+// is an error: in the configuration file, an [ErrForeign].
 func (f awsFile) find(content []byte, name Name) (section, error) {
 	lines, err := parse(content)
 	if err != nil {
@@ -161,8 +161,8 @@ func (s section) others() []string {
 	return kept
 }
 
-// withProfile returns the content of the file with the profile. It replaces an earlier one, or adds the profile at the end of the
-// configuration file. In the credentials file, it only replaces a copy.
+// withProfile returns the content of the file with the profile. It replaces an earlier one, or adds the profile at the
+// end of the configuration file. In the credentials file, it only replaces a copy.
 func (f awsFile) withProfile(content []byte, p Profile) ([]byte, error) {
 	place, err := f.find(content, p.Name)
 	isNew := len(place.lines) == 0

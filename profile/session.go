@@ -39,10 +39,10 @@ type entry struct {
 // window is the time before the expiry in which the credentials are renewed.
 func (e entry) window() time.Duration { return min(longestWindow, e.Expires.Sub(e.Obtained)/3) }
 
-// needsRenewal reports whether there are no valid credentials, or the window has begun and no renewal has just failed.
+// needsRenewal reports whether there are no valid credentials, or the window has begun and no renewal just failed.
 func (e entry) needsRenewal(now time.Time) bool {
-	isDue := !e.Expires.IsZero() && !now.Before(e.Expires.Add(-e.window())) && now.Sub(e.Failed).Abs() >= pause
-	return !e.isUsable(now) || isDue
+	isDue := !e.Expires.IsZero() && !now.Before(e.Expires.Add(-e.window()))
+	return !e.isUsable(now) || isDue && now.Sub(e.Failed).Abs() >= pause
 }
 
 // isUsable reports whether AWS still accepts the credentials.
@@ -118,7 +118,8 @@ func (e entry) encode() []byte {
 		AccessKeyID, SecretAccessKey, SessionToken string
 		Obtained, Expires, Failed                  time.Time `json:",omitzero"`
 	}{
-		e.AccessKeyID.Reveal(), e.SecretAccessKey.Reveal(), e.SessionToken.Reveal(), e.Obtained.UTC(), e.Expires.UTC(), e.Failed.UTC(),
+		e.AccessKeyID.Reveal(), e.SecretAccessKey.Reveal(), e.SessionToken.Reveal(),
+		e.Obtained.UTC(), e.Expires.UTC(), e.Failed.UTC(),
 	})
 	return content
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
-// logout removes what the logins of this build added, according to their record, and empties the exported credentials. With a profile
-// or registries, it removes only these. It needs no network.
+// logout removes what the logins of this build added, according to their record, and empties the exported credentials.
+// With a profile or registries, it removes only these. It needs no network.
 func (s *Step) logout(ctx context.Context, config Config) error {
 	store, err := findEnvstore(s.Environment)
 	if err != nil {
@@ -32,7 +32,9 @@ func (s *Step) logout(ctx context.Context, config Config) error {
 	outputs := emptyCredentialOutputs()
 	if config.hasProfile() || len(config.Registries) > 0 {
 		outputs = nil
-		written.Profiles = slices.DeleteFunc(written.Profiles, func(p writtenProfile) bool { return p.Name != config.Profile.String() })
+		written.Profiles = slices.DeleteFunc(written.Profiles, func(p writtenProfile) bool {
+			return p.Name != config.Profile.String()
+		})
 		written.Logins = slices.DeleteFunc(written.Logins, func(login writtenLogin) bool {
 			return !slices.ContainsFunc(config.Registries, func(r dockerlogin.Registry) bool { return r.String() == login.Host })
 		})
@@ -52,8 +54,8 @@ func (s *Step) logout(ctx context.Context, config Config) error {
 // unusedAge is how long sessions are kept after their last use. No build lasts that long.
 const unusedAge = 24 * time.Hour
 
-// sweep cleans up after builds that never logged out. It removes sessions that were not used for a day, with their profiles, and
-// logins that have expired.
+// sweep cleans up after builds that never logged out. It removes sessions that were not used for a day, with their
+// profiles, and logins that have expired.
 func (s *Step) sweep(ctx context.Context, folder profile.Folder) error {
 	folder.Sweep()
 	unusedSince := s.Now().Add(-unusedAge)
@@ -74,8 +76,8 @@ func (s *Step) sweep(ctx context.Context, folder profile.Folder) error {
 	return errors.Join(problems...)
 }
 
-// remove removes what some entries of a build's record list, and then these entries. It removes the secrets first. An error doesn't
-// prevent the removal of the rest, but all entries stay in the record then, so that the removal can be repeated.
+// remove removes what some entries of a build's record list, the secrets first, and then these entries. If a part can't be
+// removed, the rest is, but all entries are kept in the record, so that the removal can be repeated.
 func remove(ctx context.Context, log *report.Log, folder profile.Folder, entries record) error {
 	if entries.isEmpty() {
 		return nil
@@ -105,8 +107,12 @@ func remove(ctx context.Context, log *report.Log, folder profile.Folder, entries
 		return err
 	}
 	change, err := prepareRecord(folder, entries.Build, func(r *record) {
-		r.Profiles = slices.DeleteFunc(r.Profiles, func(p writtenProfile) bool { return slices.Contains(entries.Profiles, p) })
-		r.Logins = slices.DeleteFunc(r.Logins, func(login writtenLogin) bool { return slices.ContainsFunc(entries.Logins, login.isSame) })
+		r.Profiles = slices.DeleteFunc(r.Profiles, func(p writtenProfile) bool {
+			return slices.Contains(entries.Profiles, p)
+		})
+		r.Logins = slices.DeleteFunc(r.Logins, func(login writtenLogin) bool {
+			return slices.ContainsFunc(entries.Logins, login.isSame)
+		})
 	})
 	if err != nil {
 		return err
@@ -115,7 +121,9 @@ func remove(ctx context.Context, log *report.Log, folder profile.Folder, entries
 }
 
 // removeProfiles removes the profiles of some sessions from AWS's files. It logs which of the names it didn't find.
-func removeProfiles(ctx context.Context, log *report.Log, file profile.ConfigFile, names []string, sessions []profile.Session) error {
+func removeProfiles(
+	ctx context.Context, log *report.Log, file profile.ConfigFile, names []string, sessions []profile.Session,
+) error {
 	changes, removed, err := file.PrepareRemoval(sessions)
 	if err == nil {
 		err = apply(ctx, changes...)
