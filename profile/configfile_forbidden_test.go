@@ -94,6 +94,8 @@ func TestCredentialsFileWithTheName(t *testing.T) {
 		"[bitrise]\naws_access_key_id=x\n": keys, "[ bitrise ] # x\n": keys, "[\"bitrise\"]\n": keys,
 		"[bitrise]\naws_access_key_id =\naws_secret_access_key =\n": `the profile "bitrise" has an empty aws_access_key_id, and AWS's tools would ` +
 			"sign their calls with it",
+		"[bitrise]\ncredential_process = " + testCommand + "\naws_access_key_id = x\n": `the profile "bitrise" has the setting aws_access_key_id, ` +
+			"which some tools use instead of the Step's credentials",
 		"[other]\naws_access_key_id=x\n": "", "[profile bitrise]\n": "", "# [bitrise]\n": "",
 		"[bitrise]\ncredential_process = " + testProfile(t, "bitrise").Command.text + "\n": "",
 	} {

@@ -197,7 +197,7 @@ func (s *Step) stageRecord(staged *staged) error {
 	change, err := prepareRecord(staged.files.folder, buildOf(s.Environment), func(r *record) {
 		for _, p := range staged.entries.Profiles {
 			r.Profiles = slices.DeleteFunc(r.Profiles, func(old writtenProfile) bool {
-				old.Written = p.Written
+				old.Written = p.Written // nothing else may differ
 				return old == p
 			})
 		}
