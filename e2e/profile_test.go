@@ -128,7 +128,7 @@ func (r *run) leave(left time.Duration) {
 		if err := json.Unmarshal(content, &kept); err != nil {
 			r.t.Fatalf("%s: %v", file, err)
 		}
-		expires, err := time.Parse(time.RFC3339, fmt.Sprint(kept["expires"]))
+		expires, err := time.Parse(time.RFC3339, fmt.Sprint(kept["Expires"]))
 		if err != nil {
 			r.t.Fatalf("%s: %v", file, err)
 		}

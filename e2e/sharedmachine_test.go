@@ -24,6 +24,7 @@ func (r *run) of(slug string) *run {
 func (r *run) abandon(ago time.Duration) {
 	r.t.Helper()
 	when := time.Now().Add(-ago)
+	r.record("Written", when)
 	for _, pattern := range []string{"*/*/cache.json", "*/*/lock"} {
 		files, err := filepath.Glob(filepath.Join(r.home(), ".authenticate-with-aws", pattern))
 		if err != nil || len(files) == 0 {
@@ -38,15 +39,19 @@ func (r *run) abandon(ago time.Duration) {
 }
 
 // expireLogins makes the records say that Docker's logins have expired.
-func (r *run) expireLogins() {
+func (r *run) expireLogins() { r.record("Expires", time.Unix(0, 0)) }
+
+// record changes a time in all entries of the records.
+func (r *run) record(key string, when time.Time) {
 	r.t.Helper()
 	records, err := filepath.Glob(filepath.Join(r.home(), ".authenticate-with-aws", "builds", "*.json"))
 	if err != nil || len(records) == 0 {
 		r.t.Fatalf("there are no records: %v", err)
 	}
 	for _, path := range records {
-		expired := regexp.MustCompile(`"Expires": "[^"]*"`).ReplaceAllString(readFile(r.t, path), `"Expires": "2020-01-01T00:00:00Z"`)
-		if err := os.WriteFile(path, []byte(expired), 0o600); err != nil {
+		changed := regexp.MustCompile(`"`+key+`": "[^"]*"`).ReplaceAllString(
+			readFile(r.t, path), `"`+key+`": "`+when.UTC().Format(time.RFC3339)+`"`)
+		if err := os.WriteFile(path, []byte(changed), 0o600); err != nil {
 			r.t.Fatal(err)
 		}
 	}

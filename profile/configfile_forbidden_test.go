@@ -94,6 +94,8 @@ func TestCredentialsFileWithTheName(t *testing.T) {
 		"[bitrise]\naws_access_key_id=x\n": keys, "[ bitrise ] # x\n": keys, "[\"bitrise\"]\n": keys,
 		"[bitrise]\naws_access_key_id =\naws_secret_access_key =\n": `the profile "bitrise" has an empty aws_access_key_id, and AWS's tools would ` +
 			"sign their calls with it",
+		"[bitrise]\ncredential_process = " + testCommand + "\naws_access_key_id = x\n": `the profile "bitrise" has the setting aws_access_key_id, ` +
+			"which some tools use instead of the Step's credentials",
 		"[other]\naws_access_key_id=x\n": "", "[profile bitrise]\n": "", "# [bitrise]\n": "",
 		"[bitrise]\ncredential_process = " + testProfile(t, "bitrise").Command.text + "\n": "",
 	} {
@@ -128,7 +130,8 @@ func TestCopyInTheCredentialsFile(t *testing.T) {
 	newer, session := numbered(t, "bitrise", 7)
 	newer.Name = p.Name
 	file.add(t, newer)
-	if got, want := read(t, file.Credentials), strings.ReplaceAll(copied, p.Command.text, newer.Command.text); got != want {
+	section := strings.ReplaceAll(strings.Replace(bitriseSection, "profile ", "", 1), p.Command.text, newer.Command.text)
+	if got, want := read(t, file.Credentials), "[mine]\naws_access_key_id = x\n\n"+section; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	changes, removed, err := file.PrepareRemoval([]Session{session})

@@ -122,13 +122,12 @@ func TestModeOfANewFile(t *testing.T) {
 
 // Check returns the session of a profile that is going to be replaced.
 func TestCheckReturnsTheReplacedSession(t *testing.T) {
-	ours := Session{version: testVersion, key: testKey}
-	for content, want := range map[string]*Session{
-		"": nil, "[default]\n": nil, bitriseSection: &ours, strings.ReplaceAll(bitriseSection, "bitrise", "other"): nil,
+	for content, want := range map[string]Session{
+		"": "", "[default]\n": "", bitriseSection: bitriseSession, strings.ReplaceAll(bitriseSection, "bitrise", "other"): "",
 	} {
 		file := testFile(t, content)
 		got, err := file.Check(testProfile(t, "bitrise").Name)
-		if err != nil || (got == nil) != (want == nil) || got != nil && *got != *want {
+		if err != nil || got != want {
 			t.Errorf("%q: got %v, %v", content, got, err)
 		}
 	}
@@ -137,13 +136,13 @@ func TestCheckReturnsTheReplacedSession(t *testing.T) {
 // numbered returns a profile with a different session for each number.
 func numbered(t *testing.T, name string, number int) (Profile, Session) {
 	t.Helper()
-	p, s := testProfile(t, fmt.Sprintf("%s%d", name, number)), Session{version: testVersion, key: fmt.Sprintf("%064d", number)}
-	command, err := newCommand("/p/"+testVersion+"/"+ProgramName, s.key)
+	p, key := testProfile(t, fmt.Sprintf("%s%d", name, number)), fmt.Sprintf("%064d", number)
+	command, err := newCommand("/p/"+testVersion+"/"+ProgramName, key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.Command = command
-	return p, s
+	return p, Session(testVersion + "/" + key)
 }
 
 // Concurrent runs do not lose each other's changes. In the bubble, they have all the time that they need.

@@ -10,7 +10,6 @@ package profile
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -47,28 +46,10 @@ const (
 // sessions is no longer used.
 type Folder struct{ root string }
 
-// Session identifies a session. Its text is VERSION/KEY.
-type Session struct{ version, key string }
+// Session identifies a session: VERSION/KEY. It is empty for none.
+type Session string
 
-var sessionPattern = regexp.MustCompile(`^([0-9a-f]{16})/([0-9a-f]{64})$`)
-
-// ParseSession parses the text of a session.
-func ParseSession(s string) (Session, error) {
-	match := sessionPattern.FindStringSubmatch(s)
-	if match == nil {
-		return Session{}, errors.New("the key of a session must have 64 hexadecimal digits")
-	}
-	return Session{version: match[1], key: match[2]}, nil
-}
-
-// MarshalText returns the session's text.
-func (s Session) MarshalText() ([]byte, error) { return []byte(s.version + "/" + s.key), nil }
-
-// UnmarshalText parses the session's text.
-func (s *Session) UnmarshalText(text []byte) (err error) {
-	*s, err = ParseSession(string(text))
-	return err
-}
+var sessionPattern = regexp.MustCompile(`^[0-9a-f]{16}/[0-9a-f]{64}$`)
 
 // FolderIn returns the folder in a user's home. It doesn't need to exist.
 func FolderIn(home string) (Folder, error) {
@@ -83,9 +64,12 @@ const setHome = "Set HOME, for this Step and for everything that uses its logins
 
 // Find returns the folder and the session of a program that [Folder.Stage] put there and that was called with a session's key.
 func Find(program, key string) (Folder, Session, error) {
-	folder := filepath.Dir(program)
-	session, err := ParseSession(filepath.Base(folder) + "/" + key)
-	return Folder{root: filepath.Dir(folder)}, session, err
+	version := filepath.Dir(program)
+	session := Session(filepath.Base(version) + "/" + key)
+	if !sessionPattern.MatchString(string(session)) {
+		return Folder{}, "", errors.New("the key of a session must have 64 hexadecimal digits")
+	}
+	return Folder{root: filepath.Dir(version)}, session, nil
 }
 
 func (f Folder) String() string { return f.root }
@@ -93,7 +77,7 @@ func (f Folder) String() string { return f.root }
 // Path returns the path of a file in the folder.
 func (f Folder) Path(name ...string) string { return filepath.Join(f.root, filepath.Join(name...)) }
 
-func (f Folder) file(s Session, name string) string { return f.Path(s.version, s.key, name) }
+func (f Folder) file(s Session, name string) string { return f.Path(string(s), name) }
 
 // The files of a session.
 const (
@@ -102,77 +86,69 @@ const (
 	lockName     = "lock"
 )
 
-// Stage prepares to keep what a profile's credential process needs after the Step has ended: the program, the first credentials
-// (obtained now), and the settings, from which the caller can obtain new ones. The command runs the program for the session. If the
-// changes are not committed, discard them in this order, so that no empty folder is left behind.
+// Stage prepares to keep what a profile's credential process needs after the Step has ended: the program, the first
+// credentials (obtained now), and the settings, from which the caller can obtain new ones. The command runs the program
+// for the session. If the changes are not committed, also because of an error, discard them in this order, so that no
+// empty folder is left behind.
 func (f Folder) Stage(
 	ctx context.Context, program string, settings secret.Text, c credentials.Credentials, now time.Time,
-) (Session, Command, []*sharedfile.Change, error) {
-	session, command, changes, err := f.stage(ctx, program, settings, entry{Credentials: c, Obtained: now})
-	slices.Reverse(changes)
-	if err == nil {
-		return session, command, changes, nil
-	}
-	for _, change := range changes {
-		change.Discard()
-	}
-	err = f.Explain(fmt.Errorf("keep the program that renews the profile's credentials in %s: %w", f, err))
-	return Session{}, Command{}, nil, err
-}
-
-// Explain adds advice to an error of a file in the folder, unless the error's cause is not where the folder is.
-func (f Folder) Explain(err error) error {
-	for _, known := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOLCK, syscall.EOPNOTSUPP} {
-		if errors.Is(err, known) {
-			return err
-		}
-	}
-	if errors.As(err, new(*explain.Error)) && !errors.As(err, new(*fs.PathError)) {
-		return err
-	}
-	return explain.Advise(err, setHome)
-}
-
-func (f Folder) stage(
-	ctx context.Context, program string, settings secret.Text, first entry,
 ) (session Session, command Command, changes []*sharedfile.Change, err error) {
+	defer func() {
+		slices.Reverse(changes)
+		err = f.Explain("keep the program that renews the profile's credentials in "+f.root, err)
+	}()
 	content, err := os.ReadFile(program)
 	if err != nil {
-		return session, command, nil, err
+		return "", Command{}, nil, err
 	}
 	// The version is not the release, because during development, one release has many builds.
-	version, key := sha256.Sum256(content), sha256.Sum256([]byte(settings.Reveal()))
-	session = Session{version: hex.EncodeToString(version[:8]), key: hex.EncodeToString(key[:])}
-	installed := f.Path(session.version, ProgramName)
-	if command, err = newCommand(installed, session.key); err != nil {
+	version := fmt.Sprintf("%x", sha256.Sum256(content))[:16]
+	key := fmt.Sprintf("%x", sha256.Sum256([]byte(settings.Reveal())))
+	session = Session(version + "/" + key)
+	installed := f.Path(version, ProgramName)
+	if command, err = newCommand(installed, key); err != nil {
 		return session, command, nil, err
 	}
-	if err := f.Secure(session.version, session.key); err != nil {
+	if err := f.Secure(version, key); err != nil {
 		return session, command, nil, err
+	}
+	own := func(name string) sharedfile.File {
+		return sharedfile.File{Path: f.file(session, name), Mode: secretMode, IsOwn: true}
 	}
 	for _, file := range []struct {
-		name    string
+		sharedfile.File
 		content []byte
 	}{
 		// The session comes first, because other runs don't remove the program of an existing session.
-		{settingsName, []byte(settings.Reveal())},
-		{cacheName, first.encode()},
-		// With an existing file, a credential process can take the lock even in a read-only folder, such as a mount in a container.
-		{lockName, []byte{}},
+		{own(settingsName), []byte(settings.Reveal())},
+		{own(cacheName), entry{Credentials: c, Obtained: now}.encode()},
+		// With a lock file, a credential process can take the lock even in a read-only folder.
+		{own(lockName), []byte{}},
+		{sharedfile.File{
+			Path: installed, Mode: programMode, MaxSize: maxProgramSize, IsOwn: true, IsFixed: true,
+		}, content},
 	} {
-		change, err := sharedfile.File{Path: f.file(session, file.name), Mode: secretMode, IsOwn: true}.Prepare(
-			func([]byte) ([]byte, error) { return file.content, nil })
+		change, err := file.Prepare(func([]byte) ([]byte, error) { return file.content, nil })
 		if err != nil {
 			return session, command, changes, err
 		}
 		changes = append(changes, change)
 	}
-	change, err := sharedfile.File{Path: installed, Mode: programMode, MaxSize: maxProgramSize, IsOwn: true, IsFixed: true}.Prepare(
-		func([]byte) ([]byte, error) { return content, nil })
-	if err != nil {
-		return session, command, changes, err
+	return session, command, changes, checkRuns(ctx, changes[len(changes)-1].Staged())
+}
+
+// Explain says what an error of a file in the folder prevented. It adds advice about where the folder is, unless the
+// error has other advice.
+func (f Folder) Explain(doing string, err error) error {
+	if err == nil {
+		return nil
 	}
-	return session, command, append(changes, change), checkRuns(ctx, change.Staged())
+	err = fmt.Errorf("%s: %w", doing, err)
+	isDenied := errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+	if errors.As(err, new(*explain.Error)) && !isDenied {
+		return err
+	}
+	return explain.Advise(err, setHome)
 }
 
 // Secure denies other users access to the folder and to those below it, each inside the previous one. It rejects a link, and a folder
@@ -206,4 +182,75 @@ func (f Folder) Settings(s Session) (secret.Text, error) {
 		err = explain.Advise(fmt.Errorf("the settings of the session: %s does not exist", path), "Run the Step again.")
 	}
 	return secret.New(string(content)), err
+}
+
+// RemoveSecrets removes the settings and the credentials of a session, so that nothing can renew or use it, and reports
+// whether they are gone. With a time, it keeps a session that was used or written since. It waits for a renewal that is
+// in progress, which would write the credentials again. Missing files are fine.
+func (f Folder) RemoveSecrets(ctx context.Context, s Session, unusedSince time.Time) (isRemoved bool, err error) {
+	unlock, err := sharedfile.LockFile(ctx, f.file(s, lockName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	for _, name := range []string{lockName, cacheName} {
+		info, err := os.Lstat(f.file(s, name))
+		if err == nil && !unusedSince.IsZero() && info.ModTime().After(unusedSince) {
+			return false, nil
+		}
+	}
+	err = errors.Join(removeFile(f.file(s, settingsName)), removeFile(f.file(s, cacheName)))
+	return err == nil, err
+}
+
+// Remove removes a session whose secrets have been removed, and its program if it has no other sessions.
+func (f Folder) Remove(ctx context.Context, s Session) error {
+	session := f.Path(string(s))
+	version := filepath.Dir(session)
+	// A different run may be about to put this session, or one of the same program, into place.
+	unlock, err := sharedfile.LockFolders(ctx, session, version)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := os.Lstat(f.file(s, settingsName)); err == nil {
+		return nil // a different run has written it again
+	}
+	if err := removeFile(f.file(s, lockName)); err != nil {
+		return err
+	}
+	_ = os.Remove(session) // fails, as it should, if the folder isn't empty
+	left, err := os.ReadDir(version)
+	if err != nil || slices.ContainsFunc(left, fs.DirEntry.IsDir) {
+		return err
+	}
+	err = removeFile(filepath.Join(version, ProgramName))
+	_ = os.Remove(version)
+	return err
+}
+
+// RemoveIfEmpty removes a folder in the folder, and the folder itself, if they are empty.
+func (f Folder) RemoveIfEmpty(name string) {
+	_ = os.Remove(f.Path(name)) // fails, as it should, if the folder isn't empty
+	_ = os.Remove(f.root)
+}
+
+// Sweep removes the temporary files of killed runs, which can contain secrets. Those of running ones are locked and kept.
+func (f Folder) Sweep() {
+	_ = filepath.WalkDir(f.root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			sharedfile.Sweep(path)
+		}
+		return nil
+	})
+}
+
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

@@ -32,33 +32,20 @@ func TestFolderIn(t *testing.T) {
 	}
 }
 
-func TestSessionText(t *testing.T) {
-	var s Session
-	if err := s.UnmarshalText([]byte(testVersion + "/" + testKey)); err != nil || s != (Session{version: testVersion, key: testKey}) {
-		t.Errorf("got %+v, %v", s, err)
-	}
-	if text, err := s.MarshalText(); err != nil || string(text) != testVersion+"/"+testKey {
-		t.Errorf("got %s, %v", text, err)
-	}
-	for _, wrong := range []string{
-		"", testKey, "/" + testKey, testVersion, "../" + testKey, testVersion + "/" + strings.ToUpper(testKey[1:]) + "A", testVersion + "/" + testKey + "0",
-		testVersion + "/../" + testKey, testVersion + "//" + testKey, testVersion + "/" + testKey + "\n", testVersion + "/" + testKey[1:],
-	} {
-		if s, err := ParseSession(wrong); err == nil {
-			t.Errorf("%q: got %+v", wrong, s)
-		}
-	}
-}
-
 // The credential process finds its session by its own path and the key.
 func TestFind(t *testing.T) {
-	folder, s, err := Find("/home/me/.authenticate-with-aws/"+testVersion+"/"+ProgramName, testKey)
-	if err != nil || folder.String() != "/home/me/.authenticate-with-aws" || s != (Session{version: testVersion, key: testKey}) {
-		t.Errorf("got %s, %+v, %v", folder, s, err)
+	const home = "/home/me/.authenticate-with-aws"
+	folder, s, err := Find(home+"/"+testVersion+"/"+ProgramName, testKey)
+	if err != nil || folder.String() != home || s != bitriseSession {
+		t.Errorf("got %s, %s, %v", folder, s, err)
 	}
-	for program, key := range map[string]string{"/usr/bin/" + ProgramName: testKey, "/a/" + testVersion + "/" + ProgramName: "key"} {
-		if _, _, err := Find(program, key); err == nil {
-			t.Errorf("%s, %s: got no error", program, key)
+	for _, wrong := range [][2]string{
+		{"/usr/bin", testKey}, {testVersion[1:], testKey}, {"0" + testVersion, testKey}, {testVersion, ""}, {testVersion, "key"},
+		{testVersion, strings.ToUpper(testKey)}, {testVersion, testKey + "0"}, {testVersion, testKey[1:]}, {testVersion, testKey + "\n"},
+		{testVersion, "../" + testKey}, {testVersion, "/" + testKey},
+	} {
+		if _, s, err := Find(home+"/"+wrong[0]+"/"+ProgramName, wrong[1]); err == nil {
+			t.Errorf("%q: got %q", wrong, s)
 		}
 	}
 }
@@ -96,10 +83,10 @@ func TestStage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := folder.program(s) + " credential-process " + s.key; command.text != want {
+	if want := folder.program(s) + " credential-process " + filepath.Base(string(s)); command.text != want {
 		t.Errorf("got %s", command.text)
 	}
-	if found := parseCommand(command.text); found == nil || *found != s {
+	if found := parseCommand(command.text); found != s {
 		t.Errorf("the command has the session %v, want %v", found, s)
 	}
 	if _, err := folder.Settings(s); err == nil || exists(folder.program(s)) {
@@ -115,7 +102,7 @@ func TestStage(t *testing.T) {
 		t.Errorf("a secret is printed: %s, %v", text, err)
 	}
 	modes := map[string]fs.FileMode{
-		folder.Path(s.version): 0o700, folder.program(s): 0o700, folder.Path(s.version, s.key): 0o700,
+		folder.version(s): 0o700, folder.program(s): 0o700, folder.Path(string(s)): 0o700,
 		folder.file(s, settingsName): 0o600, folder.file(s, cacheName): 0o600, folder.file(s, lockName): 0o600,
 	}
 	for path, mode := range modes {
@@ -193,7 +180,7 @@ func TestStageAgain(t *testing.T) {
 	folder.mustHave(t, first, "{}", "z")
 
 	_, changes = folder.mustStage(t, program, "{}", "after a sweep")
-	if err := os.RemoveAll(folder.Path(first.version)); err != nil {
+	if err := os.RemoveAll(folder.version(first)); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, changes...)
@@ -204,14 +191,14 @@ func TestStageAgain(t *testing.T) {
 	commit(t, changes...)
 	folder.mustHave(t, first, "{}", "after a sweep")
 	folder.mustHave(t, second, "{}", "of another version")
-	if first.version == second.version || first.key != second.key {
+	if folder.version(first) == folder.version(second) || filepath.Base(string(first)) != filepath.Base(string(second)) {
 		t.Errorf("got the sessions %v and %v", first, second)
 	}
 }
 
 // levels returns the folders that Stage creates for a session.
 func (f Folder) levels(s Session) []string {
-	return []string{f.root, f.Path(s.version), f.Path(s.version, s.key)}
+	return []string{f.root, f.version(s), f.Path(string(s))}
 }
 
 // Other users cannot read the folders, even if these existed before.
@@ -256,7 +243,8 @@ func TestFolderOfAnotherUser(t *testing.T) {
 				}
 				before := tree(t, folder.root)
 				_, _, changes, err := folder.Stage(t.Context(), program, secret.New("{}"), testCredentials("x", time.Hour), noon())
-				if changes != nil || err == nil || !strings.Contains(err.Error(), path+" must be a folder that belongs to this user") {
+				discard(changes)
+				if err == nil || !strings.Contains(err.Error(), path+" must be a folder that belongs to this user") {
 					t.Errorf("got %v", err)
 				}
 				checkAdvice(t, err, setHome)
@@ -286,7 +274,8 @@ func TestStageThroughALink(t *testing.T) {
 					t.Fatal(err)
 				}
 				_, _, changes, err := folder.Stage(t.Context(), program, secret.New("{}"), testCredentials("x", time.Hour), noon())
-				if changes != nil || err == nil || !strings.Contains(err.Error(), path+" is a link and must be a file") {
+				discard(changes)
+				if err == nil || !strings.Contains(err.Error(), path+" is a link and must be a file") {
 					t.Errorf("got %v", err)
 				}
 				if got, err := os.Readlink(path); err != nil || got != to || read(t, target) != "old" {
@@ -330,8 +319,9 @@ func TestStageFails(t *testing.T) {
 				write(t, program, test.program)
 			}
 			_, _, changes, err := folder.Stage(t.Context(), program, secret.New("{}"), testCredentials("x", time.Hour), noon())
+			discard(changes)
 			prefix := "keep the program that renews the profile's credentials in " + folder.root + ": "
-			if changes != nil || err == nil || !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), test.want) {
+			if err == nil || !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v", err)
 			}
 			checkAdvice(t, err, setHome)
@@ -345,12 +335,19 @@ func TestStageFails(t *testing.T) {
 // A disk that is full has other advice than a home that can't be used.
 func TestAdviceAboutTheFolder(t *testing.T) {
 	folder, _ := testFolder(t)
-	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE} {
-		if do := explain.Of(folder.Explain(&fs.PathError{Err: errno})).Do; slices.Contains(do, setHome) {
-			t.Errorf("%s: got %q", errno, do)
+	const other = "Free some disk space."
+	for errno, want := range map[syscall.Errno]string{
+		syscall.ENOSPC: other, syscall.EDQUOT: other, syscall.EMFILE: other, syscall.EROFS: setHome, syscall.EACCES: setHome, syscall.EPERM: setHome,
+	} {
+		err := folder.Explain("keep it", explain.Advise(&fs.PathError{Op: "write", Path: "/a", Err: errno}, other))
+		if do := explain.Of(err).Do; !slices.Equal(do, []string{want}) || err.Error() != "keep it: write /a: "+errno.Error() {
+			t.Errorf("got %v, %q", err, do)
 		}
 	}
-	checkAdvice(t, folder.Explain(&fs.PathError{Err: syscall.EROFS}), setHome)
+	checkAdvice(t, folder.Explain("keep it", &fs.PathError{Err: syscall.ENOTDIR}), setHome)
+	if err := folder.Explain("keep it", nil); err != nil {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestStageEndsWithItsContext(t *testing.T) {

@@ -107,6 +107,10 @@ func commit(t *testing.T, changes ...*sharedfile.Change) {
 	if err := sharedfile.Commit(t.Context(), changes...); err != nil {
 		t.Error(err)
 	}
+	discard(changes)
+}
+
+func discard(changes []*sharedfile.Change) {
 	for _, change := range changes {
 		change.Discard()
 	}
@@ -115,12 +119,14 @@ func commit(t *testing.T, changes ...*sharedfile.Change) {
 const (
 	testVersion = "0123456789abcdef"
 	testKey     = testVersion + testVersion + testVersion + testVersion
+
+	bitriseSession = Session(testVersion + "/" + testKey)
 )
 
 // testSession returns a session of credentials that were obtained at noon.
 func testSession(t *testing.T, c credentials.Credentials) (Folder, Session) {
 	t.Helper()
-	folder, s := Folder{root: t.TempDir()}, Session{version: testVersion, key: testKey}
+	folder, s := Folder{root: t.TempDir()}, bitriseSession
 	write(t, folder.file(s, cacheName), string(entry{Credentials: c, Obtained: noon()}.encode()))
 	write(t, folder.file(s, settingsName), "{}")
 	write(t, folder.file(s, lockName), "")
@@ -151,8 +157,11 @@ func (f Folder) mustStage(t *testing.T, program, settings, id string) (Session, 
 	return session, changes
 }
 
+// version returns the folder of the program of a session.
+func (f Folder) version(s Session) string { return filepath.Dir(f.Path(string(s))) }
+
 // program returns the path of the program of a session.
-func (f Folder) program(s Session) string { return f.Path(s.version, ProgramName) }
+func (f Folder) program(s Session) string { return filepath.Join(f.version(s), ProgramName) }
 
 // mustHave checks that a session works: its program, its settings, and its credentials.
 func (f Folder) mustHave(t *testing.T, s Session, settings, id string) {

@@ -10,8 +10,8 @@ import (
 
 // line is a line of one of AWS's files.
 type line struct {
-	// begin and end are where the line is in the file, in bytes.
-	begin, end int
+	// begin and end are where the line is in the file, in bytes. Its number starts at 1.
+	begin, end, number int
 	// raw is the line without its end, and text without the whitespace around it.
 	raw, text string
 	// section is the text in brackets at the beginning of the line, even if it is indented, because some readers see a section where
@@ -34,11 +34,10 @@ func parse(content []byte) ([]line, error) {
 	p := parser{sections: map[string]int{}}
 	begin := 0
 	for raw := range strings.Lines(string(content)) {
-		l, err := p.parseLine(raw, len(lines)+1)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w; the AWS CLI cannot read such a file", len(lines)+1, err)
+		l := line{begin: begin, end: begin + len(raw), number: len(lines) + 1, raw: strings.TrimRight(raw, "\r\n")}
+		if err := p.parseLine(&l); err != nil {
+			return nil, fmt.Errorf("line %d: %w; the AWS CLI cannot read such a file", l.number, err)
 		}
-		l.begin, l.end = begin, begin+len(raw)
 		begin = l.end
 		lines = append(lines, l)
 	}
@@ -56,53 +55,52 @@ type parser struct {
 	isNested bool
 }
 
-func (p *parser) parseLine(raw string, number int) (line, error) {
-	raw = strings.TrimRight(raw, "\r\n")
-	l := line{raw: raw, text: strings.TrimSpace(raw)}
+func (p *parser) parseLine(l *line) error {
+	l.text = strings.TrimSpace(l.raw)
 	switch {
-	case !utf8.ValidString(raw), number == 1 && strings.HasPrefix(raw, "\ufeff"):
-		return l, errors.New("must be UTF-8 without a byte order mark")
-	case strings.ContainsFunc(raw, isControl):
-		return l, errors.New("must not contain control characters")
+	case !utf8.ValidString(l.raw), l.number == 1 && strings.HasPrefix(l.raw, "\ufeff"):
+		return errors.New("must be UTF-8 without a byte order mark")
+	case strings.ContainsFunc(l.raw, isControl):
+		return errors.New("must not contain control characters")
 	case l.isComment():
-		return l, nil
+		return nil
 	}
 	if rest, found := strings.CutPrefix(l.text, "["); found {
 		if section, _, isClosed := strings.Cut(rest, "]"); isClosed {
 			l.section = section
 		}
 	}
-	indent := utf8.RuneCountInString(raw) - utf8.RuneCountInString(strings.TrimLeftFunc(raw, unicode.IsSpace))
+	indent := utf8.RuneCountInString(l.raw) - utf8.RuneCountInString(strings.TrimLeftFunc(l.raw, unicode.IsSpace))
 	if p.hasSetting && indent > p.indent {
 		if p.isNested && !strings.Contains(l.text, "=") {
-			return l, errors.New("a nested setting must be NAME = VALUE")
+			return errors.New("a nested setting must be NAME = VALUE")
 		}
 		l.isContinuation = true
-		return l, nil
+		return nil
 	}
 	p.indent = indent
 	if l.text[0] == '[' {
-		return l, p.openSection(l.section, number)
+		return p.openSection(l)
 	}
-	return l, p.addSetting(&l, number)
+	return p.addSetting(l)
 }
 
 // isControl reports whether a character ends a line for any reader.
 func isControl(r rune) bool { return r != '\t' && unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) }
 
-func (p *parser) openSection(section string, number int) error {
-	if section == "" {
+func (p *parser) openSection(l *line) error {
+	if l.section == "" {
 		return errors.New("a section must be [NAME]")
 	}
-	if first, found := p.sections[section]; found {
+	if first, found := p.sections[l.section]; found {
 		return fmt.Errorf("repeats the section of line %d", first)
 	}
-	p.sections[section] = number
+	p.sections[l.section] = l.number
 	p.settings, p.hasSetting = map[string]int{}, false
 	return nil
 }
 
-func (p *parser) addSetting(l *line, number int) error {
+func (p *parser) addSetting(l *line) error {
 	separator := strings.IndexAny(l.text, "=:")
 	switch {
 	case p.settings == nil:
@@ -114,7 +112,7 @@ func (p *parser) addSetting(l *line, number int) error {
 	if first, found := p.settings[l.setting]; found {
 		return fmt.Errorf("repeats the setting of line %d", first)
 	}
-	p.settings[l.setting] = number
+	p.settings[l.setting] = l.number
 	p.hasSetting, p.isNested = true, l.value == ""
 	return nil
 }

@@ -49,7 +49,7 @@ func TestIsSection(t *testing.T) {
 		{"default", "", false},
 		{"default", "DEFAULT", false},
 	} {
-		if got := (Name{text: test.name}).isSection(test.section); got != test.want {
+		if got := (awsFile{}).isSection(Name{text: test.name}, test.section); got != test.want {
 			t.Errorf("[%s] is the profile %s: got %v, want %v", test.section, test.name, got, test.want)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 // A session that is mounted read-only, such as in a container, works: from the cache, and renewed, but then each time.
 func TestReadOnlySession(t *testing.T) {
 	folder, s := testSession(t, testCredentials("old", time.Hour))
-	path := folder.Path(s.version, s.key)
+	path := folder.Path(string(s))
 	if err := syscall.Mount(path, path, "", syscall.MS_BIND, ""); err != nil {
 		t.Skipf("cannot mount: %v", err)
 	}

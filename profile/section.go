@@ -3,9 +3,57 @@ package profile
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
+
+// Name is the name of a profile: ASCII letters, digits, and the punctuation _ . - / % @ : +.
+//
+// AWS's page on the file (https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html) mentions only letters, digits,
+// hyphens, and underscores. These are the characters that every reader of the file accepts in a name. The SDKs for
+// Java and Rust skip sections with others (VALID_IDENTIFIER in ProfileFileReader.java of
+// https://github.com/aws/aws-sdk-java-v2).
+type Name struct{ text string }
+
+// defaultName is the profile whose section is [default], without the word profile.
+const defaultName = "default"
+
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9_.\-/%@:+]+$`)
+
+// ParseName parses the name of a profile. Leading and trailing whitespace is trimmed.
+func ParseName(s string) (Name, error) {
+	s = strings.TrimSpace(s)
+	if !namePattern.MatchString(s) {
+		return Name{}, fmt.Errorf("must be ASCII letters, digits, and _.-/%%@:+, such as bitrise, got %q", s)
+	}
+	return Name{text: s}, nil
+}
+
+// String returns the name, or the empty string for the zero value.
+func (n Name) String() string { return n.text }
+
+// header returns the header of the profile's section.
+func (f awsFile) header(n Name) string {
+	if n.text == defaultName || f.isCredentials {
+		return "[" + n.text + "]"
+	}
+	return "[profile " + n.text + "]"
+}
+
+// isSection reports whether any reader of the file takes the section for the profile's.
+func (f awsFile) isSection(n Name, section string) bool {
+	if f.isCredentials {
+		return normalize(section) == n.text
+	}
+	name, hasPrefix := strings.CutPrefix(normalize(section), "profile ")
+	return name == n.text && (hasPrefix || n.text == defaultName)
+}
+
+// normalize removes what readers treat differently in a section that this Step didn't write: quotes, backslashes, and repeated spaces.
+func normalize(section string) string {
+	return strings.Join(strings.Fields(strings.NewReplacer(`"`, "", `'`, "", `\`, "").Replace(section)), " ")
+}
 
 // note is a comment in the Step's sections, for people.
 const note = "# Written by the Bitrise Step Authenticate with AWS. It renews these credentials automatically."
@@ -18,9 +66,9 @@ type section struct {
 	// begin and end are where the section is in the file, in bytes.
 	begin, end int
 	lines      []line
-	// session is the session of the profile's credential process. It is nil if the process isn't the Step's, or if readers don't agree
+	// session is the session of the profile's credential process, or none if the process isn't the Step's, or if readers don't agree
 	// on where the section begins and ends.
-	session *Session
+	session Session
 }
 
 // findSections returns the sections of a parsed file whose names are accepted.
@@ -45,7 +93,7 @@ func findSections(lines []line, isAccepted func(section string) bool) []section 
 			}
 		}
 		if !isClear {
-			s.session = nil
+			s.session = ""
 		}
 		found = append(found, s)
 	}
@@ -57,44 +105,45 @@ const (
 	regionSetting  = "region"
 )
 
-// find returns the section of a profile, or nil if the file has none. A section that the Step didn't create is an [ErrForeign].
-func find(content []byte, name Name) (*section, error) {
+// find returns the section of a profile, which has no lines if the file has none. A section that the Step didn't create
+// is an error: in the configuration file, an [ErrForeign].
+func (f awsFile) find(content []byte, name Name) (section, error) {
 	lines, err := parse(content)
 	if err != nil {
-		return nil, err
+		return section{}, err
 	}
-	found := findSections(lines, name.isSection)
+	found := findSections(lines, func(section string) bool { return f.isSection(name, section) })
 	if len(found) == 0 {
-		return nil, nil
+		return section{}, nil
 	}
-	rival := found[0].rival()
+	rival, number := found[0].rival(), found[0].lines[0].number
 	switch {
-	case found[0].session == nil:
-		return nil, fmt.Errorf("line %d: the profile %q exists, and %w", lineNumber(content, found[0].begin), name, ErrForeign)
-	case rival != "":
-		return nil, fmt.Errorf("line %d: the profile %q has the setting %s, which some tools use instead of the Step's credentials",
-			lineNumber(content, found[0].begin), name, rival)
+	case f.isCredentials && rival.setting == "aws_access_key_id" && rival.value == "":
+		err = fmt.Errorf("the profile %q has an empty aws_access_key_id, and AWS's tools would sign their calls with it", name)
+	case f.isCredentials && found[0].session == "":
+		err = fmt.Errorf("there are keys for the profile %q, which AWS's tools would use instead of credentials that are renewed", name)
+	case found[0].session == "":
+		err = fmt.Errorf("the profile %q exists, and %w", name, ErrForeign)
+	case rival.setting != "":
+		err = fmt.Errorf("the profile %q has the setting %s, which some tools use instead of the Step's credentials", name, rival.setting)
 	case len(found) > 1:
-		return nil, fmt.Errorf("line %d: the profile %q appears twice", lineNumber(content, found[1].begin), name)
+		number, err = found[1].lines[0].number, fmt.Errorf("the profile %q appears twice", name)
+	default:
+		return found[0], nil
 	}
-	return &found[0], nil
+	return section{}, fmt.Errorf("line %d: %w", number, err)
 }
 
-// rival returns a setting of the section from which some tools get credentials instead of from the credential process; empty if it has
-// none.
-func (s section) rival() string {
+// rival returns a setting of the section from which some tools get credentials instead of from the credential process, if any.
+func (s section) rival() line {
 	for _, l := range s.lines {
 		switch l.setting {
 		case "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "role_arn", "source_profile", "credential_source",
 			"web_identity_token_file", "sso_session", "sso_account_id", "login_session":
-			return l.setting
+			return l
 		}
 	}
-	return ""
-}
-
-func lineNumber(content []byte, offset int) int {
-	return strings.Count(string(content[:offset]), "\n") + 1
+	return line{}
 }
 
 // others returns the settings of a section that the Step didn't write, and the comments between them. They are kept.
@@ -112,16 +161,18 @@ func (s section) others() []string {
 	return kept
 }
 
-// withProfile returns the content of the configuration file with the profile. It replaces an earlier one, or adds the profile at the end.
-func withProfile(content []byte, p Profile) ([]byte, error) {
-	place, err := find(content, p.Name)
-	if err != nil {
-		return nil, err
+// withProfile returns the content of the file with the profile. It replaces an earlier one, or adds the profile at the
+// end of the configuration file. In the credentials file, it only replaces a copy.
+func (f awsFile) withProfile(content []byte, p Profile) ([]byte, error) {
+	place, err := f.find(content, p.Name)
+	isNew := len(place.lines) == 0
+	if err != nil || isNew && f.isCredentials {
+		return content, err
 	}
 	text, ending := string(content), lineEnding(content)
 	before, after := text, ""
-	lines := []string{p.Name.header(), note}
-	if place != nil {
+	lines := []string{f.header(p.Name), note}
+	if !isNew {
 		before, after = text[:place.begin], text[place.end:]
 		lines = append(lines, place.others()...)
 	} else if text != "" { // add an empty line, or end the last line
@@ -138,20 +189,21 @@ func withoutSessions(content []byte, sessions []Session) (rest []byte, removed [
 	if err != nil {
 		return nil, nil, err
 	}
-	text, ending := string(content), lineEnding(content)
+	ending := lineEnding(content)
 	for _, s := range slices.Backward(findSections(lines, func(section string) bool { return section != "" })) {
-		if s.session == nil || !slices.Contains(sessions, *s.session) {
+		if s.session == "" || !slices.Contains(sessions, s.session) {
 			continue
 		}
+		text := string(content)
 		before, after := text[:s.begin], text[min(s.end, len(text)):] // shorter if the section below was removed
 		// Remove the empty line that was added before the section, or the line ending that was added to the last line.
 		if trimmed := strings.TrimSuffix(before, ending); strings.HasSuffix(trimmed, "\n") || after == "" {
 			before = trimmed
 		}
-		text = before + after
+		content = []byte(before + after)
 		removed = append(removed, strings.TrimPrefix(normalize(s.lines[0].section), "profile "))
 	}
-	return []byte(text), removed, nil
+	return content, removed, nil
 }
 
 // lineEnding returns how the first line ends.

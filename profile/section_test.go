@@ -119,7 +119,7 @@ func TestPrepareRemoval(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := testFile(t, test.before)
-			change, removed, err := file.PrepareRemoval([]Session{{version: testVersion, key: testKey}, {version: testVersion, key: "another"}})
+			change, removed, err := file.PrepareRemoval([]Session{bitriseSession, testVersion + "/another"})
 			if err != nil || strings.Join(removed, " ") != test.removed {
 				t.Fatalf("got %q, %v", removed, err)
 			}
@@ -142,7 +142,7 @@ func TestPrepareRemoval(t *testing.T) {
 // A file that the AWS CLI can't read is not changed. Without sessions, nothing is removed.
 func TestPrepareRemovalWithoutEffect(t *testing.T) {
 	file := testFile(t, "[a]\n[a]\n")
-	_, _, err := file.PrepareRemoval([]Session{{version: testVersion, key: testKey}})
+	_, _, err := file.PrepareRemoval([]Session{bitriseSession})
 	if err == nil || err.Error() != file.Path+", line 2: repeats the section of line 1"+cannotRead {
 		t.Errorf("got %v", err)
 	}
@@ -157,7 +157,7 @@ func TestPrepareRemovalWithoutEffect(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	// The profile is replaced between Prepare and Commit.
-	change, _, err = file.PrepareRemoval([]Session{{version: testVersion, key: testKey}})
+	change, _, err = file.PrepareRemoval([]Session{bitriseSession})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,30 +184,31 @@ func FuzzWithProfile(f *testing.F) {
 		f.Add(seed)
 	}
 	p := Profile{Name: Name{text: "bitrise"}, Command: Command{text: testCommand}}
-	sessions := []Session{{version: testVersion, key: testKey}}
+	sessions := []Session{bitriseSession}
+	var config awsFile
 	f.Fuzz(func(t *testing.T, old string) {
-		content, err := withProfile([]byte(old), p)
+		content, err := config.withProfile([]byte(old), p)
 		if err != nil {
 			return
 		}
-		if again, err := withProfile(content, p); err != nil || string(again) != string(content) {
+		if again, err := config.withProfile(content, p); err != nil || string(again) != string(content) {
 			t.Errorf("%q: the second time: got\n%q, %v\nthe first time:\n%q", old, again, err, content)
 		}
 		rest, removed, err := withoutSessions(content, sessions)
 		if err != nil || !slices.Contains(removed, "bitrise") {
 			t.Errorf("%q: got %q, %v", content, removed, err)
 		}
-		if left, err := find(rest, p.Name); left != nil || err != nil {
+		if left, err := config.find(rest, p.Name); left.lines != nil || err != nil {
 			t.Errorf("%q: got %q, %v after the removal", content, rest, err)
 		}
 		if more, removed, err := withoutSessions(rest, sessions); err != nil || len(removed) > 0 || string(more) != string(rest) {
 			t.Errorf("%q: a second removal: got %q, %q, %v", rest, more, removed, err)
 		}
-		place, err := find([]byte(old), p.Name)
+		place, err := config.find([]byte(old), p.Name)
 		if err != nil {
 			t.Errorf("%q: got %v the second time, but no error the first time", old, err)
 		}
-		if _, earlier, _ := withoutSessions([]byte(old), sessions); place == nil && len(earlier) == 0 && string(rest) != old {
+		if _, earlier, _ := withoutSessions([]byte(old), sessions); place.lines == nil && len(earlier) == 0 && string(rest) != old {
 			t.Errorf("%q: got %q after the removal", old, rest)
 		}
 	})

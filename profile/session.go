@@ -12,7 +12,6 @@ import (
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
 
@@ -40,19 +39,15 @@ type entry struct {
 // window is the time before the expiry in which the credentials are renewed.
 func (e entry) window() time.Duration { return min(longestWindow, e.Expires.Sub(e.Obtained)/3) }
 
-func (e entry) isEmpty() bool { return e.AccessKeyID.IsEmpty() }
-
-// needsRenewal reports whether there are no valid credentials, or the window has begun.
+// needsRenewal reports whether there are no valid credentials, or the window has begun and no renewal just failed.
 func (e entry) needsRenewal(now time.Time) bool {
-	if e.isUsable(now) && now.Sub(e.Failed).Abs() < pause {
-		return false
-	}
-	return !e.isUsable(now) || !e.Expires.IsZero() && !now.Before(e.Expires.Add(-e.window()))
+	isDue := !e.Expires.IsZero() && !now.Before(e.Expires.Add(-e.window()))
+	return !e.isUsable(now) || isDue && now.Sub(e.Failed).Abs() >= pause
 }
 
 // isUsable reports whether AWS still accepts the credentials.
 func (e entry) isUsable(now time.Time) bool {
-	return !e.isEmpty() && (e.Expires.IsZero() || now.Before(e.Expires))
+	return !e.AccessKeyID.IsEmpty() && (e.Expires.IsZero() || now.Before(e.Expires))
 }
 
 // expiration is the expiry to report to SDKs, which then ask again. It is earlier than the real one, but never in the past, because
@@ -73,14 +68,19 @@ type Renewal func(ctx context.Context) (credentials.Credentials, error)
 func (f Folder) Get(
 	ctx context.Context, s Session, now func() time.Time, renew Renewal,
 ) (c credentials.Credentials, expiration time.Time, err error) {
-	f.markUsed(s, now())
+	// A sweep doesn't remove a session in use. In a read-only home, this has no effect.
+	_ = os.Chtimes(f.file(s, lockName), now(), now())
 	cached := f.readCache(s)
 	if cached.needsRenewal(now()) {
 		cached, err = f.renew(ctx, s, now, cached, renew)
+		if err != nil && !cached.isUsable(now()) {
+			return credentials.Credentials{}, time.Time{}, err
+		}
 	}
-	return cached.Credentials, cached.expiration(now()), err
+	return cached.Credentials, cached.expiration(now()), nil
 }
 
+// renew returns new credentials, those that a different process has got meanwhile, or the old ones with an error.
 func (f Folder) renew(ctx context.Context, s Session, now func() time.Time, cached entry, renew Renewal) (entry, error) {
 	if cached.isUsable(now()) {
 		var cancel context.CancelFunc
@@ -93,10 +93,10 @@ func (f Folder) renew(ctx context.Context, s Session, now func() time.Time, cach
 		_, err = os.Lstat(f.file(s, settingsName)) // a logout may have removed the session meanwhile
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		err = explain.Advise(fmt.Errorf("the session %s does not exist", f.Path(s.version, s.key)), "Run the Step again.")
+		err = explain.Advise(fmt.Errorf("the session %s does not exist", f.Path(string(s))), "Run the Step again.")
 	}
 	if err != nil {
-		return cached.orError(now(), err)
+		return cached, err
 	}
 	if cached = f.readCache(s); !cached.needsRenewal(now()) {
 		return cached, nil
@@ -109,49 +109,29 @@ func (f Folder) renew(ctx context.Context, s Session, now func() time.Time, cach
 	}
 	// If the cache can't be written, such as in a read-only home, the credentials are renewed each time.
 	_ = sharedfile.Replace(f.file(s, cacheName), cached.encode(), secretMode)
-	return cached.orError(now(), err)
+	return cached, err
 }
 
-// orError returns the credentials if they have not expired, or else the error.
-func (e entry) orError(now time.Time, err error) (entry, error) {
-	if err != nil && !e.isUsable(now) {
-		return entry{}, err
-	}
-	return e, nil
-}
-
-// markUsed records that the session is in use, so that a sweep doesn't remove it. In a read-only home, it has no effect.
-func (f Folder) markUsed(s Session, now time.Time) { _ = os.Chtimes(f.file(s, lockName), now, now) }
-
-type cacheFile struct {
-	AccessKeyID     string    `json:"access_key_id"`
-	SecretAccessKey string    `json:"secret_access_key"`
-	SessionToken    string    `json:"session_token,omitempty"`
-	Obtained        time.Time `json:"obtained"`
-	Expires         time.Time `json:"expires,omitzero"`
-	Failed          time.Time `json:"failed,omitzero"`
-}
-
+// encode returns the JSON that readCache reads. It reveals the secrets.
 func (e entry) encode() []byte {
-	content, _ := json.Marshal(cacheFile{ // fails only for years with more than four digits, and then nothing is cached
-		AccessKeyID: e.AccessKeyID.Reveal(), SecretAccessKey: e.SecretAccessKey.Reveal(), SessionToken: e.SessionToken.Reveal(),
-		Obtained: e.Obtained.UTC(), Expires: e.Expires.UTC(), Failed: e.Failed.UTC(),
+	content, _ := json.Marshal(struct { // fails only for years with more than four digits, and then nothing is cached
+		AccessKeyID, SecretAccessKey, SessionToken string
+		Obtained, Expires, Failed                  time.Time `json:",omitzero"`
+	}{
+		e.AccessKeyID.Reveal(), e.SecretAccessKey.Reveal(), e.SessionToken.Reveal(),
+		e.Obtained.UTC(), e.Expires.UTC(), e.Failed.UTC(),
 	})
 	return content
 }
 
 // readCache returns the cached credentials, or an empty entry if the file doesn't exist or is damaged. The credentials are then
 // renewed and the file replaced.
-func (f Folder) readCache(s Session) entry {
+func (f Folder) readCache(s Session) (e entry) {
 	content, err := sharedfile.ReadOwn(f.file(s, cacheName))
-	var file cacheFile
-	if err != nil || json.Unmarshal(content, &file) != nil || file.SecretAccessKey == "" {
+	if err != nil || json.Unmarshal(content, &e) != nil || e.SecretAccessKey.IsEmpty() {
 		return entry{}
 	}
-	return entry{Obtained: file.Obtained, Failed: file.Failed, Credentials: credentials.Credentials{
-		AccessKeyID: secret.New(file.AccessKeyID), SecretAccessKey: secret.New(file.SecretAccessKey),
-		SessionToken: secret.New(file.SessionToken), Expires: file.Expires,
-	}}
+	return e
 }
 
 // Print writes credentials in the format that AWS defines for credential processes:

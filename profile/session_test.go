@@ -166,19 +166,19 @@ func TestSessionThatDoesNotExist(t *testing.T) {
 	check := func() {
 		t.Helper()
 		_, _, err := folder.Get(t.Context(), s, at(time.Hour), never(t))
-		if err == nil || !strings.HasSuffix(err.Error(), "the session "+folder.Path(s.version, s.key)+" does not exist") {
+		if err == nil || !strings.HasSuffix(err.Error(), "the session "+folder.Path(string(s))+" does not exist") {
 			t.Errorf("got %v", err)
 		}
 		checkAdvice(t, err, "Run the Step again.")
 	}
-	if err := folder.RemoveSecrets(t.Context(), s); err != nil {
+	if _, err := folder.RemoveSecrets(t.Context(), s, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	check()
 	if exists(folder.file(s, cacheName)) {
 		t.Error("the cache is there again")
 	}
-	if err := os.RemoveAll(folder.Path(s.version)); err != nil {
+	if err := os.RemoveAll(folder.version(s)); err != nil {
 		t.Fatal(err)
 	}
 	check()
@@ -232,7 +232,7 @@ func TestCacheThatCannotBeWritten(t *testing.T) {
 					t.Errorf("got %s, %v", c.AccessKeyID.Reveal(), err)
 				}
 			}
-			if left := tree(t, folder.Path(s.version, s.key)); !slices.Equal(left, []string{cacheName, lockName, settingsName}) {
+			if left := tree(t, folder.Path(string(s))); !slices.Equal(left, []string{cacheName, lockName, settingsName}) {
 				t.Errorf("got %q", left)
 			}
 			if read(t, elsewhere) != before {
@@ -307,7 +307,7 @@ func TestOneProcessRenews(t *testing.T) {
 }
 
 func TestDamagedCache(t *testing.T) {
-	for _, content := range []string{"", "{", "null", "[]", `{"access_key_id":"x"}`, `{"secret_access_key":"x"}`, strings.Repeat("x", 1<<16)} {
+	for _, content := range []string{"", "{", "null", "[]", `{"AccessKeyID":"x"}`, `{"SecretAccessKey":"x"}`, strings.Repeat("x", 1<<16)} {
 		folder, s := testSession(t, credentials.Credentials{})
 		write(t, folder.file(s, cacheName), content)
 		if c, _, err := folder.Get(t.Context(), s, at(0), renewed(time.Hour)); err != nil || c.AccessKeyID.Reveal() != "new" {

@@ -34,6 +34,8 @@ func newMachine(t *testing.T) machine {
 	return machine{t: t, folder: folder, program: program, file: testFile(t, "")}
 }
 
+func (m machine) has(s Session) bool { return exists(m.folder.Path(string(s))) }
+
 // login writes a profile as the Step does. The settings differ for each session.
 func (m machine) login(name, settings string) Session {
 	m.t.Helper()
@@ -57,8 +59,8 @@ func (m machine) login(name, settings string) Session {
 func (m machine) logout(sessions ...Session) {
 	m.t.Helper()
 	for _, s := range sessions {
-		if err := m.folder.RemoveSecrets(m.t.Context(), s); err != nil {
-			m.t.Error(err)
+		if isRemoved, err := m.folder.RemoveSecrets(m.t.Context(), s, time.Time{}); err != nil || !isRemoved {
+			m.t.Errorf("got %v, %v", isRemoved, err)
 		}
 	}
 	change, _, err := m.file.PrepareRemoval(sessions)
@@ -72,7 +74,7 @@ func (m machine) logout(sessions ...Session) {
 			m.t.Error(err)
 		}
 	}
-	m.folder.RemoveIfEmpty()
+	m.folder.RemoveIfEmpty("builds")
 }
 
 // age sets the times of all the Step's files back.
@@ -86,14 +88,25 @@ func (m machine) age(by time.Duration) {
 	}
 }
 
-// sweep removes unused sessions, and checks which it reports.
-func (m machine) sweep(want ...Session) {
+// sweep removes those of some sessions that were not used for a day, as the Step does, and checks which these are.
+func (m machine) sweep(of []Session, want ...Session) {
 	m.t.Helper()
-	removed, err := m.folder.RemoveUnused(m.t.Context(), time.Now(), unusedAge)
-	if err != nil || !slices.Equal(removed, want) {
-		m.t.Errorf("got %v, %v; want %v", removed, err, want)
+	m.folder.Sweep()
+	var removed []Session
+	for _, s := range of {
+		isRemoved, err := m.folder.RemoveSecrets(m.t.Context(), s, time.Now().Add(-unusedAge))
+		if isRemoved {
+			removed = append(removed, s)
+			err = m.folder.Remove(m.t.Context(), s)
+		}
+		if err != nil {
+			m.t.Error(err)
+		}
 	}
-	m.folder.RemoveIfEmpty()
+	if !slices.Equal(removed, want) {
+		m.t.Errorf("got %v, want %v", removed, want)
+	}
+	m.folder.RemoveIfEmpty("builds")
 }
 
 func (m machine) mustBeGone() {
@@ -109,11 +122,11 @@ func TestLogoutRemovesEverything(t *testing.T) {
 	if _, _, err := m.folder.Get(t.Context(), s, at(time.Hour), renewed(2*time.Hour)); err != nil {
 		t.Error(err)
 	}
-	if !m.folder.Has(s) {
+	if !m.has(s) {
 		t.Error("the session is missing")
 	}
 	m.logout(s)
-	if m.mustBeGone(); m.folder.Has(s) || read(t, m.file.Path) != "" {
+	if m.mustBeGone(); m.has(s) || read(t, m.file.Path) != "" {
 		t.Errorf("left behind: %q", read(t, m.file.Path))
 	}
 	// The second time, there is nothing to remove.
@@ -126,18 +139,18 @@ func TestRemoveSecrets(t *testing.T) {
 	m := newMachine(t)
 	s, other := m.login("bitrise", "1"), m.login("other", "2")
 	before := read(t, m.file.Path)
-	if err := m.folder.RemoveSecrets(t.Context(), s); err != nil {
-		t.Fatal(err)
+	if isRemoved, err := m.folder.RemoveSecrets(t.Context(), s, time.Time{}); err != nil || !isRemoved {
+		t.Fatalf("got %v, %v", isRemoved, err)
 	}
-	if left := tree(t, m.folder.Path(s.version, s.key)); !slices.Equal(left, []string{lockName}) || !m.folder.Has(s) {
+	if left := tree(t, m.folder.Path(string(s))); !slices.Equal(left, []string{lockName}) || !m.has(s) {
 		t.Errorf("got %q", left)
 	}
 	if read(t, m.file.Path) != before {
 		t.Error("the configuration file was changed")
 	}
 	m.folder.mustHave(t, other, "2", "x")
-	if err := m.folder.RemoveSecrets(t.Context(), Session{version: testVersion, key: testKey}); err != nil {
-		t.Errorf("of a session that doesn't exist: got %v", err)
+	if isRemoved, err := m.folder.RemoveSecrets(t.Context(), bitriseSession, time.Time{}); err != nil || !isRemoved {
+		t.Errorf("of a session that doesn't exist: got %v, %v", isRemoved, err)
 	}
 }
 
@@ -151,8 +164,9 @@ func TestRemovalThatFails(t *testing.T) {
 			if err := errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "full"), 0o700)); err != nil {
 				t.Fatal(err)
 			}
-			if err := m.folder.RemoveSecrets(t.Context(), s); err == nil || !strings.Contains(err.Error(), path) {
-				t.Errorf("got %v", err)
+			isRemoved, err := m.folder.RemoveSecrets(t.Context(), s, time.Time{})
+			if err == nil || !strings.Contains(err.Error(), path) || isRemoved {
+				t.Errorf("got %v, %v", isRemoved, err)
 			}
 			if name == settingsName && exists(m.folder.file(s, cacheName)) || name == cacheName && exists(m.folder.file(s, settingsName)) {
 				t.Errorf("left behind: %q", tree(t, m.folder.root))
@@ -165,7 +179,7 @@ func TestRemovalThatFails(t *testing.T) {
 func TestRemoveKeepsASessionThatIsBack(t *testing.T) {
 	m := newMachine(t)
 	s := m.login("bitrise", "1")
-	if err := m.folder.RemoveSecrets(t.Context(), s); err != nil {
+	if _, err := m.folder.RemoveSecrets(t.Context(), s, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	m.login("bitrise", "1")
@@ -184,7 +198,7 @@ func TestLogoutKeepsWhatOthersUse(t *testing.T) {
 	first, second := m.login("first", "1"), m.login("second", "2")
 	m.logout(first)
 	m.folder.mustHave(t, second, "2", "x")
-	if m.folder.Has(first) {
+	if m.has(first) {
 		t.Error("the session was left behind")
 	}
 	// Another version of the program has a session of the same settings.
@@ -192,11 +206,11 @@ func TestLogoutKeepsWhatOthersUse(t *testing.T) {
 	third := m.login("third", "2")
 	m.logout(second)
 	m.folder.mustHave(t, third, "2", "x")
-	if exists(m.folder.Path(second.version)) {
+	if exists(m.folder.version(second)) {
 		t.Errorf("left behind: %q", tree(t, m.folder.root))
 	}
 	// Files of others are kept.
-	notes := []string{"notes", filepath.Join(third.version, "notes"), filepath.Join(third.version, third.key, "notes")}
+	notes := []string{"notes", filepath.Join(string(third), "../notes"), filepath.Join(string(third), "notes")}
 	for _, path := range notes {
 		write(t, m.folder.Path(path), "x")
 	}
@@ -257,8 +271,8 @@ func TestLogoutDuringARenewal(t *testing.T) {
 	_, _, err := m.folder.Get(t.Context(), s, at(time.Hour), func(context.Context) (credentials.Credentials, error) {
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := m.folder.RemoveSecrets(ended, s); !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v", err)
+		if isRemoved, err := m.folder.RemoveSecrets(ended, s, time.Time{}); !errors.Is(err, context.Canceled) || isRemoved {
+			t.Errorf("got %v, %v", isRemoved, err)
 		}
 		group.Go(func() { m.logout(s) })
 		return testCredentials("new", 2*time.Hour), nil
@@ -275,9 +289,10 @@ func TestRemoveUnused(t *testing.T) {
 	old := m.login("bitrise", "1")
 	write(t, m.program, testProgram+"# new version\n")
 	current := m.login("bitrise", "2") // replaces the profile
+	both := []Session{old, current}
 
 	m.age(unusedAge - time.Hour)
-	m.sweep()
+	m.sweep(both)
 	m.folder.mustHave(t, old, "1", "x")
 
 	// A credential process still uses it, from the cache.
@@ -285,18 +300,19 @@ func TestRemoveUnused(t *testing.T) {
 	if _, _, err := m.folder.Get(t.Context(), old, time.Now, renewed(time.Hour)); err != nil {
 		t.Error(err)
 	}
-	m.sweep(current)
+	m.sweep(both, current)
 	if _, err := m.folder.Settings(old); err != nil {
 		t.Error(err)
 	}
-	if exists(m.folder.Path(current.version)) {
+	if exists(m.folder.version(current)) {
 		t.Errorf("left behind: %q", tree(t, m.folder.root))
 	}
 
 	m.age(unusedAge + time.Hour)
-	m.sweep(old)
+	m.sweep(both, both...)
 	m.mustBeGone()
-	m.sweep()
+	m.sweep(both, both...)
+	m.mustBeGone()
 }
 
 // A session that is used from the cache only, such as that of a long-lived key, is in use as well.
@@ -312,8 +328,8 @@ func TestUseOfTheCacheKeepsASession(t *testing.T) {
 	if _, _, err := m.folder.Get(t.Context(), s, time.Now, never(t)); err != nil {
 		t.Fatal(err)
 	}
-	m.sweep()
-	if !m.folder.Has(s) {
+	m.sweep([]Session{s})
+	if !m.has(s) {
 		t.Error("the session was removed")
 	}
 }
@@ -323,7 +339,7 @@ func TestSweepKeepsWhatIsStaged(t *testing.T) {
 	m := newMachine(t)
 	s, changes := m.folder.mustStage(t, m.program, "1", "staged")
 	m.age(unusedAge + time.Hour)
-	m.sweep()
+	m.sweep([]Session{s})
 	commit(t, changes...)
 	m.folder.mustHave(t, s, "1", "staged")
 }
@@ -333,24 +349,24 @@ func TestTemporaryFiles(t *testing.T) {
 	m := newMachine(t)
 	s := m.login("bitrise", "1")
 	write(t, m.folder.file(s, ".cache.json.authenticate-with-aws-killed"), "of a killed run")
-	write(t, m.folder.Path(s.version, "."+ProgramName+".authenticate-with-aws-killed"), "of a killed run")
+	write(t, filepath.Join(m.folder.version(s), "."+ProgramName+".authenticate-with-aws-killed"), "of a killed run")
 	_, changes := m.folder.mustStage(t, m.program, "1", "of a living run")
 	m.age(unusedAge + time.Hour)
-	m.sweep(s)
+	m.sweep([]Session{s}, s)
 	var living []string
 	for _, change := range changes {
 		if change.Staged() != change.Path() {
 			living = append(living, filepath.Base(change.Staged()))
 		}
 	}
-	if left := tree(t, m.folder.Path(s.version, s.key)); len(left) == 0 || !slices.Equal(left, living) {
+	if left := tree(t, m.folder.Path(string(s))); len(left) == 0 || !slices.Equal(left, living) {
 		t.Errorf("got %q, want %q", left, living)
 	}
 	commit(t, changes...)
 	m.folder.mustHave(t, s, "1", "of a living run")
 
 	m.age(unusedAge + time.Hour)
-	m.sweep(s)
+	m.sweep([]Session{s}, s)
 	m.mustBeGone()
 }
 
@@ -359,34 +375,16 @@ func TestSweepKeepsOtherFiles(t *testing.T) {
 	m := newMachine(t)
 	s := m.login("bitrise", "1")
 	other := []string{
-		"notes", "version/file", testVersion[1:] + "/" + ProgramName, testVersion + "/notes", testVersion + "/" + testKey[1:] + "/lock", s.version + "/notes",
+		"notes", "version/file", testVersion[1:] + "/" + ProgramName, testVersion + "/notes", testVersion + "/" + testKey[1:] + "/lock", string(s) + "/../notes",
 	}
 	for _, path := range other {
 		write(t, m.folder.Path(path), "x")
 	}
 	m.age(2 * unusedAge)
-	m.sweep(s)
+	m.sweep([]Session{s}, s)
 	for _, path := range other {
 		if !exists(m.folder.Path(path)) {
 			t.Errorf("%s was removed", path)
 		}
-	}
-}
-
-// One session that cannot be removed keeps no other from being removed, and is reported.
-func TestSweepContinuesAfterAnError(t *testing.T) {
-	m := newMachine(t)
-	stuck, other := m.login("stuck", "1"), m.login("other", "2")
-	path := m.folder.file(stuck, settingsName)
-	if err := errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "full"), 0o700)); err != nil {
-		t.Fatal(err)
-	}
-	m.age(unusedAge + time.Hour)
-	removed, err := m.folder.RemoveUnused(t.Context(), time.Now(), unusedAge)
-	if err == nil || !strings.Contains(err.Error(), path) || !slices.Equal(removed, []Session{other}) {
-		t.Errorf("got %v, %v", removed, err)
-	}
-	if !exists(m.folder.program(stuck)) || m.folder.Has(other) {
-		t.Errorf("got %q", tree(t, m.folder.root))
 	}
 }

@@ -3,14 +3,11 @@ package step
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
@@ -58,10 +55,6 @@ type writtenLogin struct {
 	dockerlogin.Entry
 }
 
-func (p writtenProfile) isSame(as writtenProfile) bool {
-	return p.File == as.File && p.Name == as.Name && p.Session == as.Session
-}
-
 func (l writtenLogin) isSame(as writtenLogin) bool {
 	return l.File == as.File && l.Host == as.Host && l.Digest == as.Digest
 }
@@ -72,11 +65,12 @@ const recordFolder = "builds"
 // recordPath returns the path of a build's record in the Step's folder.
 func recordPath(folder profile.Folder, b build) string {
 	digest := sha256.Sum256([]byte(cmp.Or(b.Slug, b.URL)))
-	return folder.Path(recordFolder, hex.EncodeToString(digest[:8])+".json")
+	return folder.Path(recordFolder, fmt.Sprintf("%x.json", digest[:8]))
 }
 
 // prepareRecord prepares a change of a build's record. A record without entries is removed.
-func prepareRecord(folder profile.Folder, path string, edit func(*record)) (*sharedfile.Change, error) {
+func prepareRecord(folder profile.Folder, b build, edit func(*record)) (*sharedfile.Change, error) {
+	path := recordPath(folder, b)
 	var change *sharedfile.Change
 	err := folder.Secure(recordFolder)
 	if err == nil {
@@ -85,17 +79,15 @@ func prepareRecord(folder profile.Folder, path string, edit func(*record)) (*sha
 			if err != nil {
 				return nil, err
 			}
+			r.Build = b
 			edit(&r)
-			if len(r.Profiles)+len(r.Logins) == 0 {
+			if r.isEmpty() {
 				return nil, nil
 			}
 			return json.MarshalIndent(r, "", "  ")
 		})
 	}
-	if err != nil {
-		return nil, folder.Explain(fmt.Errorf("keep a record of what this build writes: %w", err))
-	}
-	return change, nil
+	return change, folder.Explain("keep a record of what this build writes", err)
 }
 
 func parseRecord(path string, content []byte) (r record, err error) {
@@ -114,49 +106,24 @@ func readRecord(path string) (record, error) {
 	return parseRecord(path, content)
 }
 
-// readRecords returns the records of all builds by their paths, and the errors of those that can't be read.
-func readRecords(folder profile.Folder) (map[string]record, error) {
-	entries, err := os.ReadDir(folder.Path(recordFolder))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	problems := []error{err}
-	records := map[string]record{}
-	for _, entry := range entries {
-		if path := folder.Path(recordFolder, entry.Name()); filepath.Ext(path) == ".json" {
-			r, err := readRecord(path)
-			problems = append(problems, err)
-			if err == nil {
-				records[path] = r
-			}
+// readRecords returns the records of all builds, and the errors of those that can't be read.
+func readRecords(folder profile.Folder) (records []record, err error) {
+	names, _ := fs.Glob(os.DirFS(folder.Path(recordFolder)), "*.json") // none without the folder
+	var problems []error
+	for _, name := range names {
+		r, err := readRecord(folder.Path(recordFolder, name))
+		if err == nil {
+			records = append(records, r)
 		}
+		problems = append(problems, err)
 	}
 	return records, errors.Join(problems...)
 }
 
-// add adds what a login is about to write. Earlier logins to the same registry are kept, because the run may end before it replaces them.
-func (r *record) add(b build, profiles []writtenProfile, logins []writtenLogin) {
-	r.Build = b
-	for _, p := range profiles {
-		r.Profiles = slices.DeleteFunc(r.Profiles, p.isSame)
-		r.Profiles = append(r.Profiles, p)
-	}
-	for _, login := range logins {
-		r.Logins = slices.DeleteFunc(r.Logins, login.isSame)
-		r.Logins = append(r.Logins, login)
-	}
-}
-
-// limit removes all entries except those of a profile and of registries.
-func (r *record) limit(name profile.Name, registries []dockerlogin.Registry) {
-	r.Profiles = slices.DeleteFunc(r.Profiles, func(p writtenProfile) bool { return p.Name != name.String() })
-	r.Logins = slices.DeleteFunc(r.Logins, func(login writtenLogin) bool {
-		return !slices.ContainsFunc(registries, func(registry dockerlogin.Registry) bool { return registry.String() == login.Host })
-	})
-}
+func (r record) isEmpty() bool { return len(r.Profiles)+len(r.Logins) == 0 }
 
 // setAside returns the credential helper of a registry that an earlier login replaced, so that the last logout restores it.
-func setAside(records map[string]record, login writtenLogin) *string {
+func setAside(records []record, login writtenLogin) *string {
 	for _, r := range records {
 		for _, old := range r.Logins {
 			if old.File == login.File && old.Host == login.Host && old.Helper != nil {
@@ -165,13 +132,4 @@ func setAside(records map[string]record, login writtenLogin) *string {
 		}
 	}
 	return nil
-}
-
-// sessions returns the sessions of profiles.
-func sessions(profiles []writtenProfile) []profile.Session {
-	var all []profile.Session
-	for _, p := range profiles {
-		all = append(all, p.Session)
-	}
-	return all
 }

@@ -16,12 +16,10 @@ import (
 type files struct {
 	store  envstore
 	folder profile.Folder
-	// record is the path of the build's record.
-	record string
 	docker dockerlogin.File
 	config profile.ConfigFile
-	// replaced is the session of the Step's profile that this run will replace, or nil if there is none.
-	replaced *profile.Session
+	// replaced is the session of the Step's profile that this run will replace, if any.
+	replaced profile.Session
 }
 
 // findFiles returns the files, or an error if they can't be changed, before anything is sent.
@@ -35,8 +33,7 @@ func (s *Step) findFiles(config Config) (found files, err error) {
 	if found.folder, err = profile.FolderIn(s.Environment.Get("HOME")); err != nil {
 		return found, err
 	}
-	found.record = recordPath(found.folder, buildOf(s.Environment))
-	if _, err := readRecord(found.record); err != nil {
+	if _, err := readRecord(recordPath(found.folder, buildOf(s.Environment))); err != nil {
 		return found, err
 	}
 	if config.DockerLogin {
@@ -58,10 +55,9 @@ type staged struct {
 	outputs []output
 	// registries are the hosts of the Docker logins.
 	registries []string
-	// profiles and logins are for the build's record.
-	profiles []writtenProfile
-	logins   []writtenLogin
-	changes  []*sharedfile.Change
+	// entries are those for the build's record.
+	entries record
+	changes []*sharedfile.Change
 	// done has the log lines to write when the changes are in place.
 	done []string
 }
@@ -120,7 +116,7 @@ func (s *Step) stageEntries(staged *staged, entries []dockerlogin.Entry) {
 		default:
 			s.Log.Printf("The credential helper %q is disabled for %s until this build logs out", *entry.Helper, entry.Host)
 		}
-		staged.logins = append(staged.logins, login)
+		staged.entries.Logins = append(staged.entries.Logins, login)
 	}
 }
 
@@ -138,7 +134,7 @@ func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, 
 		return err
 	}
 	staged.changes = append(staged.changes, changes...)
-	staged.profiles = []writtenProfile{{File: file, Name: config.Profile.String(), Session: stored, Written: s.Now().UTC()}}
+	staged.entries.Profiles = []writtenProfile{{File: file, Name: config.Profile.String(), Session: stored, Written: s.Now().UTC()}}
 	written := fmt.Sprintf("Wrote the profile %q to %s", config.Profile, file)
 	if config.isRenewable() {
 		written += "; it renews its credentials automatically"
@@ -153,12 +149,9 @@ func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, 
 
 // warnOfReplacing warns if the profile belongs to a different build until now.
 func (s *Step) warnOfReplacing(files files, name profile.Name) {
-	if files.replaced == nil {
-		return
-	}
 	records, _ := readRecords(files.folder)
 	for _, r := range records {
-		isIts := slices.Contains(sessions(r.Profiles), *files.replaced)
+		isIts := slices.ContainsFunc(r.Profiles, func(p writtenProfile) bool { return p.Session == files.replaced })
 		if isIts && r.Build.isOther(buildOf(s.Environment)) {
 			s.Log.Warnf("The profile %q belonged to build %s, which can't use it anymore. Give each build's profile its own name: "+
 				"bitrise-$BITRISE_BUILD_SLUG.", name, r.Build)
@@ -195,13 +188,21 @@ func (s *staged) facts(config Config) runFacts {
 	return run
 }
 
-// stageRecord stages the record of what the build writes, as the first file that is put into place.
+// stageRecord stages the record of what the build writes, as the first file that is put into place. Earlier logins to the same registry
+// are kept, because the run may end before it replaces them.
 func (s *Step) stageRecord(staged *staged) error {
-	if len(staged.profiles)+len(staged.logins) == 0 {
+	if staged.entries.isEmpty() {
 		return nil
 	}
-	change, err := prepareRecord(staged.files.folder, staged.files.record, func(r *record) {
-		r.add(buildOf(s.Environment), staged.profiles, staged.logins)
+	change, err := prepareRecord(staged.files.folder, buildOf(s.Environment), func(r *record) {
+		for _, p := range staged.entries.Profiles {
+			r.Profiles = slices.DeleteFunc(r.Profiles, func(old writtenProfile) bool {
+				old.Written = p.Written // nothing else may differ
+				return old == p
+			})
+		}
+		r.Profiles = append(r.Profiles, staged.entries.Profiles...)
+		r.Logins = append(r.Logins, staged.entries.Logins...)
 	})
 	if err == nil {
 		staged.changes = slices.Insert(staged.changes, 0, change)
