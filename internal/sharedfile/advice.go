@@ -24,11 +24,15 @@ func advise(err error) error {
 }
 
 func advice(err error) []string {
-	path := pathOf(err)
-	folder := "the folder"
-	if path != "" {
-		folder = filepath.Dir(path)
+	var path string
+	var file *fs.PathError
+	var link *os.LinkError
+	if errors.As(err, &file) {
+		path = file.Path
+	} else if errors.As(err, &link) {
+		path = link.New
 	}
+	folder := filepath.Dir(path)
 	writable := "Check that this user can write to " + folder
 	switch {
 	case errors.Is(err, errBusy):
@@ -50,20 +54,6 @@ func advice(err error) []string {
 		return append(ownership(path), writable+".", elsewhere)
 	default:
 		return []string{writable + ", and that the disk is not full.", elsewhere}
-	}
-}
-
-// pathOf returns the path in an error of the file system, or empty if it has none.
-func pathOf(err error) string {
-	var path *fs.PathError
-	var link *os.LinkError
-	switch {
-	case errors.As(err, &path):
-		return path.Path
-	case errors.As(err, &link):
-		return link.New
-	default:
-		return ""
 	}
 }
 

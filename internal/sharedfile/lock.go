@@ -71,18 +71,15 @@ func lockFolder(ctx context.Context, folder string) (unlock func(), err error) {
 func acquire(ctx context.Context, lock *flock.Flock) (unlock func(), err error) {
 	const poll = 10 * time.Millisecond
 
-	for ctx.Err() == nil {
-		isLocked, err := lock.TryLock()
-		switch {
-		case isLocked:
-			return func() { _ = lock.Unlock() }, nil
-		case err != nil && !errors.Is(err, syscall.EINTR):
-			return nil, advise(&fs.PathError{Op: "lock", Path: lock.Path(), Err: err})
-		}
-		select {
-		case <-time.After(poll):
-		case <-ctx.Done():
-		}
+	_, err = lock.TryLockContext(ctx, poll)
+	for errors.Is(err, syscall.EINTR) {
+		_, err = lock.TryLockContext(ctx, poll)
+	}
+	switch {
+	case err == nil:
+		return func() { _ = lock.Unlock() }, nil
+	case ctx.Err() == nil:
+		return nil, advise(&fs.PathError{Op: "lock", Path: lock.Path(), Err: err})
 	}
 	err = fmt.Errorf("wait for the lock on %s: %w", lock.Path(), context.Cause(ctx))
 	if errors.Is(err, ErrLocked) {

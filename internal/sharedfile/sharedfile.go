@@ -5,7 +5,6 @@ package sharedfile
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +43,7 @@ type Change struct {
 	// before is what edit was given, and after is what it returned.
 	before, after []byte
 	// temporary contains after. It is nil if there is nothing to change, or if the file will be overwritten.
-	temporary *temporary
+	temporary *os.File
 	// folders were created for the temporary file, the innermost first.
 	folders []string
 	isDone  bool
@@ -52,7 +51,6 @@ type Change struct {
 
 // Prepare writes the new version of a file next to it. The file itself is not changed.
 func (f File) Prepare(edit Edit) (*Change, error) {
-	f.MaxSize = cmp.Or(f.MaxSize, MaxSize)
 	c := &Change{file: f, target: f.Path, edit: edit}
 	if !f.IsOwn {
 		target, err := resolve(f.Path)
@@ -72,7 +70,7 @@ func (f File) Prepare(edit Edit) (*Change, error) {
 	return c, nil
 }
 
-// apply edits the content and writes the result to a temporary file.
+// apply edits the content and writes the result next to the file, if it can be renamed later.
 func (c *Change) apply(content []byte) error {
 	after, err := c.edit(content)
 	if err != nil {
@@ -83,42 +81,31 @@ func (c *Change) apply(content []byte) error {
 	if isSame(content, after) {
 		return nil
 	}
-	if after == nil {
-		return advise(checkReplaceable(c.target))
+	err = checkReplaceable(c.target)
+	if err == nil && after != nil {
+		err = c.stage()
 	}
-	if err = c.stage(); err != nil && c.file.InPlace {
+	if c.file.InPlace {
 		return nil
 	}
 	return err
 }
 
-// stage writes the new version next to the file if it can be renamed later.
+// stage writes the new version to a temporary file.
 func (c *Change) stage() error {
-	if err := checkReplaceable(c.target); err != nil {
-		return advise(err)
-	}
 	folders, err := makeFolders(filepath.Dir(c.target))
 	c.folders = append(folders, c.folders...)
-	if err != nil {
-		return err
+	if err == nil {
+		c.temporary, err = c.file.writeTemporary(c.target, c.after)
 	}
-	c.temporary, err = c.file.writeTemporary(c.target, c.after)
 	return err
-}
-
-// mode returns the mode of the new file.
-func (f File) mode(target string) fs.FileMode {
-	if info, err := os.Stat(target); err == nil && f.KeepMode {
-		return info.Mode().Perm()
-	}
-	return f.Mode
 }
 
 // Staged returns the path of the file that holds the new version until [Commit]: a temporary file, or the file itself if there is
 // nothing to change.
 func (c *Change) Staged() string {
 	if c.temporary != nil {
-		return c.temporary.path
+		return c.temporary.Name()
 	}
 	return c.target
 }
@@ -140,7 +127,8 @@ func (c *Change) Discard() {
 
 func (c *Change) removeTemporary() {
 	if c.temporary != nil {
-		c.temporary.remove()
+		_ = os.Remove(c.temporary.Name())
+		_ = c.temporary.Close()
 	}
 	c.temporary = nil
 }
@@ -151,7 +139,7 @@ func Commit(ctx context.Context, changes ...*Change) error {
 	var folders []string
 	for _, c := range changes {
 		// For a file that doesn't exist and won't be created, not even the folder is created.
-		if isNothing := c.before == nil && c.after == nil; !c.file.InPlace && !isNothing {
+		if !c.file.InPlace && (c.before != nil || c.after != nil) {
 			folders = append(folders, filepath.Dir(c.target))
 		}
 	}
@@ -200,59 +188,45 @@ func (c *Change) put() error {
 
 	for range mostAttempts {
 		hasChanged, err := c.refresh()
-		if err != nil {
-			return err
+		if err == nil && !hasChanged {
+			err = c.replace()
 		}
-		if !hasChanged {
-			return c.replace()
+		if err != nil || !hasChanged {
+			return err
 		}
 	}
 	return advise(errBusy)
 }
 
 // replace replaces the file.
-func (c *Change) replace() error {
-	if isSame(c.before, c.after) {
-		return nil
-	}
-	var err error
+func (c *Change) replace() (err error) {
 	switch {
+	case isSame(c.before, c.after):
+		return nil
 	case c.after == nil:
 		err = os.Remove(c.target)
 	case c.temporary != nil:
-		err = c.temporary.rename(c.target)
+		err = os.Rename(c.temporary.Name(), c.target)
 	}
 	if c.file.InPlace && (c.temporary == nil || err != nil) { // the file can't be replaced
-		err = c.overwrite()
-		c.removeTemporary()
+		if err = os.WriteFile(c.target, c.after, c.file.Mode); err != nil {
+			err = errors.Join(err, os.WriteFile(c.target, c.before, c.file.Mode))
+		}
 	}
-	if err != nil {
-		return advise(err)
+	if err == nil {
+		c.removeTemporary() // after a rename, it is only unlocked
+		c.folders, c.isDone = nil, true
 	}
-	c.temporary, c.folders, c.isDone = nil, nil, true
-	return nil
-}
-
-// overwrite writes the file in one write. If that fails, it restores the old content.
-func (c *Change) overwrite() error {
-	err := os.WriteFile(c.target, c.after, c.file.Mode)
-	if err != nil {
-		err = errors.Join(err, os.WriteFile(c.target, c.before, c.file.Mode))
-	}
-	return err
+	return advise(err)
 }
 
 // Replace creates or replaces a file in one step. It is for files that only the Step uses, and the caller must hold their lock.
 // Missing folders are created.
 func Replace(path string, content []byte, mode fs.FileMode) error {
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return notRegular(path, info.Mode())
-	}
-	// Not nil, because nil means that there is no file.
-	c := &Change{file: File{Mode: mode}, target: path, after: append([]byte{}, content...)}
-	defer c.Discard()
-	if err := c.stage(); err != nil {
+	c, err := File{Path: path, Mode: mode, IsOwn: true}.Prepare(func([]byte) ([]byte, error) { return content, nil })
+	if err != nil {
 		return err
 	}
-	return c.replace()
+	defer c.Discard()
+	return c.put()
 }
