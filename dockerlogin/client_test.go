@@ -41,7 +41,7 @@ func TestOneCallPerRegion(t *testing.T) {
 	request := newRequest(registries(t,
 		"210987654321.dkr.ecr.us-east-1.amazonaws.com", "public.ecr.aws", "210987654321", "000000000001", "https://public.ecr.aws/alias/app",
 		"210987654321.dkr-ecr.us-east-1.on.aws", "ecr-public.aws.com", "210987654321.dkr.ecr.eu-west-1.amazonaws.com/app:1")...)
-	request.AccountID = "000000000001"
+	request.Registries = append(request.Registries, own(t), own(t))
 	logins, err := obtain(t, client, 1, request)
 	if err != nil {
 		t.Fatal(err)
@@ -54,9 +54,10 @@ func TestOneCallPerRegion(t *testing.T) {
 		{"210987654321.dkr.ecr.us-east-1.amazonaws.com", "of-us-east-1"},
 		{"public.ecr.aws", "of-public"},
 		{"210987654321.dkr.ecr.eu-west-1.amazonaws.com", "of-eu-west-1"},
-		{"own.example:5000", "of-eu-west-1"},
+		{"000000000001.dkr.ecr.eu-west-1.amazonaws.com", "of-eu-west-1"},
 		{"210987654321.dkr-ecr.us-east-1.on.aws", "of-us-east-1"},
 		{"ecr-public.aws.com", "of-public"},
+		{"own.example:5000", "of-eu-west-1"},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got logins %v, want %v", got, want)

@@ -30,10 +30,8 @@ var (
 // registry with several hosts is several Registries.
 type Registry struct {
 	// host includes the port, if any. It is empty for the credentials' own registry until ECR has returned it.
-	host string
-	// account is set if the registry was given by its account ID.
-	account awsid.AccountID
-	issuer  issuer
+	host   string
+	issuer issuer
 }
 
 // issuer is where an authorization token comes from. A token is valid for all registries of its issuer that the credentials
@@ -61,8 +59,7 @@ func OwnRegistry(region awsid.Region) Registry { return Registry{issuer: issuer{
 func ParseRegistry(item string, home awsid.Region) (Registry, error) {
 	suffix, _ := hostSuffixes(home)
 	if account, err := awsid.ParseAccountID(item); err == nil {
-		host := fmt.Sprintf("%s.dkr.ecr.%s.%s", account, home, suffix)
-		return Registry{host: host, account: account, issuer: issuer{region: home}}, nil
+		return Registry{host: fmt.Sprintf("%s.dkr.ecr.%s.%s", account, home, suffix), issuer: issuer{region: home}}, nil
 	}
 	host, _, _ := strings.Cut(strings.TrimPrefix(item, "https://"), "/")
 	if host == "public.ecr.aws" || host == "ecr-public.aws.com" {
@@ -87,14 +84,11 @@ func regionOfHost(host string) (awsid.Region, bool) {
 		return awsid.Region{}, false
 	}
 	region, err := awsid.ParseRegion(match[2])
-	if err != nil {
-		return awsid.Region{}, false
-	}
 	suffix, dualStack := hostSuffixes(region)
 	if match[1] == "-" {
 		suffix = dualStack
 	}
-	return region, match[3] == suffix
+	return region, err == nil && match[3] == suffix
 }
 
 // hostSuffixes returns how the hosts of a Region's registries end, which depends on the Region's partition: amazonaws.com, and on.aws
@@ -114,15 +108,6 @@ func hostSuffixes(region awsid.Region) (suffix, dualStack string) {
 		}
 	}
 	return "amazonaws.com", "on.aws"
-}
-
-// hostOfURL returns the host in a registry's URL. It returns false if the URL has no host, or has a user or a path.
-func hostOfURL(url string) (host string, ok bool) {
-	match := registryURL.FindStringSubmatch(url)
-	if match == nil {
-		return "", false
-	}
-	return match[1], true
 }
 
 // String returns the registry's host, or a description if it is not known yet.

@@ -77,7 +77,7 @@ func (s *staged) discard() {
 func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator, session awsauth.Session) error {
 	started := s.Now()
 	logins, err := a.ecr.Logins(ctx, dockerlogin.LoginRequest{
-		Credentials: session.Credentials, AccountID: session.AccountID, Registries: a.config.Registries, Retry: a.retry("Getting an ECR login"),
+		Credentials: session.Credentials, Registries: a.config.Registries, Retry: a.retry("Getting an ECR login"),
 	})
 	for _, login := range logins {
 		s.Log.Protect(login.Password)
