@@ -1,6 +1,7 @@
 package dockerlogin
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -113,28 +114,27 @@ func (c *Client) Logins(ctx context.Context, request LoginRequest) ([]Login, err
 	var logins []Login
 	seen := map[Registry]bool{}
 	for _, registry := range request.Registries {
-		login := byIssuer[registry.issuer].login
-		if registry.host != "" {
-			login.Registry = registry
+		g := byIssuer[registry.issuer]
+		registry.host = cmp.Or(registry.host, g.ownHost)
+		if !seen[registry] {
+			logins = append(logins, Login{Registry: registry, Password: g.login.Password, Expires: g.login.Expires})
 		}
-		if !seen[login.Registry] {
-			logins = append(logins, login)
-		}
-		seen[login.Registry] = true
+		seen[registry] = true
 	}
 	return logins, nil
 }
 
 // group is the registries that one authorization token is valid for, and the login from the token.
 type group struct {
-	issuer     issuer
-	registries []Registry
-	// login is to the account's own registry, if it is one of them.
-	login Login
-	err   error
+	issuer issuer
+	// hosts are those of the registries. The account's own registry has an empty one, and ownHost if its call succeeds.
+	hosts   []string
+	ownHost string
+	login   Login // without a registry
+	err     error
 }
 
-// groupByIssuer groups registries in the order of their first appearance.
+// groupByIssuer groups registries in the order of their first appearance, those of ECR first.
 func groupByIssuer(registries []Registry) (groups []*group, byIssuer map[issuer]*group) {
 	byIssuer = map[issuer]*group{}
 	for _, registry := range registries {
@@ -143,8 +143,9 @@ func groupByIssuer(registries []Registry) (groups []*group, byIssuer map[issuer]
 			g = &group{issuer: registry.issuer}
 			byIssuer[g.issuer], groups = g, append(groups, g)
 		}
-		g.registries = append(g.registries, registry)
+		g.hosts = append(g.hosts, registry.host)
 	}
+	slices.SortStableFunc(groups, func(a, b *group) int { return cmp.Compare(a.issuer.service(), b.issuer.service()) })
 	return groups, byIssuer
 }
 
@@ -156,9 +157,8 @@ func (c *Client) authorize(ctx context.Context, g *group, request LoginRequest) 
 			return awserr.From(g.issuer.service(), request.Credentials, err)
 		}
 		g.login, err = parseLogin(data, metadata)
-		if own := OwnRegistry(g.issuer.region); err == nil && slices.Contains(g.registries, own) {
-			own.host, err = c.ownHost(data)
-			g.login.Registry = own
+		if err == nil && slices.Contains(g.hosts, "") {
+			g.ownHost, err = c.ownHost(data)
 		}
 		if err != nil { // A proxy may have replaced the response.
 			return transport.Garbled("the response of %s %w", g.issuer.service(), err)
