@@ -122,21 +122,22 @@ func (c config) add(login Login) Entry {
 	return entry
 }
 
-// remove removes a login unless it has changed since it was written, and restores what it replaced. It reports whether it removed the
-// login, and whether it kept a different one.
-func (c config) remove(e Entry) (isRemoved, isKept bool) {
-	login, found := c.auths[e.Host]
-	if found && digest(login) != e.Digest {
-		return false, true
+// remove removes a login unless it has changed since it was written, and restores the helper that it replaced. It reports whether it
+// removed the login, and whether it restored a helper.
+func (c config) remove(e Entry) (isRemoved, isRestored bool) {
+	login, isRemoved := c.auths[e.Host]
+	if isRemoved && digest(login) != e.Digest {
+		return false, false
 	}
 	delete(c.auths, e.Host)
-	if helper, found := c.helpers[e.Host]; e.Helper != nil && found && helper == "" {
+	helper, found := c.helpers[e.Host]
+	if isRestored = e.Helper != nil && found && helper == ""; isRestored {
 		c.helpers[e.Host] = *e.Helper
 		if *e.Helper == "" {
 			delete(c.helpers, e.Host)
 		}
 	}
-	return found, false
+	return isRemoved, isRestored
 }
 
 // digest identifies a login in a file without revealing it.

@@ -39,7 +39,7 @@ func prepareRemoval(r record) *removal {
 		byDocker[login.File] = append(byDocker[login.File], login)
 	}
 	for _, path := range slices.Sorted(maps.Keys(byDocker)) {
-		rm.removeLogins(dockerlogin.FileAt(path), byDocker[path])
+		rm.removeLogins(dockerlogin.File(path), byDocker[path])
 	}
 	return rm
 }

@@ -109,7 +109,7 @@ func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator
 // stageEntries adds the logins to the record, with the credential helpers that they or earlier logins replaced, and logs those.
 func (s *Step) stageEntries(staged *staged, entries []dockerlogin.Entry) {
 	records, _ := readRecords(staged.files.folder) // damaged records of other builds don't matter
-	file := staged.files.docker.String()
+	file := string(staged.files.docker)
 	for _, entry := range entries {
 		login := writtenLogin{File: file, Entry: entry}
 		switch {
@@ -187,7 +187,7 @@ func (s *Step) warnOfLimits(config Config) {
 // facts returns what the environment's variables are compared with.
 func (s *staged) facts(config Config) runFacts {
 	run := runFacts{
-		region: config.Region.String(), profile: config.Profile.String(), registries: s.registries, dockerFile: s.files.docker.String(),
+		region: config.Region.String(), profile: config.Profile.String(), registries: s.registries, dockerFile: string(s.files.docker),
 	}
 	if config.hasProfile() {
 		run.configFile, run.credentialsFile = s.files.config.Path, s.files.config.Credentials
