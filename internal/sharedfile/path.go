@@ -14,38 +14,33 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-const (
-	// MaxSize is the largest file that is read, in bytes. Configuration files have a few kilobytes, or 9 MB with 3,000 ECR logins.
-	MaxSize = 16 << 20
-
-	// folderMode is the mode of folders that are created.
-	folderMode fs.FileMode = 0o700
-)
+// MaxSize is the largest file that is read, in bytes. Configuration files have a few kilobytes, or 9 MB with 3,000 ECR logins.
+const MaxSize = 16 << 20
 
 // Read returns a file's content, or nil without an error if there is no file. A file that is larger than [MaxSize], or not regular
 // (it might never end), is an error. Links are followed.
-func Read(path string) ([]byte, error) { return File{}.read(path) }
+func Read(path string) ([]byte, error) { return File{Path: path}.read() }
 
 // ReadOwn is [Read] for a file in the Step's own folder: a link is an error.
-func ReadOwn(path string) ([]byte, error) { return File{IsOwn: true}.read(path) }
+func ReadOwn(path string) ([]byte, error) { return File{Path: path, IsOwn: true}.read() }
 
-func (f File) read(path string) (content []byte, err error) {
+func (f File) read() (content []byte, err error) {
 	stat, flags := os.Stat, os.O_RDONLY|syscall.O_NONBLOCK
 	if f.IsOwn {
 		stat, flags = os.Lstat, flags|syscall.O_NOFOLLOW
 	}
-	info, err := stat(path)
+	info, err := stat(f.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
 		return nil, advise(err)
 	case !info.Mode().IsRegular():
-		return nil, notRegular(path, info.Mode())
+		return nil, notRegular(f.Path, info.Mode())
 	}
 	size, limit := info.Size(), cmp.Or(f.MaxSize, MaxSize)
 	if size <= limit {
-		file, err := os.OpenFile(path, flags, 0)
+		file, err := os.OpenFile(f.Path, flags, 0)
 		if err == nil {
 			content, err = io.ReadAll(io.LimitReader(file, limit+1))
 			_ = file.Close()
@@ -56,7 +51,7 @@ func (f File) read(path string) (content []byte, err error) {
 		size = int64(len(content))
 	}
 	if size > limit {
-		err := fmt.Errorf("%s must be at most %d MiB, got %d MiB", path, limit>>20, size>>20)
+		err := fmt.Errorf("%s must be at most %d MiB, got %d MiB", f.Path, limit>>20, size>>20)
 		return nil, explain.Advise(err, "Make the file smaller, or remove it.", elsewhere)
 	}
 	return content, nil
@@ -74,11 +69,11 @@ func notRegular(path string, mode fs.FileMode) error {
 	}
 }
 
-// makeFolders creates a folder and those above it, and returns the ones that it created, the innermost first.
+// makeFolders creates a folder and those above it, with mode 0700, and returns the ones that it created, the innermost first.
 func makeFolders(folder string) (created []string, err error) {
 	for path := folder; ; path = filepath.Dir(path) {
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-			return created, advise(os.MkdirAll(folder, folderMode))
+			return created, advise(os.MkdirAll(folder, 0o700))
 		}
 		if _, err := os.Lstat(path); err == nil {
 			return nil, explain.Advise(fmt.Errorf("%s is a link to a folder that doesn't exist", path),

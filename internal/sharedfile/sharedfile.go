@@ -37,9 +37,8 @@ type Edit func(content []byte) ([]byte, error)
 
 // Change is the new version of a file, before it is put into place. Call Discard when done with it, committed or not.
 type Change struct {
-	file   File
-	target string
-	edit   Edit
+	file File // its path has no links
+	edit Edit
 	// before is what edit was given, and after is what it returned.
 	before, after []byte
 	// temporary contains after. It is nil if there is nothing to change, or if the file will be overwritten.
@@ -50,18 +49,16 @@ type Change struct {
 }
 
 // Prepare writes the new version of a file next to it. The file itself is not changed.
-func (f File) Prepare(edit Edit) (*Change, error) {
-	c := &Change{file: f, target: f.Path, edit: edit}
+func (f File) Prepare(edit Edit) (c *Change, err error) {
 	if !f.IsOwn {
-		target, err := resolve(f.Path)
-		if err != nil {
-			return nil, err
-		}
-		c.target = target
+		f.Path, err = resolve(f.Path)
 	}
-	content, err := f.read(c.target)
+	c = &Change{file: f, edit: edit}
 	if err == nil {
-		err = c.apply(content)
+		c.before, err = f.read()
+	}
+	if err == nil {
+		err = c.apply(c.before)
 	}
 	if err != nil {
 		c.Discard()
@@ -81,22 +78,16 @@ func (c *Change) apply(content []byte) error {
 	if isSame(content, after) {
 		return nil
 	}
-	err = checkReplaceable(c.target)
-	if err == nil && after != nil {
-		err = c.stage()
+	if err = checkReplaceable(c.file.Path); err == nil && after != nil {
+		var folders []string
+		folders, err = makeFolders(filepath.Dir(c.file.Path))
+		c.folders = append(folders, c.folders...)
+		if err == nil {
+			c.temporary, err = c.file.writeTemporary(after)
+		}
 	}
 	if c.file.InPlace {
-		return nil
-	}
-	return err
-}
-
-// stage writes the new version to a temporary file.
-func (c *Change) stage() error {
-	folders, err := makeFolders(filepath.Dir(c.target))
-	c.folders = append(folders, c.folders...)
-	if err == nil {
-		c.temporary, err = c.file.writeTemporary(c.target, c.after)
+		return nil // without a temporary file, it is overwritten
 	}
 	return err
 }
@@ -107,11 +98,11 @@ func (c *Change) Staged() string {
 	if c.temporary != nil {
 		return c.temporary.Name()
 	}
-	return c.target
+	return c.file.Path
 }
 
 // Path returns the path of the file, without links.
-func (c *Change) Path() string { return c.target }
+func (c *Change) Path() string { return c.file.Path }
 
 // IsDone reports whether the new version is in place.
 func (c *Change) IsDone() bool { return c.isDone }
@@ -140,7 +131,7 @@ func Commit(ctx context.Context, changes ...*Change) error {
 	for _, c := range changes {
 		// For a file that doesn't exist and won't be created, not even the folder is created.
 		if !c.file.InPlace && (c.before != nil || c.after != nil) {
-			folders = append(folders, filepath.Dir(c.target))
+			folders = append(folders, filepath.Dir(c.file.Path))
 		}
 	}
 	unlock, err := LockFolders(ctx, folders...)
@@ -155,7 +146,7 @@ func Commit(ctx context.Context, changes ...*Change) error {
 	}
 	for _, c := range changes {
 		if err := c.put(); err != nil {
-			return fmt.Errorf("put %s into place: %w", c.target, err)
+			return fmt.Errorf("put %s into place: %w", c.file.Path, err)
 		}
 	}
 	return nil
@@ -165,8 +156,8 @@ func Commit(ctx context.Context, changes ...*Change) error {
 func (c *Change) refresh() (hasChanged bool, err error) {
 	var content []byte
 	if !c.file.IsFixed {
-		content, err = c.file.read(c.target)
-	} else if _, missing := os.Lstat(c.target); missing == nil {
+		content, err = c.file.read()
+	} else if _, missing := os.Lstat(c.file.Path); missing == nil {
 		content = c.before
 	}
 	if err != nil || isSame(content, c.before) {
@@ -204,13 +195,13 @@ func (c *Change) replace() (err error) {
 	case isSame(c.before, c.after):
 		return nil
 	case c.after == nil:
-		err = os.Remove(c.target)
+		err = os.Remove(c.file.Path)
 	case c.temporary != nil:
-		err = os.Rename(c.temporary.Name(), c.target)
+		err = os.Rename(c.temporary.Name(), c.file.Path)
 	}
 	if c.file.InPlace && (c.temporary == nil || err != nil) { // the file can't be replaced
-		if err = os.WriteFile(c.target, c.after, c.file.Mode); err != nil {
-			err = errors.Join(err, os.WriteFile(c.target, c.before, c.file.Mode))
+		if err = os.WriteFile(c.file.Path, c.after, c.file.Mode); err != nil {
+			err = errors.Join(err, os.WriteFile(c.file.Path, c.before, c.file.Mode))
 		}
 	}
 	if err == nil {

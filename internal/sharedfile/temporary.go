@@ -14,17 +14,17 @@ import (
 // mark is in the names of all temporary files, which are .NAME.authenticate-with-aws-NUMBER.
 const mark = ".authenticate-with-aws-"
 
-// writeTemporary writes a file next to the target, with the target's owner, and removes those of killed runs. It is locked until the
-// result is closed, so that other runs can tell it from a file that a killed run left behind. A process ID isn't enough: each
+// writeTemporary writes a temporary file next to the file, with the file's owner, and removes those of killed runs. It is locked until
+// the result is closed, so that other runs can tell it from one that a killed run left behind. A process ID isn't enough: each
 // container that shares the folder has its own IDs. The lock is on a second file descriptor, because a program that is open for
 // writing can't be run.
-func (f File) writeTemporary(target string, content []byte) (locked *os.File, err error) {
+func (f File) writeTemporary(content []byte) (locked *os.File, err error) {
 	const mostAttempts = 100 // a different run may remove a file before it is locked
 
-	folder := filepath.Dir(target)
+	folder := filepath.Dir(f.Path)
 	Sweep(folder)
 	for attempt := 1; ; attempt++ {
-		file, err := os.CreateTemp(folder, "."+filepath.Base(target)+mark+"*")
+		file, err := os.CreateTemp(folder, "."+filepath.Base(f.Path)+mark+"*")
 		if err != nil {
 			return nil, advise(err)
 		}
@@ -35,7 +35,7 @@ func (f File) writeTemporary(target string, content []byte) (locked *os.File, er
 			_, err = os.Lstat(file.Name())
 		}
 		if err == nil {
-			err = f.fill(file, content, target)
+			err = f.fill(file, content)
 		}
 		if err = errors.Join(err, file.Close()); err == nil {
 			return locked, nil
@@ -48,14 +48,14 @@ func (f File) writeTemporary(target string, content []byte) (locked *os.File, er
 	}
 }
 
-// fill writes the content to the disk before the rename, because after a crash, the target might otherwise be empty. CreateTemp
+// fill writes the content to the disk before the rename, because after a crash, the file might otherwise be empty. CreateTemp
 // creates files with mode 0600, so no other user can read the content at any moment.
-func (f File) fill(file *os.File, content []byte, target string) error {
+func (f File) fill(file *os.File, content []byte) error {
 	if _, err := file.Write(content); err != nil {
 		return err
 	}
 	mode := f.Mode
-	if info, err := os.Stat(target); err == nil {
+	if info, err := os.Stat(f.Path); err == nil {
 		if f.KeepMode {
 			mode = info.Mode().Perm()
 		}
