@@ -40,14 +40,6 @@ type Client struct {
 	public  *ecrpublic.Client
 }
 
-// LoginRequest says which logins to get.
-type LoginRequest struct {
-	Credentials credentials.Credentials
-	Registries  []Registry
-	// Retry applies to each call.
-	Retry retry.Policy
-}
-
 // Login is what Docker needs to log in to a registry. The username is AWS for all registries of ECR.
 type Login struct {
 	// Registry always has a host.
@@ -93,16 +85,18 @@ func (c *Client) endpoint(ctx context.Context, from issuer) (smithyendpoints.End
 
 // Logins returns a login for each registry, in the same order, each registry once. It makes one call per Region and one for ECR
 // Public, all at once. ECR requires the permission ecr:GetAuthorizationToken; ECR Public requires
-// ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken. If any call fails, Logins returns no logins and an
-// [explain.Error] that lists every failure.
-func (c *Client) Logins(ctx context.Context, request LoginRequest) ([]Login, error) {
+// ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken. Each call is signed with the credentials and retried. If any call
+// fails, Logins returns no logins and an [explain.Error] that lists every failure.
+func (c *Client) Logins(
+	ctx context.Context, signer credentials.Credentials, registries []Registry, policy retry.Policy,
+) ([]Login, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	groups, byIssuer := groupByIssuer(request.Registries)
+	groups, byIssuer := groupByIssuer(registries)
 	var calls sync.WaitGroup
 	for _, g := range groups {
 		calls.Go(func() {
-			if g.err = c.authorize(ctx, g, request); g.err != nil {
+			if g.err = c.authorize(ctx, g, signer, policy); g.err != nil {
 				time.AfterFunc(grace, cancel)
 			}
 		})
@@ -113,7 +107,7 @@ func (c *Client) Logins(ctx context.Context, request LoginRequest) ([]Login, err
 	}
 	var logins []Login
 	seen := map[Registry]bool{}
-	for _, registry := range request.Registries {
+	for _, registry := range registries {
 		g := byIssuer[registry.issuer]
 		registry.host = cmp.Or(registry.host, g.ownHost)
 		if !seen[registry] {
@@ -150,11 +144,11 @@ func groupByIssuer(registries []Registry) (groups []*group, byIssuer map[issuer]
 }
 
 // authorize gets a group's login, with retries.
-func (c *Client) authorize(ctx context.Context, g *group, request LoginRequest) error {
-	return request.Retry.Do(ctx, func(ctx context.Context) error {
-		data, metadata, err := c.call(ctx, g.issuer, awsclient.Provider(request.Credentials))
+func (c *Client) authorize(ctx context.Context, g *group, signer credentials.Credentials, policy retry.Policy) error {
+	return policy.Do(ctx, func(ctx context.Context) error {
+		data, metadata, err := c.call(ctx, g.issuer, awsclient.Provider(signer))
 		if err != nil {
-			return awserr.From(g.issuer.service(), request.Credentials, err)
+			return awserr.From(g.issuer.service(), signer, err)
 		}
 		g.login, err = parseLogin(data, metadata)
 		if err == nil && slices.Contains(g.hosts, "") {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
 func TestLoginToTheOwnRegistry(t *testing.T) {
@@ -82,7 +84,7 @@ func TestEveryFailureIsListed(t *testing.T) {
 	var err error
 	synctest.Test(t, func(t *testing.T) {
 		started := time.Now()
-		if logins, err = client.Logins(t.Context(), request); time.Since(started) != time.Second {
+		if logins, err = client.Logins(t.Context(), request.Credentials, request.Registries, request.Retry); time.Since(started) != time.Second {
 			t.Errorf("the failure took %v", time.Since(started))
 		}
 	})
@@ -116,7 +118,7 @@ func TestLoginsEndWithTheirContext(t *testing.T) {
 		cancel()
 		silence(w, r)
 	}}}
-	_, err := fake.client(t).Logins(ctx, newRequest(own(t)))
+	_, err := fake.client(t).Logins(ctx, newRequest().Credentials, []Registry{own(t)}, retry.Policy{})
 	if !errors.Is(err, context.Canceled) || len(fake.calls) != 1 {
 		t.Errorf("got %v, calls %v", err, fake.calls)
 	}

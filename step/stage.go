@@ -76,9 +76,7 @@ func (s *staged) discard() {
 // stageLogins gets a login to every registry and stages them in Docker's file.
 func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator, session awsauth.Session) error {
 	started := s.Now()
-	logins, err := a.ecr.Logins(ctx, dockerlogin.LoginRequest{
-		Credentials: session.Credentials, Registries: a.config.Registries, Retry: a.retry("Getting an ECR login"),
-	})
+	logins, err := a.ecr.Logins(ctx, session.Credentials, a.config.Registries, a.retry("Getting an ECR login"))
 	for _, login := range logins {
 		s.Log.Protect(login.Password)
 		staged.registries = append(staged.registries, login.Registry.String())
