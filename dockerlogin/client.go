@@ -42,8 +42,7 @@ type Client struct {
 
 // Login is what Docker needs to log in to a registry. The username is AWS for all registries of ECR.
 type Login struct {
-	// Registry always has a host.
-	Registry Registry
+	Host     string
 	Password secret.Text
 	// Expires is when the password expires: after 12 hours, or together with the credentials.
 	Expires time.Time
@@ -83,7 +82,7 @@ func (c *Client) endpoint(ctx context.Context, from issuer) (smithyendpoints.End
 	})
 }
 
-// Logins returns a login for each registry, in the same order, each registry once. It makes one call per Region and one for ECR
+// Logins returns a login for each registry, in the same order, each host once. It makes one call per Region and one for ECR
 // Public, all at once. ECR requires the permission ecr:GetAuthorizationToken; ECR Public requires
 // ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken. Each call is signed with the credentials and retried. If any call
 // fails, Logins returns no logins and an [explain.Error] that lists every failure.
@@ -106,14 +105,14 @@ func (c *Client) Logins(
 		return nil, err
 	}
 	var logins []Login
-	seen := map[Registry]bool{}
+	seen := map[string]bool{}
 	for _, registry := range registries {
-		g := byIssuer[registry.issuer]
-		registry.host = cmp.Or(registry.host, g.ownHost)
-		if !seen[registry] {
-			logins = append(logins, Login{Registry: registry, Password: g.login.Password, Expires: g.login.Expires})
+		login := byIssuer[registry.issuer].login
+		login.Host = cmp.Or(registry.host, login.Host)
+		if !seen[login.Host] {
+			logins = append(logins, login)
 		}
-		seen[registry] = true
+		seen[login.Host] = true
 	}
 	return logins, nil
 }
@@ -121,11 +120,10 @@ func (c *Client) Logins(
 // group is the registries that one authorization token is valid for, and the login from the token.
 type group struct {
 	issuer issuer
-	// hosts are those of the registries. The account's own registry has an empty one, and ownHost if its call succeeds.
-	hosts   []string
-	ownHost string
-	login   Login // without a registry
-	err     error
+	// hosts are those of the registries, or empty for the account's own registry. Its host is in login.
+	hosts []string
+	login Login
+	err   error
 }
 
 // groupByIssuer groups registries in the order of their first appearance, those of ECR first.
@@ -152,7 +150,7 @@ func (c *Client) authorize(ctx context.Context, g *group, signer credentials.Cre
 		}
 		g.login, err = parseLogin(data, metadata)
 		if err == nil && slices.Contains(g.hosts, "") {
-			g.ownHost, err = c.ownHost(data)
+			g.login.Host, err = c.ownHost(data)
 		}
 		if err != nil { // A proxy may have replaced the response.
 			return transport.Garbled("the response of %s %w", g.issuer.service(), err)

@@ -21,7 +21,7 @@ func TestLoginToTheOwnRegistry(t *testing.T) {
 		t.Fatalf("got %v, %v, calls %v", logins, err, fake.calls)
 	}
 	login := logins[0]
-	if login.Registry.String() != host || login.Password.Reveal() != "pass:word-canary" {
+	if login.Host != host || login.Password.Reveal() != "pass:word-canary" {
 		t.Errorf("got %+v", login)
 	}
 	if want := time.UnixMilli(4000000000500); !login.Expires.Equal(want) {
@@ -50,7 +50,7 @@ func TestOneCallPerRegion(t *testing.T) {
 	}
 	var got [][2]string
 	for _, login := range logins {
-		got = append(got, [2]string{login.Registry.String(), login.Password.Reveal()})
+		got = append(got, [2]string{login.Host, login.Password.Reveal()})
 	}
 	want := [][2]string{
 		{"210987654321.dkr.ecr.us-east-1.amazonaws.com", "of-us-east-1"},

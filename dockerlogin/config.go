@@ -112,12 +112,11 @@ func (c config) encode() ([]byte, error) {
 // add adds a login, in the form in which docker login writes it. If a credentials store or a credential helper would take
 // precedence over it, an empty helper makes Docker read it from the file. The entry has what the empty helper replaced.
 func (c config) add(login Login) Entry {
-	host := login.Registry.String()
 	encoded, _ := json.Marshal(authConfig{Auth: []byte(ecrUsername + ":" + login.Password.Reveal())}) // cannot fail
-	c.auths[host] = encoded
-	entry := Entry{Host: host, Digest: digest(encoded), Expires: login.Expires}
-	if helper, found := c.helpers[host]; helper != "" || (!found && c.store != "") {
-		c.helpers[host], entry.Helper = "", &helper
+	c.auths[login.Host] = encoded
+	entry := Entry{Host: login.Host, Digest: digest(encoded), Expires: login.Expires}
+	if helper, found := c.helpers[login.Host]; helper != "" || (!found && c.store != "") {
+		c.helpers[login.Host], entry.Helper = "", &helper
 	}
 	return entry
 }

@@ -23,7 +23,7 @@ const (
 func loginsTo(hosts ...string) []Login {
 	var logins []Login
 	for _, name := range hosts {
-		logins = append(logins, Login{Registry: Registry{host: name}, Password: secret.New("password-canary")})
+		logins = append(logins, Login{Host: name, Password: secret.New("password-canary")})
 	}
 	return logins
 }
@@ -199,7 +199,7 @@ func BenchmarkStoreLogins(b *testing.B) {
 			for version := range versions {
 				for i := range n {
 					versions[version] = append(versions[version], Login{
-						Registry: Registry{host: fmt.Sprintf("%012d.dkr.ecr.us-east-1.amazonaws.com", i)},
+						Host:     fmt.Sprintf("%012d.dkr.ecr.us-east-1.amazonaws.com", i),
 						Password: secret.New(strings.Repeat(fmt.Sprint(version), 2500)),
 					})
 				}

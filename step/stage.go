@@ -79,7 +79,7 @@ func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator
 	logins, err := a.ecr.Logins(ctx, session.Credentials, a.config.Registries, a.retry("Getting an ECR login"))
 	for _, login := range logins {
 		s.Log.Protect(login.Password)
-		staged.registries = append(staged.registries, login.Registry.String())
+		staged.registries = append(staged.registries, login.Host)
 	}
 	if err != nil {
 		return err
