@@ -35,12 +35,12 @@ const ecrUsername = "AWS"
 
 // Client gets logins from ECR and ECR Public.
 type Client struct {
-	// Both clients are shared by all Regions and calls, because they remember how far off this machine's clock is.
+	// Both are shared by all calls, because they remember how far off this machine's clock is.
 	private *ecr.Client
 	public  *ecrpublic.Client
 }
 
-// Login is what Docker needs to log in to a registry. The username is AWS for all registries of ECR.
+// Login is what Docker needs to log in to a registry. The username is always AWS.
 type Login struct {
 	Host     string
 	Password secret.Text
@@ -48,13 +48,13 @@ type Login struct {
 	Expires time.Time
 }
 
-// NewClient returns a client that uses a configuration from [awsclient.LoadConfig]. Each call has the Region of its registries.
+// NewClient returns a client that uses a configuration from [awsclient.LoadConfig], except its Region.
 func NewClient(config aws.Config) *Client {
 	return &Client{private: ecr.NewFromConfig(config), public: ecrpublic.NewFromConfig(config)}
 }
 
-// Endpoints returns the URLs that [Client.Logins] is going to call for registries, so that connections can be opened early.
-// URLs that cannot be resolved are left out: the call will fail and say why.
+// Endpoints returns the URLs that [Client.Logins] is going to call, so that connections can be opened
+// early. URLs that cannot be resolved are left out: the call will fail and say why.
 func (c *Client) Endpoints(ctx context.Context, registries []Registry) []string {
 	var urls []string
 	groups, _ := groupByIssuer(registries)
@@ -120,7 +120,7 @@ func (c *Client) Logins(
 // group is the registries that one authorization token is valid for, and the login from the token.
 type group struct {
 	issuer issuer
-	// hosts are those of the registries, or empty for the account's own registry. Its host is in login.
+	// hosts are those of the registries, or empty for the account's own, whose host is in login.
 	hosts []string
 	login Login
 	err   error
@@ -159,7 +159,7 @@ func (c *Client) authorize(ctx context.Context, g *group, signer credentials.Cre
 	})
 }
 
-// call makes one call. Its result must not be printed, because it contains a password that the log does not redact yet.
+// call makes one call. Its result must not be printed: the password isn't redacted in the log yet.
 func (c *Client) call(
 	ctx context.Context, from issuer, signer aws.CredentialsProvider,
 ) (data types.AuthorizationData, metadata middleware.Metadata, err error) {

@@ -17,7 +17,7 @@ const (
 	storeKey   = "credsStore"
 )
 
-// config is the content of a configuration file. Values that have nothing to do with logins are kept as they are.
+// config is the content of a configuration file. Values other than logins are kept as they are.
 type config struct {
 	file, auths map[string]json.RawMessage
 	helpers     map[string]string
@@ -29,7 +29,7 @@ type authConfig struct {
 	Auth []byte `json:"auth"`
 }
 
-// parseConfig parses a configuration file, which may be empty. It accepts only files that all programs read the same way. An error
+// parseConfig parses a configuration file that all programs read the same way, or that is empty. An error
 // continues the sentence "The file …" and doesn't quote values, which may be passwords.
 func parseConfig(content []byte) (c config, err error) {
 	content = bytes.TrimSpace(content)
@@ -64,8 +64,8 @@ func parseConfig(content []byte) (c config, err error) {
 	return c, nil
 }
 
-// parseObject parses an object in valid JSON. Empty content and null are the same as {}. Repeated keys are an error: a map alone
-// would silently drop them.
+// parseObject parses an object in valid JSON. Empty content and null are the same as {}. Repeated
+// keys are an error: a map alone would silently drop them.
 func parseObject[V any](content json.RawMessage) (map[string]V, error) {
 	object := map[string]V{}
 	if len(content) == 0 || string(content) == "null" {
@@ -109,8 +109,8 @@ func (c config) encode() ([]byte, error) {
 	return content.Bytes(), err
 }
 
-// add adds a login, in the form in which docker login writes it. If a credentials store or a credential helper would take
-// precedence over it, an empty helper makes Docker read it from the file. The entry has what the empty helper replaced.
+// add adds a login, in the form in which docker login writes it, and an empty helper if a credentials
+// store or a credential helper would take precedence. The entry has what the empty helper replaced.
 func (c config) add(login Login) Entry {
 	encoded, _ := json.Marshal(authConfig{Auth: []byte(ecrUsername + ":" + login.Password.Reveal())}) // cannot fail
 	c.auths[login.Host] = encoded
@@ -121,8 +121,8 @@ func (c config) add(login Login) Entry {
 	return entry
 }
 
-// remove removes a login unless it has changed since it was written, and restores the helper that it replaced. It reports whether it
-// removed the login, and whether it restored a helper.
+// remove removes a login unless it has changed since it was written, and restores the helper that
+// it replaced. It reports whether it removed the login, and whether it restored a helper.
 func (c config) remove(e Entry) (isRemoved, isRestored bool) {
 	login, isRemoved := c.auths[e.Host]
 	if isRemoved && digest(login) != e.Digest {

@@ -59,7 +59,7 @@ func (g *group) explained() error {
 	return err
 }
 
-// failures combines the errors of the groups and their explanations. It returns nil if no group failed.
+// failures combines the errors of the groups and their explanations. It returns nil if there are none.
 func failures(groups []*group) error {
 	var failed []error
 	var causes []string

@@ -14,8 +14,8 @@ import (
 // See https://docs.docker.com/reference/cli/docker/#configuration-files.
 type File string
 
-// FindFile returns the file that Docker uses: config.json in the folder DOCKER_CONFIG, or in ~/.docker. The path must be absolute,
-// because the next Steps may run in other working directories. The file doesn't need to exist.
+// FindFile returns the file that Docker uses: config.json in the folder DOCKER_CONFIG, or in ~/.docker.
+// The path must be absolute, because the next Steps may run in other folders. The file need not exist.
 func FindFile(getenv func(key string) string) (File, error) {
 	variable := "DOCKER_CONFIG"
 	folder := getenv(variable)
@@ -41,10 +41,11 @@ func (f File) Check() error {
 // Entry is a login that the Step has written to Docker's file.
 type Entry struct {
 	Host string
-	// Digest is a digest of the login. A login with the same host and a different digest is from a different program or build.
+	// Digest identifies the login. One with a different digest is from a different program or build.
 	Digest  string
 	Expires time.Time
-	// Helper is the credential helper that an empty entry replaced, or empty if the host had none. It is nil if nothing was replaced.
+	// Helper is the credential helper that an empty one replaced, or empty if the host had none. It is
+	// nil if nothing was replaced.
 	Helper *string `json:",omitempty"`
 }
 
@@ -52,8 +53,8 @@ type Entry struct {
 // kept, except for the order of its keys. If a credentials store or a credential helper would take precedence over a login, an empty
 // entry in credHelpers makes Docker read the login from the file; other registries are not affected.
 //
-// Logins that docker login stores before the change is committed are kept. But docker login takes no lock and writes the whole file
-// that it read earlier, so a change that is committed while it runs can be lost.
+// Logins that docker login stores before the change is committed are kept. But docker login takes no
+// lock and writes back what it has read, so a change that is committed while it runs can be lost.
 func (f File) PrepareLogins(logins []Login) (change *sharedfile.Change, entries []Entry, err error) {
 	change, err = f.prepare("store", func(c config) bool {
 		entries = nil
@@ -65,8 +66,8 @@ func (f File) PrepareLogins(logins []Login) (change *sharedfile.Change, entries 
 	return change, entries, err
 }
 
-// PrepareRemoval prepares to remove logins, and returns the hosts of those that it removes, and the hosts that have a different login
-// now, which is kept. Missing logins are fine. A file that doesn't exist is not created.
+// PrepareRemoval prepares to remove logins, and returns the hosts of those that it removes, and of those
+// that are different now, which are kept. Missing logins are fine. A missing file is not created.
 func (f File) PrepareRemoval(entries []Entry) (change *sharedfile.Change, removed, kept []string, err error) {
 	change, err = f.prepare("remove", func(c config) (hasChanged bool) {
 		removed, kept = nil, nil

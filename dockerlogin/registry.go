@@ -1,6 +1,6 @@
-// Package dockerlogin logs Docker in to Amazon ECR without running Docker: it gets passwords from ECR and writes them to
-// Docker's configuration file, where docker and every other tool that reads this file find them. It uses no docker program,
-// daemon, keychain, or credential helper.
+// Package dockerlogin logs Docker in to Amazon ECR without running Docker: it gets passwords from
+// ECR and writes them to Docker's configuration file, where docker and every other tool that reads
+// this file find them. It uses no docker program, daemon, keychain, or credential helper.
 //
 // [ParseRegistry] makes a [Registry] from its name, [Client.Logins] gets a [Login] for each one, and [File.PrepareLogins]
 // prepares the new version of the file, which the caller commits. [File.PrepareRemoval] removes the logins.
@@ -26,16 +26,16 @@ var (
 	registryURL = regexp.MustCompile(`^https?://((?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?)/?$`)
 )
 
-// Registry is a registry of Amazon ECR under one of its hosts. Docker looks up logins by the host in an image's name, so a
-// registry with several hosts is several Registries.
+// Registry is a registry of Amazon ECR under one of its hosts. Docker looks up logins by the host
+// in an image's name, so a registry with several hosts is several Registries.
 type Registry struct {
-	// host includes the port, if any. It is empty for the credentials' own registry until ECR has returned it.
+	// host includes the port, if any. It is empty for the credentials' own registry.
 	host   string
 	issuer issuer
 }
 
-// issuer is where an authorization token comes from. A token is valid for all registries of its issuer that the credentials
-// have access to.
+// issuer is where an authorization token comes from. A token is valid for all registries of its
+// issuer that the credentials have access to.
 type issuer struct {
 	region   awsid.Region
 	isPublic bool
@@ -77,7 +77,7 @@ func ParseRegistry(item string, home awsid.Region) (Registry, error) {
 	return Registry{host: host, issuer: issuer{region: region}}, nil
 }
 
-// regionOfHost returns the Region in the host of a private registry. It returns false for other hosts.
+// regionOfHost returns the Region in the host of a private registry, and false for other hosts.
 func regionOfHost(host string) (awsid.Region, bool) {
 	match := registryHost.FindStringSubmatch(host)
 	if match == nil {

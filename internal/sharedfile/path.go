@@ -14,11 +14,11 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-// MaxSize is the largest file that is read, in bytes. Configuration files have a few kilobytes, or 9 MB with 3,000 ECR logins.
+// MaxSize is the largest file that is read, in bytes. Docker's has 9 MB with 3,000 ECR logins.
 const MaxSize = 16 << 20
 
-// Read returns a file's content, or nil without an error if there is no file. A file that is larger than [MaxSize], or not regular
-// (it might never end), is an error. Links are followed.
+// Read returns a file's content, or nil without an error if there is no file. A file that is larger
+// than [MaxSize], or not regular (it might never end), is an error. Links are followed.
 func Read(path string) ([]byte, error) { return File{Path: path}.read() }
 
 // ReadOwn is [Read] for a file in the Step's own folder: a link is an error.
@@ -69,7 +69,7 @@ func notRegular(path string, mode fs.FileMode) error {
 	}
 }
 
-// makeFolders creates a folder and those above it, with mode 0700, and returns the ones that it created, the innermost first.
+// makeFolders creates a folder and those above it. It returns what it created, the innermost first.
 func makeFolders(folder string) (created []string, err error) {
 	for path := folder; ; path = filepath.Dir(path) {
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -83,14 +83,14 @@ func makeFolders(folder string) (created []string, err error) {
 	}
 }
 
-// checkReplaceable returns an error if a file can't be replaced, as far as that can be known in advance.
+// checkReplaceable returns an error if it is known in advance that a file can't be replaced.
 func checkReplaceable(path string) error {
 	info, err := os.Stat(path)
 	folder, folderErr := os.Stat(filepath.Dir(path))
 	if err != nil || folderErr != nil {
 		return nil // nothing to replace, or the change itself will fail
 	}
-	// Not even root can open an immutable file for writing. Other errors don't matter, because the file is replaced and not written.
+	// Not even root can open an immutable file for writing. Other errors don't prevent a rename.
 	file, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
 	_ = file.Close()
 	user, isSticky := os.Geteuid(), folder.Mode()&fs.ModeSticky != 0
@@ -113,8 +113,8 @@ func ownerOf(info fs.FileInfo) int {
 	return -1
 }
 
-// isMountPoint reports whether a file is a mount point, which can't be replaced by a rename. Only Linux lets the Step find out before
-// a rename fails, when other files may already be in place. See https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html.
+// isMountPoint reports whether a file is a mount point, which can't be replaced. Only on Linux is this
+// known before a rename fails: https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html.
 func isMountPoint(path string) bool {
 	const mountPoint = 4 // the field's index
 
@@ -128,8 +128,8 @@ func isMountPoint(path string) bool {
 	return false
 }
 
-// resolve follows links to the file that is to be written, which doesn't need to exist. A link's ".." is relative to the folder that
-// the link is really in, so the folder is resolved first.
+// resolve follows links to the file that is to be written, which doesn't need to exist. A link's
+// ".." is relative to the folder that the link is really in, so the folder is resolved first.
 func resolve(path string) (string, error) {
 	const mostLinks = 40
 
@@ -144,7 +144,7 @@ func resolve(path string) (string, error) {
 			return path, nil // not a link, or nothing there
 		}
 		if !filepath.IsAbs(next) {
-			next = folder + string(filepath.Separator) + next // not joined, which would remove ".." from the text
+			next = folder + string(filepath.Separator) + next // Join would remove ".." from the text
 		}
 		path = next
 	}

@@ -26,22 +26,22 @@ type File struct {
 	IsOwn bool
 	// IsFixed is for a file whose path identifies its content. Commit doesn't read it again.
 	IsFixed bool
-	// InPlace is for a file that only this process changes. It is not locked. If it can't be replaced, because its folder is
-	// read-only, it is a mount point, or its owner would change, it is overwritten in one write.
+	// InPlace is for a file that only this process changes. It is not locked. If it can't be replaced
+	// (its folder is read-only, it is a mount point, its owner would change), it is overwritten.
 	InPlace bool
 }
 
-// Edit returns the new content of a file, given the current content. nil means that there is no file: returning nil removes the file,
-// or creates none. An Edit may be called more than once.
+// Edit returns the new content of a file, given the current content. nil means that there is no
+// file: returning nil removes the file, or creates none. An Edit may be called more than once.
 type Edit func(content []byte) ([]byte, error)
 
-// Change is the new version of a file, before it is put into place. Call Discard when done with it, committed or not.
+// Change is the new version of a file. Call Discard when done with it, committed or not.
 type Change struct {
 	file File // its path has no links
 	edit Edit
 	// before is what edit was given, and after is what it returned.
 	before, after []byte
-	// temporary contains after. It is nil if there is nothing to change, or if the file will be overwritten.
+	// temporary contains after. It is nil if nothing changes, or if the file will be overwritten.
 	temporary *os.File
 	// folders were created for the temporary file, the innermost first.
 	folders []string
@@ -92,8 +92,8 @@ func (c *Change) apply(content []byte) error {
 	return err
 }
 
-// Staged returns the path of the file that holds the new version until [Commit]: a temporary file, or the file itself if there is
-// nothing to change.
+// Staged returns the path of the file that holds the new version until [Commit]: a temporary file,
+// or the file itself if there is nothing to change.
 func (c *Change) Staged() string {
 	if c.temporary != nil {
 		return c.temporary.Name()
@@ -124,8 +124,8 @@ func (c *Change) removeTemporary() {
 	c.temporary = nil
 }
 
-// Commit puts all changes into place, in order, or none if it fails before the first rename. It locks all folders, edits files again
-// that a different program has changed since Prepare, and renames. If it fails later, [Change.IsDone] reports which are in place.
+// Commit puts all changes into place, in order, or none if it fails before the first rename. If it fails
+// later, [Change.IsDone] reports which are in place. Files that have changed since Prepare are edited again.
 func Commit(ctx context.Context, changes ...*Change) error {
 	var folders []string
 	for _, c := range changes {
@@ -172,8 +172,8 @@ func isSame(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a
 // errBusy is the error for a file that is changed between every two attempts.
 var errBusy = errors.New("another program keeps changing the file")
 
-// put puts the file into place. Programs that don't take the lock, such as docker login, may write at any time. So the file is
-// compared right before it is replaced, and edited again if it has changed.
+// put puts the file into place. Programs that don't take the lock, such as docker login, may write at
+// any time, so the file is compared right before it is replaced, and edited again if it has changed.
 func (c *Change) put() error {
 	const mostAttempts = 20
 
@@ -211,8 +211,8 @@ func (c *Change) replace() (err error) {
 	return advise(err)
 }
 
-// Replace creates or replaces a file in one step. It is for files that only the Step uses, and the caller must hold their lock.
-// Missing folders are created.
+// Replace creates or replaces a file in one step. It is for files that only the Step uses, and the
+// caller must hold their lock. Missing folders are created.
 func Replace(path string, content []byte, mode fs.FileMode) error {
 	c, err := File{Path: path, Mode: mode, IsOwn: true}.Prepare(func([]byte) ([]byte, error) { return content, nil })
 	if err != nil {

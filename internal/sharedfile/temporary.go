@@ -14,10 +14,10 @@ import (
 // mark is in the names of all temporary files, which are .NAME.authenticate-with-aws-NUMBER.
 const mark = ".authenticate-with-aws-"
 
-// writeTemporary writes a temporary file next to the file, with the file's owner, and removes those of killed runs. It is locked until
-// the result is closed, so that other runs can tell it from one that a killed run left behind. A process ID isn't enough: each
-// container that shares the folder has its own IDs. The lock is on a second file descriptor, because a program that is open for
-// writing can't be run.
+// writeTemporary writes a temporary file next to the file, and removes those of killed runs. It is locked
+// until the result is closed, so that other runs can tell it from those. A process ID isn't enough:
+// each container that shares the folder has its own IDs. The lock is on a second file descriptor,
+// because a program that is open for writing can't be run.
 func (f File) writeTemporary(content []byte) (locked *os.File, err error) {
 	const mostAttempts = 100 // a different run may remove a file before it is locked
 
@@ -30,7 +30,7 @@ func (f File) writeTemporary(content []byte) (locked *os.File, err error) {
 		}
 		locked, err = os.Open(file.Name())
 		if err == nil {
-			// If the file system doesn't support locks, no run removes unlocked files. A run that removes one holds the lock briefly.
+			// Without support for locks, no run removes files. One that does holds the lock briefly.
 			_ = syscall.Flock(int(locked.Fd()), syscall.LOCK_SH)
 			_, err = os.Lstat(file.Name())
 		}
@@ -48,8 +48,8 @@ func (f File) writeTemporary(content []byte) (locked *os.File, err error) {
 	}
 }
 
-// fill writes the content to the disk before the rename, because after a crash, the file might otherwise be empty. CreateTemp
-// creates files with mode 0600, so no other user can read the content at any moment.
+// fill writes the content to the disk, because after a rename and a crash, the file might otherwise be
+// empty. CreateTemp creates files with mode 0600, so no other user can read the content at any moment.
 func (f File) fill(file *os.File, content []byte) error {
 	if _, err := file.Write(content); err != nil {
 		return err
