@@ -18,7 +18,7 @@ const mark = ".authenticate-with-aws-"
 // until the result is closed, so that other runs can tell it from those. A process ID isn't enough:
 // each container that shares the folder has its own IDs. The lock is on a second file descriptor,
 // because a program that is open for writing can't be run.
-func (f File) writeTemporary(content []byte) (locked *os.File, err error) {
+func (f File) writeTemporary(content []byte) (*os.File, error) {
 	const mostAttempts = 100 // a different run may remove a file before it is locked
 
 	folder := filepath.Dir(f.Path)
@@ -28,20 +28,20 @@ func (f File) writeTemporary(content []byte) (locked *os.File, err error) {
 		if err != nil {
 			return nil, advise(err)
 		}
-		locked, err = os.Open(file.Name())
+		lock, err := os.Open(file.Name())
 		if err == nil {
 			// Without support for locks, no run removes files. One that does holds the lock briefly.
-			_ = syscall.Flock(int(locked.Fd()), syscall.LOCK_SH)
+			_ = syscall.Flock(int(lock.Fd()), syscall.LOCK_SH)
 			_, err = os.Lstat(file.Name())
 		}
 		if err == nil {
 			err = f.fill(file, content)
 		}
 		if err = errors.Join(err, file.Close()); err == nil {
-			return locked, nil
+			return lock, nil
 		}
 		_ = os.Remove(file.Name())
-		_ = locked.Close()
+		_ = lock.Close()
 		if attempt == mostAttempts || !errors.Is(err, fs.ErrNotExist) {
 			return nil, advise(err)
 		}
