@@ -105,13 +105,8 @@ func checkReplaceable(path string) error {
 	return advise(&fs.PathError{Op: "replace", Path: path, Err: err})
 }
 
-// ownerOf returns the ID of the user that a file belongs to, or -1 if it is unknown.
-func ownerOf(info fs.FileInfo) int {
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int(owner.Uid)
-	}
-	return -1
-}
+// ownerOf returns the ID of the user that a file belongs to.
+func ownerOf(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
 
 // isMountPoint reports whether a file is a mount point, which can't be replaced. Only on Linux is this
 // known before a rename fails: https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html.

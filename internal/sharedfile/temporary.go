@@ -59,12 +59,10 @@ func (f File) fill(file *os.File, content []byte) error {
 		if f.KeepMode {
 			mode = info.Mode().Perm()
 		}
-		if owner, ok := info.Sys().(*syscall.Stat_t); ok {
-			// Only root can preserve a different user's ownership.
-			err := file.Chown(int(owner.Uid), int(owner.Gid))
-			if err != nil && (f.InPlace || !errors.Is(err, fs.ErrPermission)) {
-				return err
-			}
+		// Only root can preserve a different user's ownership.
+		err := file.Chown(ownerOf(info), int(info.Sys().(*syscall.Stat_t).Gid))
+		if err != nil && (f.InPlace || !errors.Is(err, fs.ErrPermission)) {
+			return err
 		}
 	}
 	return errors.Join(file.Chmod(mode), file.Sync())
