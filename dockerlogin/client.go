@@ -1,6 +1,7 @@
 package dockerlogin
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -34,40 +35,30 @@ const ecrUsername = "AWS"
 
 // Client gets logins from ECR and ECR Public.
 type Client struct {
-	// Both clients are shared by all Regions and calls, because they remember how far off this machine's clock is.
+	// Both are shared by all calls, because they remember how far off this machine's clock is.
 	private *ecr.Client
 	public  *ecrpublic.Client
 }
 
-// LoginRequest says which logins to get.
-type LoginRequest struct {
-	Credentials credentials.Credentials
-	// AccountID is the account of the credentials, or empty if unknown.
-	AccountID  string
-	Registries []Registry
-	// Retry applies to each call.
-	Retry retry.Policy
-}
-
-// Login is what Docker needs to log in to a registry. The username is AWS for all registries of ECR.
+// Login is what Docker needs to log in to a registry. The username is always AWS.
 type Login struct {
-	// Registry always has a host.
-	Registry Registry
+	Host     string
 	Password secret.Text
 	// Expires is when the password expires: after 12 hours, or together with the credentials.
 	Expires time.Time
 }
 
-// NewClient returns a client that uses a configuration from [awsclient.LoadConfig]. Each call has the Region of its registries.
+// NewClient returns a client that uses a configuration from [awsclient.LoadConfig], except its Region.
 func NewClient(config aws.Config) *Client {
 	return &Client{private: ecr.NewFromConfig(config), public: ecrpublic.NewFromConfig(config)}
 }
 
-// Endpoints returns the URLs that [Client.Logins] is going to call for registries, so that connections can be opened early.
-// URLs that cannot be resolved are left out: the call will fail and say why.
+// Endpoints returns the URLs that [Client.Logins] is going to call, so that connections can be opened
+// early. URLs that cannot be resolved are left out: the call will fail and say why.
 func (c *Client) Endpoints(ctx context.Context, registries []Registry) []string {
 	var urls []string
-	for _, g := range groupByIssuer(registries) {
+	groups, _ := groupByIssuer(registries)
+	for _, g := range groups {
 		if endpoint, err := c.endpoint(ctx, g.issuer); err == nil {
 			urls = append(urls, endpoint.URI.String())
 		}
@@ -93,16 +84,18 @@ func (c *Client) endpoint(ctx context.Context, from issuer) (smithyendpoints.End
 
 // Logins returns a login for each registry, in the same order, each host once. It makes one call per Region and one for ECR
 // Public, all at once. ECR requires the permission ecr:GetAuthorizationToken; ECR Public requires
-// ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken. If any call fails, Logins returns no logins and an
-// [explain.Error] that lists every failure.
-func (c *Client) Logins(ctx context.Context, request LoginRequest) ([]Login, error) {
+// ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken. Each call is signed with the credentials and retried. If any call
+// fails, Logins returns no logins and an [explain.Error] that lists every failure.
+func (c *Client) Logins(
+	ctx context.Context, signer credentials.Credentials, registries []Registry, policy retry.Policy,
+) ([]Login, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	groups := groupByIssuer(request.Registries)
+	groups, byIssuer := groupByIssuer(registries)
 	var calls sync.WaitGroup
 	for _, g := range groups {
 		calls.Go(func() {
-			if g.err = c.authorize(ctx, g, request); g.err != nil {
+			if g.err = c.authorize(ctx, g, signer, policy); g.err != nil {
 				time.AfterFunc(grace, cancel)
 			}
 		})
@@ -111,77 +104,62 @@ func (c *Client) Logins(ctx context.Context, request LoginRequest) ([]Login, err
 	if err := failures(groups); err != nil {
 		return nil, err
 	}
-	return assign(request, groups), nil
+	var logins []Login
+	seen := map[string]bool{}
+	for _, registry := range registries {
+		login := byIssuer[registry.issuer].login
+		login.Host = cmp.Or(registry.host, login.Host)
+		if !seen[login.Host] {
+			logins = append(logins, login)
+		}
+		seen[login.Host] = true
+	}
+	return logins, nil
 }
 
 // group is the registries that one authorization token is valid for, and the login from the token.
 type group struct {
-	issuer     issuer
-	registries []Registry
-	login      Login
-	// ownHost is the host of the account's own registry, if it is in registries.
-	ownHost string
-	err     error
+	issuer issuer
+	// hosts are those of the registries, or empty for the account's own, whose host is in login.
+	hosts []string
+	login Login
+	err   error
 }
 
-// groupByIssuer groups registries in the order of their first appearance.
-func groupByIssuer(registries []Registry) []*group {
-	var groups []*group
-	known := map[issuer]*group{}
+// groupByIssuer groups registries in the order of their first appearance, those of ECR first.
+func groupByIssuer(registries []Registry) (groups []*group, byIssuer map[issuer]*group) {
+	byIssuer = map[issuer]*group{}
 	for _, registry := range registries {
-		g := known[registry.issuer]
+		g := byIssuer[registry.issuer]
 		if g == nil {
 			g = &group{issuer: registry.issuer}
-			known[registry.issuer], groups = g, append(groups, g)
+			byIssuer[g.issuer], groups = g, append(groups, g)
 		}
-		g.registries = append(g.registries, registry)
+		g.hosts = append(g.hosts, registry.host)
 	}
-	return groups
+	slices.SortStableFunc(groups, func(a, b *group) int { return cmp.Compare(a.issuer.service(), b.issuer.service()) })
+	return groups, byIssuer
 }
 
 // authorize gets a group's login, with retries.
-func (c *Client) authorize(ctx context.Context, g *group, request LoginRequest) error {
-	return request.Retry.Do(ctx, func(ctx context.Context) error {
-		data, metadata, err := c.call(ctx, g.issuer, awsclient.Provider(request.Credentials))
+func (c *Client) authorize(ctx context.Context, g *group, signer credentials.Credentials, policy retry.Policy) error {
+	return policy.Do(ctx, func(ctx context.Context) error {
+		data, metadata, err := c.call(ctx, g.issuer, awsclient.Provider(signer))
 		if err != nil {
-			return awserr.From(g.issuer.service(), request.Credentials, err)
+			return awserr.From(g.issuer.service(), signer, err)
 		}
-		// A proxy may have replaced the response.
-		if g.login, err = parseLogin(data, metadata); err == nil && slices.ContainsFunc(g.registries, request.isOwn) {
-			g.ownHost, err = c.ownHost(data)
+		g.login, err = parseLogin(data, metadata)
+		if err == nil && slices.Contains(g.hosts, "") {
+			g.login.Host, err = c.ownHost(data)
 		}
-		if err != nil {
+		if err != nil { // A proxy may have replaced the response.
 			return transport.Garbled("the response of %s %w", g.issuer.service(), err)
 		}
 		return nil
 	})
 }
 
-// isOwn reports whether a registry belongs to the credentials' account. ECR's response contains its host.
-func (request LoginRequest) isOwn(r Registry) bool {
-	return r.host == "" || (request.AccountID != "" && r.account.String() == request.AccountID)
-}
-
-// assign returns the login of every registry.
-func assign(request LoginRequest, groups []*group) []Login {
-	var logins []Login
-	seen := map[string]bool{}
-	for _, registry := range request.Registries {
-		g := groups[slices.IndexFunc(groups, func(g *group) bool { return g.issuer == registry.issuer })]
-		if request.isOwn(registry) {
-			registry.host = g.ownHost
-		}
-		if !seen[registry.host] {
-			login := g.login
-			login.Registry = registry
-			logins = append(logins, login)
-		}
-		seen[registry.host] = true
-	}
-	return logins
-}
-
-// call makes one call. Its result must not be printed, because it contains a password that the log does not redact yet.
+// call makes one call. Its result must not be printed: the password isn't redacted in the log yet.
 func (c *Client) call(
 	ctx context.Context, from issuer, signer aws.CredentialsProvider,
 ) (data types.AuthorizationData, metadata middleware.Metadata, err error) {
@@ -190,25 +168,20 @@ func (c *Client) call(
 		out, err := c.public.GetAuthorizationToken(ctx, nil, func(o *ecrpublic.Options) {
 			o.Region, o.Credentials = from.region.String(), signer
 		})
-		if err != nil {
+		if err != nil || out.AuthorizationData == nil {
 			return data, metadata, err
 		}
-		if public := out.AuthorizationData; public != nil {
-			data.AuthorizationToken, data.ExpiresAt = public.AuthorizationToken, public.ExpiresAt
-		}
+		data.AuthorizationToken, data.ExpiresAt = out.AuthorizationData.AuthorizationToken, out.AuthorizationData.ExpiresAt
 		return data, out.ResultMetadata, nil
 	}
 	// See https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html.
 	out, err := c.private.GetAuthorizationToken(ctx, nil, func(o *ecr.Options) {
 		o.Region, o.Credentials = from.region.String(), signer
 	})
-	if err != nil {
+	if err != nil || len(out.AuthorizationData) == 0 {
 		return data, metadata, err
 	}
-	if len(out.AuthorizationData) > 0 {
-		data = out.AuthorizationData[0]
-	}
-	return data, out.ResultMetadata, nil
+	return out.AuthorizationData[0], out.ResultMetadata, nil
 }
 
 // parseLogin returns the login in an authorization token, which is AWS:PASSWORD in base64.
@@ -231,13 +204,13 @@ func parseLogin(data types.AuthorizationData, metadata middleware.Metadata) (Log
 
 // ownHost returns the host of the account's own registry.
 func (c *Client) ownHost(data types.AuthorizationData) (string, error) {
-	host, ok := hostOfURL(aws.ToString(data.ProxyEndpoint))
-	if !ok {
+	match := registryURL.FindStringSubmatch(aws.ToString(data.ProxyEndpoint))
+	if match == nil {
 		return "", errors.New("contains no valid URL of the account's registry")
 	}
 	// AWS's own endpoints return ECR hosts. Docker would send the ECR password to any other host.
-	if _, isECR := regionOfHost(host); !isECR && c.private.Options().BaseEndpoint == nil {
+	if _, isECR := regionOfHost(match[1]); !isECR && c.private.Options().BaseEndpoint == nil {
 		return "", errors.New("contains the URL of a registry that is not ECR's")
 	}
-	return host, nil
+	return match[1], nil
 }

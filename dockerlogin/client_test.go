@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
 func TestLoginToTheOwnRegistry(t *testing.T) {
@@ -19,7 +21,7 @@ func TestLoginToTheOwnRegistry(t *testing.T) {
 		t.Fatalf("got %v, %v, calls %v", logins, err, fake.calls)
 	}
 	login := logins[0]
-	if login.Registry.String() != host || login.Password.Reveal() != "pass:word-canary" {
+	if login.Host != host || login.Password.Reveal() != "pass:word-canary" {
 		t.Errorf("got %+v", login)
 	}
 	if want := time.UnixMilli(4000000000500); !login.Expires.Equal(want) {
@@ -41,22 +43,23 @@ func TestOneCallPerRegion(t *testing.T) {
 	request := newRequest(registries(t,
 		"210987654321.dkr.ecr.us-east-1.amazonaws.com", "public.ecr.aws", "210987654321", "000000000001", "https://public.ecr.aws/alias/app",
 		"210987654321.dkr-ecr.us-east-1.on.aws", "ecr-public.aws.com", "210987654321.dkr.ecr.eu-west-1.amazonaws.com/app:1")...)
-	request.AccountID = "000000000001"
+	request.Registries = append(request.Registries, own(t), own(t))
 	logins, err := obtain(t, client, 1, request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got [][2]string
 	for _, login := range logins {
-		got = append(got, [2]string{login.Registry.String(), login.Password.Reveal()})
+		got = append(got, [2]string{login.Host, login.Password.Reveal()})
 	}
 	want := [][2]string{
 		{"210987654321.dkr.ecr.us-east-1.amazonaws.com", "of-us-east-1"},
 		{"public.ecr.aws", "of-public"},
 		{"210987654321.dkr.ecr.eu-west-1.amazonaws.com", "of-eu-west-1"},
-		{"own.example:5000", "of-eu-west-1"},
+		{"000000000001.dkr.ecr.eu-west-1.amazonaws.com", "of-eu-west-1"},
 		{"210987654321.dkr-ecr.us-east-1.on.aws", "of-us-east-1"},
 		{"ecr-public.aws.com", "of-public"},
+		{"own.example:5000", "of-eu-west-1"},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got logins %v, want %v", got, want)
@@ -81,7 +84,7 @@ func TestEveryFailureIsListed(t *testing.T) {
 	var err error
 	synctest.Test(t, func(t *testing.T) {
 		started := time.Now()
-		if logins, err = client.Logins(t.Context(), request); time.Since(started) != time.Second {
+		if logins, err = client.Logins(t.Context(), request.Credentials, request.Registries, request.Retry); time.Since(started) != time.Second {
 			t.Errorf("the failure took %v", time.Since(started))
 		}
 	})
@@ -115,7 +118,7 @@ func TestLoginsEndWithTheirContext(t *testing.T) {
 		cancel()
 		silence(w, r)
 	}}}
-	_, err := fake.client(t).Logins(ctx, newRequest(own(t)))
+	_, err := fake.client(t).Logins(ctx, newRequest().Credentials, []Registry{own(t)}, retry.Policy{})
 	if !errors.Is(err, context.Canceled) || len(fake.calls) != 1 {
 		t.Errorf("got %v, calls %v", err, fake.calls)
 	}

@@ -17,7 +17,7 @@ const (
 	storeKey   = "credsStore"
 )
 
-// config is the content of a configuration file. Values that have nothing to do with logins are kept as they are.
+// config is the content of a configuration file. Values other than logins are kept as they are.
 type config struct {
 	file, auths map[string]json.RawMessage
 	helpers     map[string]string
@@ -29,7 +29,7 @@ type authConfig struct {
 	Auth []byte `json:"auth"`
 }
 
-// parseConfig parses a configuration file, which may be empty. It accepts only files that all programs read the same way. An error
+// parseConfig parses a configuration file that all programs read the same way, or that is empty. An error
 // continues the sentence "The file …" and doesn't quote values, which may be passwords.
 func parseConfig(content []byte) (c config, err error) {
 	content = bytes.TrimSpace(content)
@@ -64,8 +64,8 @@ func parseConfig(content []byte) (c config, err error) {
 	return c, nil
 }
 
-// parseObject parses an object in valid JSON. Empty content and null are the same as {}. Repeated keys are an error: a map alone
-// would silently drop them.
+// parseObject parses an object in valid JSON. Empty content and null are the same as {}. Repeated
+// keys are an error: a map alone would silently drop them.
 func parseObject[V any](content json.RawMessage) (map[string]V, error) {
 	object := map[string]V{}
 	if len(content) == 0 || string(content) == "null" {
@@ -109,34 +109,34 @@ func (c config) encode() ([]byte, error) {
 	return content.Bytes(), err
 }
 
-// add adds a login, in the form in which docker login writes it. If a credentials store or a credential helper would take
-// precedence over it, an empty helper makes Docker read it from the file. The entry has what the empty helper replaced.
+// add adds a login, in the form in which docker login writes it, and an empty helper if a credentials
+// store or a credential helper would take precedence. The entry has what the empty helper replaced.
 func (c config) add(login Login) Entry {
-	host := login.Registry.String()
 	encoded, _ := json.Marshal(authConfig{Auth: []byte(ecrUsername + ":" + login.Password.Reveal())}) // cannot fail
-	c.auths[host] = encoded
-	entry := Entry{Host: host, Digest: digest(encoded), Expires: login.Expires}
-	if helper, found := c.helpers[host]; helper != "" || (!found && c.store != "") {
-		c.helpers[host], entry.Helper = "", &helper
+	c.auths[login.Host] = encoded
+	entry := Entry{Host: login.Host, Digest: digest(encoded), Expires: login.Expires}
+	if helper, found := c.helpers[login.Host]; helper != "" || (!found && c.store != "") {
+		c.helpers[login.Host], entry.Helper = "", &helper
 	}
 	return entry
 }
 
-// remove removes a login unless it has changed since it was written, and restores what it replaced. It reports whether it removed the
-// login, and whether it kept a different one.
-func (c config) remove(e Entry) (isRemoved, isKept bool) {
-	login, found := c.auths[e.Host]
-	if found && digest(login) != e.Digest {
-		return false, true
+// remove removes a login unless it has changed since it was written, and restores the helper that
+// it replaced. It reports whether it removed the login, and whether it restored a helper.
+func (c config) remove(e Entry) (isRemoved, isRestored bool) {
+	login, isRemoved := c.auths[e.Host]
+	if isRemoved && digest(login) != e.Digest {
+		return false, false
 	}
 	delete(c.auths, e.Host)
-	if helper, found := c.helpers[e.Host]; e.Helper != nil && found && helper == "" {
+	helper, found := c.helpers[e.Host]
+	if isRestored = e.Helper != nil && found && helper == ""; isRestored {
 		c.helpers[e.Host] = *e.Helper
 		if *e.Helper == "" {
 			delete(c.helpers, e.Host)
 		}
 	}
-	return found, false
+	return isRemoved, isRestored
 }
 
 // digest identifies a login in a file without revealing it.

@@ -22,7 +22,7 @@ func TestLoginsKeepEverythingElse(t *testing.T) {
 	if got := content(t, file); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	wantMode(t, file.path, 0o600) // it was 0644
+	wantMode(t, string(file), 0o600) // it was 0644
 }
 
 // An empty helper is written only if a store or a helper would take precedence over the login.
@@ -77,17 +77,17 @@ func TestFilesThatAreRefused(t *testing.T) {
 			_, _, _, logoutErr := file.PrepareRemoval([]Entry{{Host: host}})
 			_, _, loginErr := file.PrepareLogins(loginsTo(host))
 			for action, err := range map[string]error{"": file.Check(), "store the logins: ": loginErr, "remove the logins: ": logoutErr} {
-				prefix := action + "Docker's configuration file " + file.path + " "
+				prefix := action + "Docker's configuration file " + string(file) + " "
 				if err == nil || !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), row.want) {
 					t.Errorf("got %v, want %q", err, prefix+row.want)
 				} else if x := explain.Of(err); len(x.Do) != 2 || strings.Contains(err.Error(), "canary") || len(err.Error()) > 400 {
 					t.Errorf("got %v, %+v", err, x)
 				}
 			}
-			if after, err := os.ReadFile(file.path); err != nil || string(after) != row.before {
+			if after, err := os.ReadFile(string(file)); err != nil || string(after) != row.before {
 				t.Errorf("the file was changed to %s, %v", after, err)
 			}
-			wantEntries(t, filepath.Dir(file.path), 1)
+			wantEntries(t, filepath.Dir(string(file)), 1)
 		})
 	}
 }
@@ -102,7 +102,7 @@ func TestFilesThatAreAccepted(t *testing.T) {
 			if err := file.Check(); err != nil {
 				t.Error(err)
 			}
-			if after, err := os.ReadFile(file.path); err != nil || string(after) != before {
+			if after, err := os.ReadFile(string(file)); err != nil || string(after) != before {
 				t.Errorf("the file was changed to %s, %v", after, err)
 			}
 		})
@@ -158,7 +158,7 @@ func TestRemoval(t *testing.T) {
 				if got := content(t, file); got != row.after {
 					t.Errorf("got  %s\nwant %s", got, row.after)
 				}
-			} else if after, err := os.ReadFile(file.path); err != nil || string(after) != row.before {
+			} else if after, err := os.ReadFile(string(file)); err != nil || string(after) != row.before {
 				t.Errorf("the file was changed to %s, %v", after, err)
 			}
 		})

@@ -36,18 +36,12 @@ func isDenied(err error) bool {
 
 // explained adds context to the group's error, and explains what the service returned.
 func (g *group) explained() error {
-	var hosts []string
-	for _, registry := range g.registries {
-		if registry.host != "" {
-			hosts = append(hosts, registry.host)
-		}
-	}
-	where, registries := g.issuer.service()+" in "+g.issuer.region.String(), strings.Join(hosts, ", ")
+	where, registries := g.issuer.service()+" in "+g.issuer.region.String(), strings.Join(g.hosts, ", ")
 	if registries != "" {
 		where += " for " + registries
 	}
 	values := map[string]string{
-		"region": g.issuer.region.String(), "action": "ecr:GetAuthorizationToken", "resource": "the resource *",
+		"where": where, "region": g.issuer.region.String(), "action": "ecr:GetAuthorizationToken", "resource": "the resource *",
 		"caller": "the role or user", "place": "the policies of the role or user",
 	}
 	if g.issuer.isPublic {
@@ -57,51 +51,42 @@ func (g *group) explained() error {
 		values["denied"] = "docker_login needs " + cmp.Or(denial.Action, values["action"]) + ", which these credentials don't have"
 	}
 	err := awserr.Explain(fmt.Errorf("get a login to %s: %w", where, g.err), table(), values)
-	var returned *awserr.Error
 	var x *explain.Error
-	if errors.As(err, &returned) && errors.As(err, &x) && x.Said != "" {
-		x.Said = returned.Said(where)
-		if isDenied(err) && g.issuer.isPublic {
-			x.Do = append(x.Do, "Make sure that both ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken are allowed.",
-				"Or remove "+registries+" from ecr_registries. Pulling public images doesn't require a login.")
-		}
+	if g.issuer.isPublic && isDenied(err) && errors.As(err, &x) {
+		x.Do = append(x.Do, "Make sure that both ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken are allowed.",
+			"Or remove "+registries+" from ecr_registries. Pulling public images doesn't require a login.")
 	}
 	return err
 }
 
-// failures combines the errors of the groups and their explanations, those of ECR first. It returns nil if no group failed.
+// failures combines the errors of the groups and their explanations. It returns nil if there are none.
 func failures(groups []*group) error {
 	var failed []error
-	var said, causes []string
+	var causes []string
 	var x explain.Explanation
-	for _, isPublic := range []bool{false, true} {
-		for _, g := range groups {
-			if g.err == nil || g.issuer.isPublic != isPublic {
-				continue
-			}
-			err := g.explained()
-			failed = append(failed, err)
-			if errors.Is(err, context.Canceled) {
-				continue // stopped because a different group failed
-			}
-			one := explain.Of(err)
-			causes = appendNew(causes, one.Cause)
-			if one.Said != "" {
-				said = append(said, one.Said)
-			}
-			x.Section, x.SaidBy = cmp.Or(x.Section, one.Section), cmp.Or(x.SaidBy, one.SaidBy)
-			x.Means, x.Do = appendNew(x.Means, one.Means...), appendNew(x.Do, one.Do...)
+	for _, g := range groups {
+		if g.err == nil {
+			continue
 		}
+		err := g.explained()
+		failed = append(failed, err)
+		if errors.Is(err, context.Canceled) {
+			continue // stopped because a different group failed
+		}
+		one := explain.Of(err)
+		causes = appendNew(causes, one.Cause)
+		x.Said, x.SaidBy = strings.TrimSpace(x.Said+"\n"+one.Said), cmp.Or(x.SaidBy, one.SaidBy)
+		x.Section = cmp.Or(x.Section, one.Section)
+		x.Means, x.Do = appendNew(x.Means, one.Means...), appendNew(x.Do, one.Do...)
 	}
 	if len(failed) == 0 {
 		return nil
 	}
-	err := errors.Join(failed...)
-	x.Cause, x.Said = strings.Join(causes, "; "), strings.Join(said, "\n")
+	x.Cause = strings.Join(causes, "; ")
 	if slices.ContainsFunc(failed, isDenied) {
 		x.Do = append(x.Do, "Or set docker_login to false.")
 	}
-	return &explain.Error{Err: err, Explanation: x}
+	return &explain.Error{Err: errors.Join(failed...), Explanation: x}
 }
 
 // appendNew appends the texts that aren't in the list yet.

@@ -17,6 +17,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/testenv"
 )
@@ -117,7 +118,7 @@ func newClient(t *testing.T, variables map[string]string, http *http.Client) *Cl
 }
 
 // obtain obtains logins in a bubble, where waiting takes no time, with up to n attempts per call.
-func obtain(t *testing.T, client *Client, n int, request LoginRequest) (logins []Login, err error) {
+func obtain(t *testing.T, client *Client, n int, request loginRequest) (logins []Login, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -127,13 +128,20 @@ func obtain(t *testing.T, client *Client, n int, request LoginRequest) (logins [
 				cancel()
 			}
 		}
-		logins, err = client.Logins(ctx, request)
+		logins, err = client.Logins(ctx, request.Credentials, request.Registries, request.Retry)
 	})
 	return logins, err
 }
 
-func newRequest(registries ...Registry) LoginRequest {
-	return LoginRequest{
+// loginRequest has the arguments of [Client.Logins].
+type loginRequest struct {
+	Credentials credentials.Credentials
+	Registries  []Registry
+	Retry       retry.Policy
+}
+
+func newRequest(registries ...Registry) loginRequest {
+	return loginRequest{
 		Credentials: credentials.Credentials{
 			AccessKeyID: secret.New("AKIAEXAMPLE"), SecretAccessKey: secret.New("secret-canary"), SessionToken: secret.New("token-canary"),
 		},

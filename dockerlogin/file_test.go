@@ -23,17 +23,17 @@ const (
 func loginsTo(hosts ...string) []Login {
 	var logins []Login
 	for _, name := range hosts {
-		logins = append(logins, Login{Registry: Registry{host: name}, Password: secret.New("password-canary")})
+		logins = append(logins, Login{Host: name, Password: secret.New("password-canary")})
 	}
 	return logins
 }
 
-func fileIn(folder string) File { return File{path: filepath.Join(folder, "config.json")} }
+func fileIn(folder string) File { return File(filepath.Join(folder, "config.json")) }
 
 func fileWith(t testing.TB, content string) File {
 	t.Helper()
 	file := fileIn(t.TempDir())
-	if err := os.WriteFile(file.path, []byte(content), 0o644); err != nil {
+	if err := os.WriteFile(string(file), []byte(content), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -59,7 +59,7 @@ func logIn(t *testing.T, file File, hosts ...string) []Entry {
 // content returns the file's content without whitespace.
 func content(t *testing.T, file File) string {
 	t.Helper()
-	raw, err := os.ReadFile(file.path)
+	raw, err := os.ReadFile(string(file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestFindFile(t *testing.T) {
 			file, err := FindFile(func(key string) string {
 				return map[string]string{"DOCKER_CONFIG": row.variable, "HOME": row.home}[key]
 			})
-			if file.String() != row.path || (err == nil) != (row.err == "") || err != nil && err.Error() != row.err {
+			if string(file) != row.path || (err == nil) != (row.err == "") || err != nil && err.Error() != row.err {
 				t.Errorf("got %s, %v", file, err)
 			}
 		})
@@ -110,8 +110,8 @@ func TestLoginsCreateFileAndFolder(t *testing.T) {
 	file := fileIn(folder)
 	logIn(t, file, host)
 	wantMode(t, folder, 0o700)
-	wantMode(t, file.path, 0o600)
-	raw, err := os.ReadFile(file.path)
+	wantMode(t, string(file), 0o600)
+	raw, err := os.ReadFile(string(file))
 	want := "{\n\t\"auths\": {\n\t\t\"" + host + "\": {\n\t\t\t\"auth\": \"QVdTOnBhc3N3b3JkLWNhbmFyeQ==\"\n\t\t}\n\t}\n}\n"
 	if err != nil || string(raw) != want {
 		t.Errorf("got %s, %v", raw, err)
@@ -124,9 +124,9 @@ func TestPrepareLeavesTheFileAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantEntries(t, filepath.Dir(file.path), 2)
+	wantEntries(t, filepath.Dir(string(file)), 2)
 	change.Discard()
-	wantEntries(t, filepath.Dir(file.path), 1)
+	wantEntries(t, filepath.Dir(string(file)), 1)
 	if got := content(t, file); got != `{}` {
 		t.Errorf("got %s", got)
 	}
@@ -145,7 +145,7 @@ func TestCheckCreatesNothing(t *testing.T) {
 // Reading a file that is not regular may never end.
 func TestCheckRejectsPipes(t *testing.T) {
 	file := fileIn(t.TempDir())
-	if err := syscall.Mkfifo(file.path, 0o600); err != nil {
+	if err := syscall.Mkfifo(string(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := file.Check(); err == nil || !strings.Contains(err.Error(), "is not a regular file") {
@@ -182,7 +182,7 @@ func TestChangesOfOthersAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file.path, []byte(`{"auths":{"a":{}},"credsStore":"x"}`), 0o600); err != nil {
+	if err := os.WriteFile(string(file), []byte(`{"auths":{"a":{}},"credsStore":"x"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, change, nil)
@@ -199,7 +199,7 @@ func BenchmarkStoreLogins(b *testing.B) {
 			for version := range versions {
 				for i := range n {
 					versions[version] = append(versions[version], Login{
-						Registry: Registry{host: fmt.Sprintf("%012d.dkr.ecr.us-east-1.amazonaws.com", i)},
+						Host:     fmt.Sprintf("%012d.dkr.ecr.us-east-1.amazonaws.com", i),
 						Password: secret.New(strings.Repeat(fmt.Sprint(version), 2500)),
 					})
 				}

@@ -1,6 +1,6 @@
-// Package dockerlogin logs Docker in to Amazon ECR without running Docker: it gets passwords from ECR and writes them to
-// Docker's configuration file, where docker and every other tool that reads this file find them. It uses no docker program,
-// daemon, keychain, or credential helper.
+// Package dockerlogin logs Docker in to Amazon ECR without running Docker: it gets passwords from
+// ECR and writes them to Docker's configuration file, where docker and every other tool that reads
+// this file find them. It uses no docker program, daemon, keychain, or credential helper.
 //
 // [ParseRegistry] makes a [Registry] from its name, [Client.Logins] gets a [Login] for each one, and [File.PrepareLogins]
 // prepares the new version of the file, which the caller commits. [File.PrepareRemoval] removes the logins.
@@ -26,18 +26,16 @@ var (
 	registryURL = regexp.MustCompile(`^https?://((?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?)/?$`)
 )
 
-// Registry is a registry of Amazon ECR under one of its hosts. Docker looks up logins by the host in an image's name, so a
-// registry with several hosts is several Registries.
+// Registry is a registry of Amazon ECR under one of its hosts. Docker looks up logins by the host
+// in an image's name, so a registry with several hosts is several Registries.
 type Registry struct {
-	// host includes the port, if any. It is empty for the credentials' own registry until ECR has returned it.
-	host string
-	// account is set if the registry was given by its account ID.
-	account awsid.AccountID
-	issuer  issuer
+	// host includes the port, if any. It is empty for the credentials' own registry.
+	host   string
+	issuer issuer
 }
 
-// issuer is where an authorization token comes from. A token is valid for all registries of its issuer that the credentials
-// have access to.
+// issuer is where an authorization token comes from. A token is valid for all registries of its
+// issuer that the credentials have access to.
 type issuer struct {
 	region   awsid.Region
 	isPublic bool
@@ -61,8 +59,7 @@ func OwnRegistry(region awsid.Region) Registry { return Registry{issuer: issuer{
 func ParseRegistry(item string, home awsid.Region) (Registry, error) {
 	suffix, _ := hostSuffixes(home)
 	if account, err := awsid.ParseAccountID(item); err == nil {
-		host := fmt.Sprintf("%s.dkr.ecr.%s.%s", account, home, suffix)
-		return Registry{host: host, account: account, issuer: issuer{region: home}}, nil
+		return Registry{host: fmt.Sprintf("%s.dkr.ecr.%s.%s", account, home, suffix), issuer: issuer{region: home}}, nil
 	}
 	host, _, _ := strings.Cut(strings.TrimPrefix(item, "https://"), "/")
 	if host == "public.ecr.aws" || host == "ecr-public.aws.com" {
@@ -80,21 +77,18 @@ func ParseRegistry(item string, home awsid.Region) (Registry, error) {
 	return Registry{host: host, issuer: issuer{region: region}}, nil
 }
 
-// regionOfHost returns the Region in the host of a private registry. It returns false for other hosts.
+// regionOfHost returns the Region in the host of a private registry, and false for other hosts.
 func regionOfHost(host string) (awsid.Region, bool) {
 	match := registryHost.FindStringSubmatch(host)
 	if match == nil {
 		return awsid.Region{}, false
 	}
 	region, err := awsid.ParseRegion(match[2])
-	if err != nil {
-		return awsid.Region{}, false
-	}
 	suffix, dualStack := hostSuffixes(region)
 	if match[1] == "-" {
 		suffix = dualStack
 	}
-	return region, match[3] == suffix
+	return region, err == nil && match[3] == suffix
 }
 
 // hostSuffixes returns how the hosts of a Region's registries end, which depends on the Region's partition: amazonaws.com, and on.aws
@@ -114,15 +108,6 @@ func hostSuffixes(region awsid.Region) (suffix, dualStack string) {
 		}
 	}
 	return "amazonaws.com", "on.aws"
-}
-
-// hostOfURL returns the host in a registry's URL. It returns false if the URL has no host, or has a user or a path.
-func hostOfURL(url string) (host string, ok bool) {
-	match := registryURL.FindStringSubmatch(url)
-	if match == nil {
-		return "", false
-	}
-	return match[1], true
 }
 
 // String returns the registry's host, or a description if it is not known yet.

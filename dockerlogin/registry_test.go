@@ -84,7 +84,7 @@ func TestString(t *testing.T) {
 	}
 }
 
-func TestHostOfURL(t *testing.T) {
+func TestRegistryURL(t *testing.T) {
 	for url, want := range map[string]string{
 		"https://" + host:        host,
 		"http://127.0.0.1:5000/": "127.0.0.1:5000",
@@ -96,8 +96,9 @@ func TestHostOfURL(t *testing.T) {
 		"https://[::1": "", "https://x_y": "", "https://x%20y": "", "https://x\n": "",
 	} {
 		t.Run(url, func(t *testing.T) {
-			if got, ok := hostOfURL(url); got != want || ok != (want != "") {
-				t.Errorf("got %q, %t; want %q", got, ok, want)
+			got := append(registryURL.FindStringSubmatch(url), "", "")[1]
+			if got != want {
+				t.Errorf("got %q, want %q", got, want)
 			}
 		})
 	}

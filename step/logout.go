@@ -84,7 +84,7 @@ func remove(ctx context.Context, log *report.Log, folder profile.Folder, entries
 	}
 	var problems []error
 	var sessions []profile.Session
-	profiles, logins := map[profile.ConfigFile][]string{}, map[string][]dockerlogin.Entry{}
+	profiles, logins := map[profile.ConfigFile][]string{}, map[dockerlogin.File][]dockerlogin.Entry{}
 	for _, p := range entries.Profiles {
 		_, err := folder.RemoveSecrets(ctx, p.Session, time.Time{})
 		problems = append(problems, err)
@@ -97,8 +97,8 @@ func remove(ctx context.Context, log *report.Log, folder profile.Folder, entries
 	for file, names := range profiles {
 		problems = append(problems, removeProfiles(ctx, log, file, names, sessions))
 	}
-	for path, entries := range logins {
-		problems = append(problems, removeLogins(ctx, log, dockerlogin.FileAt(path), entries))
+	for file, entries := range logins {
+		problems = append(problems, removeLogins(ctx, log, file, entries))
 	}
 	for _, session := range sessions {
 		problems = append(problems, folder.Remove(ctx, session))

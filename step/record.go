@@ -51,7 +51,7 @@ type writtenProfile struct {
 
 // writtenLogin is a login in one of Docker's files.
 type writtenLogin struct {
-	File string
+	File dockerlogin.File
 	dockerlogin.Entry
 }
 

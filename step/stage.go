@@ -72,12 +72,10 @@ func (s *staged) discard() {
 // stageLogins gets a login to every registry and stages them in Docker's file.
 func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator, session awsauth.Session) error {
 	started := s.Now()
-	logins, err := a.ecr.Logins(ctx, dockerlogin.LoginRequest{
-		Credentials: session.Credentials, AccountID: session.AccountID, Registries: a.config.Registries, Retry: a.retry("Getting an ECR login"),
-	})
+	logins, err := a.ecr.Logins(ctx, session.Credentials, a.config.Registries, a.retry("Getting an ECR login"))
 	for _, login := range logins {
 		s.Log.Protect(login.Password)
-		staged.registries = append(staged.registries, login.Registry.String())
+		staged.registries = append(staged.registries, login.Host)
 	}
 	if err != nil {
 		return err
@@ -105,7 +103,7 @@ func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator
 // stageEntries adds the logins to the record, with the credential helpers that they or earlier logins replaced, and logs those.
 func (s *Step) stageEntries(staged *staged, entries []dockerlogin.Entry) {
 	records, _ := readRecords(staged.files.folder) // damaged records of other builds don't matter
-	file := staged.files.docker.String()
+	file := staged.files.docker
 	for _, entry := range entries {
 		login := writtenLogin{File: file, Entry: entry}
 		switch {
@@ -180,7 +178,7 @@ func (s *Step) warnOfLimits(config Config) {
 // facts returns what the environment's variables are compared with.
 func (s *staged) facts(config Config) runFacts {
 	run := runFacts{
-		region: config.Region.String(), profile: config.Profile.String(), registries: s.registries, dockerFile: s.files.docker.String(),
+		region: config.Region.String(), profile: config.Profile.String(), registries: s.registries, dockerFile: string(s.files.docker),
 	}
 	if config.hasProfile() {
 		run.configFile, run.credentialsFile = s.files.config.Path, s.files.config.Credentials

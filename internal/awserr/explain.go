@@ -1,6 +1,7 @@
 package awserr
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 // Explain explains an [*Error], and returns other errors unchanged. The kind of policy that AWS identifies has priority over the table,
 // and the table over what a code means for every service. values has the placeholders of the table and of [denials], except {service}.
+// Its {where}, which defaults to the service, is shown with what the service returned.
 func Explain(err error, table explain.Table, values map[string]string) error {
 	var returned *Error
 	if !errors.As(err, &returned) {
@@ -22,7 +24,7 @@ func Explain(err error, table explain.Table, values map[string]string) error {
 	x, found := slices.Concat(denials(), table, common()).Find(returned.Code, returned.Message, filled)
 	switch {
 	case found:
-		x.Said, x.SaidBy = returned.Said(returned.Service), "AWS"
+		x.Said, x.SaidBy = returned.Said(cmp.Or(values["where"], returned.Service)), "AWS"
 	case returned.StatusCode >= http.StatusInternalServerError:
 		x.Do = []string{"Run the build again later, and check https://health.aws.amazon.com."}
 	case returned.Code == unknownCode:

@@ -20,51 +20,39 @@ func advise(err error) error {
 	if err == nil || errors.As(err, new(*explain.Error)) {
 		return err
 	}
-	return explain.Advise(err, advice(err)...)
-}
-
-func advice(err error) []string {
-	path := pathOf(err)
-	folder := "the folder"
-	if path != "" {
-		folder = filepath.Dir(path)
+	var path string
+	var file *fs.PathError
+	var link *os.LinkError
+	if errors.As(err, &file) {
+		path = file.Path
+	} else if errors.As(err, &link) {
+		path = link.New
 	}
+	folder := filepath.Dir(path)
 	writable := "Check that this user can write to " + folder
+	var do []string
 	switch {
 	case errors.Is(err, errBusy):
-		return []string{"Find the program that keeps changing the file, and stop it.", elsewhere}
+		do = []string{"Find the program that keeps changing the file, and stop it.", elsewhere}
 	case errors.Is(err, syscall.EBUSY):
-		return []string{
+		do = []string{
 			"The file is a mount point, so it cannot be replaced. Mount the folder that contains it instead of the file.", elsewhere,
 		}
 	case errors.Is(err, syscall.EROFS):
-		return []string{"The file system is read-only: make " + folder + " writable.", elsewhere}
+		do = []string{"The file system is read-only: make " + folder + " writable.", elsewhere}
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return []string{"Free some disk space."}
+		do = []string{"Free some disk space."}
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return []string{"Raise the limit of open files (ulimit -n), or stop the program that keeps so many files open."}
+		do = []string{"Raise the limit of open files (ulimit -n), or stop the program that keeps so many files open."}
 	case errors.Is(err, syscall.ENOLCK), errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.ENOSYS):
-		return []string{"The file system of " + path + " doesn't support locks, which keep builds from overwriting each other's changes. Some " +
+		do = []string{"The file system of " + path + " doesn't support locks, which keep builds from overwriting each other's changes. Some " +
 			"network file systems don't. Set HOME, DOCKER_CONFIG, and AWS_CONFIG_FILE to paths on a local disk."}
 	case errors.Is(err, fs.ErrPermission):
-		return append(ownership(path), writable+".", elsewhere)
+		do = append(ownership(path), writable+".", elsewhere)
 	default:
-		return []string{writable + ", and that the disk is not full.", elsewhere}
+		do = []string{writable + ", and that the disk is not full.", elsewhere}
 	}
-}
-
-// pathOf returns the path in an error of the file system, or empty if it has none.
-func pathOf(err error) string {
-	var path *fs.PathError
-	var link *os.LinkError
-	switch {
-	case errors.As(err, &path):
-		return path.Path
-	case errors.As(err, &link):
-		return link.New
-	default:
-		return ""
-	}
+	return explain.Advise(err, do...)
 }
 
 // ownership returns advice if a file belongs to a different user.

@@ -3,7 +3,6 @@ package sharedfile
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -35,7 +34,6 @@ func TestAdvice(t *testing.T) {
 		"locks not supported":  {&fs.PathError{Op: "lock", Path: mine, Err: syscall.EOPNOTSUPP}, "HOME, DOCKER_CONFIG, and AWS_CONFIG_FILE"},
 		"flock not supported":  {&fs.PathError{Op: "lock", Path: mine, Err: syscall.ENOSYS}, "doesn't support locks"},
 		"another error":        {&fs.PathError{Path: mine, Err: syscall.EIO}, writable + ", and that the disk is not full."},
-		"an error of no file":  {io.ErrShortWrite, "Check that this user can write to the folder, and that the disk is not full."},
 		"busy":                 {fmt.Errorf("x: %w", errBusy), "Find the program"},
 		"an error with advice": {explain.Advise(syscall.ENOSPC, "Do this."), "Do this."},
 	} {

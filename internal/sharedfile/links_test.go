@@ -167,7 +167,7 @@ func TestDanglingLinkAsAFolder(t *testing.T) {
 	for _, path := range []string{filepath.Join(link, "config.json"), filepath.Join(link, "sub", "config.json")} {
 		_, errPrepare := File{Path: path}.Prepare(appending("x"))
 		_, errLock := LockFolders(t.Context(), filepath.Dir(path))
-		for _, err := range []error{errPrepare, errLock, Replace(path, nil, 0o600)} {
+		for _, err := range []error{errPrepare, errLock, Replace(path, []byte("x"), 0o600)} {
 			if err == nil || !strings.Contains(err.Error(), link+" is a link to a folder that doesn't exist") {
 				t.Errorf("%s: got %v", path, err)
 			}

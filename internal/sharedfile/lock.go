@@ -15,13 +15,13 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-// ErrLocked is the error for a lock that another process holds for longer than it takes to write a file.
+// ErrLocked is the error for a lock that another process holds for longer than a change takes.
 var ErrLocked = errors.New("another process holds it")
 
-// LockFolders takes the locks that [Commit] takes for files in these folders. The lock is on the folder itself: no lock file is left
-// behind, and a file that is replaced does not take its lock along. A folder that does not exist is created.
+// LockFolders takes the locks of [Commit] for files in these folders, which are created if necessary. A
+// lock is on the folder itself: no lock file is left behind, and replacing a file doesn't unlock it.
 func LockFolders(ctx context.Context, folders ...string) (unlock func(), err error) {
-	// patience is how long to wait for a folder. Runs of the Step hold the lock for milliseconds, but any process may take it.
+	// Runs of the Step hold the lock for milliseconds, but any process may take it.
 	const patience = 15 * time.Second
 
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, ErrLocked)
@@ -44,8 +44,8 @@ func LockFolders(ctx context.Context, folders ...string) (unlock func(), err err
 	return unlock, nil
 }
 
-// LockFile waits until no other process or goroutine holds the lock, or until ctx is done. path is a file that is only used as a
-// lock. It is created with mode 0600 and never removed, because other processes may be waiting for it. A link is not followed. If its
+// LockFile waits for a lock, until ctx is done. Its file is only used as a lock, created with mode 0600,
+// and never removed, because other processes may be waiting for it. A link is not followed. If the file's
 // folder doesn't exist, the error is an [fs.ErrNotExist].
 func LockFile(ctx context.Context, path string) (unlock func(), err error) {
 	const flags = os.O_CREATE | os.O_RDONLY | syscall.O_NOFOLLOW
@@ -53,7 +53,7 @@ func LockFile(ctx context.Context, path string) (unlock func(), err error) {
 	return acquire(ctx, flock.New(path, flock.SetFlag(flags), flock.SetPermissions(0o600)))
 }
 
-// lockFolder creates a folder if necessary, and locks it. If a different run removes it meanwhile, it is created again.
+// lockFolder creates a folder, again if a different run removes it meanwhile, and locks it.
 func lockFolder(ctx context.Context, folder string) (unlock func(), err error) {
 	const mostAttempts = 100 // a broken link would fail forever
 
@@ -71,18 +71,15 @@ func lockFolder(ctx context.Context, folder string) (unlock func(), err error) {
 func acquire(ctx context.Context, lock *flock.Flock) (unlock func(), err error) {
 	const poll = 10 * time.Millisecond
 
-	for ctx.Err() == nil {
-		isLocked, err := lock.TryLock()
-		switch {
-		case isLocked:
-			return func() { _ = lock.Unlock() }, nil
-		case err != nil && !errors.Is(err, syscall.EINTR):
-			return nil, advise(&fs.PathError{Op: "lock", Path: lock.Path(), Err: err})
-		}
-		select {
-		case <-time.After(poll):
-		case <-ctx.Done():
-		}
+	_, err = lock.TryLockContext(ctx, poll)
+	for errors.Is(err, syscall.EINTR) {
+		_, err = lock.TryLockContext(ctx, poll)
+	}
+	switch {
+	case err == nil:
+		return func() { _ = lock.Unlock() }, nil
+	case ctx.Err() == nil:
+		return nil, advise(&fs.PathError{Op: "lock", Path: lock.Path(), Err: err})
 	}
 	err = fmt.Errorf("wait for the lock on %s: %w", lock.Path(), context.Cause(ctx))
 	if errors.Is(err, ErrLocked) {

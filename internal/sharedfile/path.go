@@ -1,6 +1,7 @@
 package sharedfile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -13,49 +14,45 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-const (
-	// MaxSize is the largest file that is read, in bytes. Configuration files have a few kilobytes, or 9 MB with 3,000 ECR logins.
-	MaxSize = 16 << 20
+// MaxSize is the largest file that is read, in bytes. Docker's has 9 MB with 3,000 ECR logins.
+const MaxSize = 16 << 20
 
-	// folderMode is the mode of folders that are created.
-	folderMode fs.FileMode = 0o700
-)
-
-// Read returns a file's content, or nil without an error if there is no file. A file that is larger than [MaxSize], or not regular
-// (it might never end), is an error. Links are followed.
-func Read(path string) ([]byte, error) { return File{MaxSize: MaxSize}.read(path) }
+// Read returns a file's content, or nil without an error if there is no file. A file that is larger
+// than [MaxSize], or not regular (it might never end), is an error. Links are followed.
+func Read(path string) ([]byte, error) { return File{Path: path}.read() }
 
 // ReadOwn is [Read] for a file in the Step's own folder: a link is an error.
-func ReadOwn(path string) ([]byte, error) { return File{MaxSize: MaxSize, IsOwn: true}.read(path) }
+func ReadOwn(path string) ([]byte, error) { return File{Path: path, IsOwn: true}.read() }
 
-func (f File) read(path string) ([]byte, error) {
+func (f File) read() (content []byte, err error) {
 	stat, flags := os.Stat, os.O_RDONLY|syscall.O_NONBLOCK
 	if f.IsOwn {
 		stat, flags = os.Lstat, flags|syscall.O_NOFOLLOW
 	}
-	info, err := stat(path)
+	info, err := stat(f.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
 		return nil, advise(err)
 	case !info.Mode().IsRegular():
-		return nil, notRegular(path, info.Mode())
-	case info.Size() > f.MaxSize:
-		err := fmt.Errorf("%s must be at most %d MiB, got %d MiB", path, f.MaxSize>>20, info.Size()>>20)
+		return nil, notRegular(f.Path, info.Mode())
+	}
+	size, limit := info.Size(), cmp.Or(f.MaxSize, MaxSize)
+	if size <= limit {
+		file, err := os.OpenFile(f.Path, flags, 0)
+		if err == nil {
+			content, err = io.ReadAll(io.LimitReader(file, limit+1))
+			_ = file.Close()
+		}
+		if err != nil {
+			return nil, advise(err)
+		}
+		size = int64(len(content))
+	}
+	if size > limit {
+		err := fmt.Errorf("%s must be at most %d MiB, got %d MiB", f.Path, limit>>20, size>>20)
 		return nil, explain.Advise(err, "Make the file smaller, or remove it.", elsewhere)
-	}
-	file, err := os.OpenFile(path, flags, 0)
-	if err != nil {
-		return nil, advise(err)
-	}
-	defer func() { _ = file.Close() }()
-	content, err := io.ReadAll(io.LimitReader(file, f.MaxSize+1))
-	if err == nil && int64(len(content)) > f.MaxSize {
-		err = fmt.Errorf("%s must be at most %d MiB", path, f.MaxSize>>20)
-	}
-	if err != nil {
-		return nil, advise(err)
 	}
 	return content, nil
 }
@@ -72,83 +69,62 @@ func notRegular(path string, mode fs.FileMode) error {
 	}
 }
 
-// makeFolders creates a folder and those above it, and returns the ones that it created, the innermost first.
+// makeFolders creates a folder and those above it. It returns what it created, the innermost first.
 func makeFolders(folder string) (created []string, err error) {
 	for path := folder; ; path = filepath.Dir(path) {
-		info, err := os.Lstat(path)
-		if err == nil && info.Mode()&fs.ModeSymlink != 0 {
-			if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-				return nil, explain.Advise(fmt.Errorf("%s is a link to a folder that doesn't exist", path),
-					"Create the folder, or remove the link.", elsewhere)
-			}
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return created, advise(os.MkdirAll(folder, 0o700))
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			break
+		if _, err := os.Lstat(path); err == nil {
+			return nil, explain.Advise(fmt.Errorf("%s is a link to a folder that doesn't exist", path),
+				"Create the folder, or remove the link.", elsewhere)
 		}
 		created = append(created, path)
 	}
-	return created, advise(os.MkdirAll(folder, folderMode))
 }
 
-// checkReplaceable returns an error if a file can't be replaced, as far as that can be known in advance.
+// checkReplaceable returns an error if it is known in advance that a file can't be replaced.
 func checkReplaceable(path string) error {
 	info, err := os.Stat(path)
-	if err != nil {
+	folder, folderErr := os.Stat(filepath.Dir(path))
+	if err != nil || folderErr != nil {
 		return nil // nothing to replace, or the change itself will fail
 	}
-	fail := func(err error) error { return &fs.PathError{Op: "replace", Path: path, Err: err} }
-	if isMountPoint(path) {
-		return fail(syscall.EBUSY)
-	}
-	// Not even root can open an immutable file for writing. Other errors don't matter, because the file is replaced and not written.
+	// Not even root can open an immutable file for writing. Other errors don't prevent a rename.
 	file, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
-	if err == nil {
-		_ = file.Close()
-	}
-	if errors.Is(err, syscall.EPERM) {
-		return fail(syscall.EPERM)
-	}
-	folder, err := os.Stat(filepath.Dir(path))
-	if err != nil || folder.Mode()&fs.ModeSticky == 0 || os.Geteuid() == 0 {
+	_ = file.Close()
+	user, isSticky := os.Geteuid(), folder.Mode()&fs.ModeSticky != 0
+	switch {
+	case isMountPoint(path):
+		err = syscall.EBUSY
+	case errors.Is(err, syscall.EPERM), isSticky && user != 0 && user != ownerOf(info) && user != ownerOf(folder):
+		err = syscall.EPERM
+	default:
 		return nil
 	}
-	if ownerOf(info) != os.Geteuid() && ownerOf(folder) != os.Geteuid() {
-		return fail(syscall.EPERM)
-	}
-	return nil
+	return advise(&fs.PathError{Op: "replace", Path: path, Err: err})
 }
 
-// ownerOf returns the ID of the user that a file belongs to, or -1 if it is unknown.
-func ownerOf(info fs.FileInfo) int {
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int(owner.Uid)
-	}
-	return -1
-}
+// ownerOf returns the ID of the user that a file belongs to.
+func ownerOf(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
 
-// isMountPoint reports whether a file is a mount point, which can't be replaced by a rename. Only Linux lets the Step find out before
-// a rename fails, when other files may already be in place. See https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html.
+// isMountPoint reports whether a file is a mount point, which can't be replaced. Only on Linux is this
+// known before a rename fails: https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html.
 func isMountPoint(path string) bool {
 	const mountPoint = 4 // the field's index
 
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return false
-	}
-	if path, err = filepath.EvalSymlinks(path); err != nil {
-		return false
-	}
-	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	path = strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`).Replace(path)
 	for line := range strings.Lines(string(mounts)) {
-		if fields := strings.Fields(line); len(fields) > mountPoint && unescape.Replace(fields[mountPoint]) == path {
+		if fields := strings.Fields(line); len(fields) > mountPoint && fields[mountPoint] == path {
 			return true
 		}
 	}
 	return false
 }
 
-// resolve follows links to the file that is to be written, which doesn't need to exist. A link's ".." is relative to the folder that
-// the link is really in, so the folder is resolved first.
+// resolve follows links to the file that is to be written, which doesn't need to exist. A link's
+// ".." is relative to the folder that the link is really in, so the folder is resolved first.
 func resolve(path string) (string, error) {
 	const mostLinks = 40
 
@@ -163,7 +139,7 @@ func resolve(path string) (string, error) {
 			return path, nil // not a link, or nothing there
 		}
 		if !filepath.IsAbs(next) {
-			next = folder + string(filepath.Separator) + next // not joined, which would remove ".." from the text
+			next = folder + string(filepath.Separator) + next // Join would remove ".." from the text
 		}
 		path = next
 	}

@@ -75,7 +75,7 @@ func TestLinux(t *testing.T) {
 		}
 	}
 	for size, want := range map[int64]bool{1: false, 1 << 20: true} {
-		if content, err := (File{MaxSize: size}).read("/proc/self/mountinfo"); (err == nil) != want || (len(content) > 0) != want {
+		if content, err := (File{Path: "/proc/self/mountinfo", MaxSize: size}).read(); (err == nil) != want || (len(content) > 0) != want {
 			t.Errorf("with a limit of %d bytes: got %d bytes, %v", size, len(content), err)
 		}
 	}

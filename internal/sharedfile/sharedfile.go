@@ -5,7 +5,6 @@ package sharedfile
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,43 +26,39 @@ type File struct {
 	IsOwn bool
 	// IsFixed is for a file whose path identifies its content. Commit doesn't read it again.
 	IsFixed bool
-	// InPlace is for a file that only this process changes. It is not locked. If it can't be replaced, because its folder is
-	// read-only, it is a mount point, or its owner would change, it is overwritten in one write.
+	// InPlace is for a file that only this process changes. It is not locked. If it can't be replaced
+	// (its folder is read-only, it is a mount point, its owner would change), it is overwritten.
 	InPlace bool
 }
 
-// Edit returns the new content of a file, given the current content. nil means that there is no file: returning nil removes the file,
-// or creates none. An Edit may be called more than once.
+// Edit returns the new content of a file, given the current content. nil means that there is no
+// file: returning nil removes the file, or creates none. An Edit may be called more than once.
 type Edit func(content []byte) ([]byte, error)
 
-// Change is the new version of a file, before it is put into place. Call Discard when done with it, committed or not.
+// Change is the new version of a file. Call Discard when done with it, committed or not.
 type Change struct {
-	file   File
-	target string
-	edit   Edit
+	file File // its path has no links
+	edit Edit
 	// before is what edit was given, and after is what it returned.
 	before, after []byte
-	// temporary contains after. It is nil if there is nothing to change, or if the file will be overwritten.
-	temporary *temporary
+	// temporary contains after. It is nil if nothing changes, or if the file will be overwritten.
+	temporary *os.File
 	// folders were created for the temporary file, the innermost first.
 	folders []string
 	isDone  bool
 }
 
 // Prepare writes the new version of a file next to it. The file itself is not changed.
-func (f File) Prepare(edit Edit) (*Change, error) {
-	f.MaxSize = cmp.Or(f.MaxSize, MaxSize)
-	c := &Change{file: f, target: f.Path, edit: edit}
+func (f File) Prepare(edit Edit) (c *Change, err error) {
 	if !f.IsOwn {
-		target, err := resolve(f.Path)
-		if err != nil {
-			return nil, err
-		}
-		c.target = target
+		f.Path, err = resolve(f.Path)
 	}
-	content, err := f.read(c.target)
+	c = &Change{file: f, edit: edit}
 	if err == nil {
-		err = c.apply(content)
+		c.before, err = f.read()
+	}
+	if err == nil {
+		err = c.apply(c.before)
 	}
 	if err != nil {
 		c.Discard()
@@ -72,7 +67,7 @@ func (f File) Prepare(edit Edit) (*Change, error) {
 	return c, nil
 }
 
-// apply edits the content and writes the result to a temporary file.
+// apply edits the content and writes the result next to the file, if it can be renamed later.
 func (c *Change) apply(content []byte) error {
 	after, err := c.edit(content)
 	if err != nil {
@@ -83,48 +78,31 @@ func (c *Change) apply(content []byte) error {
 	if isSame(content, after) {
 		return nil
 	}
-	if after == nil {
-		return advise(checkReplaceable(c.target))
+	if err = checkReplaceable(c.file.Path); err == nil && after != nil {
+		var folders []string
+		folders, err = makeFolders(filepath.Dir(c.file.Path))
+		c.folders = append(folders, c.folders...)
+		if err == nil {
+			c.temporary, err = c.file.writeTemporary(after)
+		}
 	}
-	if err = c.stage(); err != nil && c.file.InPlace {
-		return nil
+	if c.file.InPlace {
+		return nil // without a temporary file, it is overwritten
 	}
 	return err
 }
 
-// stage writes the new version next to the file if it can be renamed later.
-func (c *Change) stage() error {
-	if err := checkReplaceable(c.target); err != nil {
-		return advise(err)
-	}
-	folders, err := makeFolders(filepath.Dir(c.target))
-	c.folders = append(folders, c.folders...)
-	if err != nil {
-		return err
-	}
-	c.temporary, err = c.file.writeTemporary(c.target, c.after)
-	return err
-}
-
-// mode returns the mode of the new file.
-func (f File) mode(target string) fs.FileMode {
-	if info, err := os.Stat(target); err == nil && f.KeepMode {
-		return info.Mode().Perm()
-	}
-	return f.Mode
-}
-
-// Staged returns the path of the file that holds the new version until [Commit]: a temporary file, or the file itself if there is
-// nothing to change.
+// Staged returns the path of the file that holds the new version until [Commit]: a temporary file,
+// or the file itself if there is nothing to change.
 func (c *Change) Staged() string {
 	if c.temporary != nil {
-		return c.temporary.path
+		return c.temporary.Name()
 	}
-	return c.target
+	return c.file.Path
 }
 
 // Path returns the path of the file, without links.
-func (c *Change) Path() string { return c.target }
+func (c *Change) Path() string { return c.file.Path }
 
 // IsDone reports whether the new version is in place.
 func (c *Change) IsDone() bool { return c.isDone }
@@ -140,19 +118,20 @@ func (c *Change) Discard() {
 
 func (c *Change) removeTemporary() {
 	if c.temporary != nil {
-		c.temporary.remove()
+		_ = os.Remove(c.temporary.Name())
+		_ = c.temporary.Close()
 	}
 	c.temporary = nil
 }
 
-// Commit puts all changes into place, in order, or none if it fails before the first rename. It locks all folders, edits files again
-// that a different program has changed since Prepare, and renames. If it fails later, [Change.IsDone] reports which are in place.
+// Commit puts all changes into place, in order, or none if it fails before the first rename. If it fails
+// later, [Change.IsDone] reports which are in place. Files that have changed since Prepare are edited again.
 func Commit(ctx context.Context, changes ...*Change) error {
 	var folders []string
 	for _, c := range changes {
 		// For a file that doesn't exist and won't be created, not even the folder is created.
-		if isNothing := c.before == nil && c.after == nil; !c.file.InPlace && !isNothing {
-			folders = append(folders, filepath.Dir(c.target))
+		if !c.file.InPlace && (c.before != nil || c.after != nil) {
+			folders = append(folders, filepath.Dir(c.file.Path))
 		}
 	}
 	unlock, err := LockFolders(ctx, folders...)
@@ -167,7 +146,7 @@ func Commit(ctx context.Context, changes ...*Change) error {
 	}
 	for _, c := range changes {
 		if err := c.put(); err != nil {
-			return fmt.Errorf("put %s into place: %w", c.target, err)
+			return fmt.Errorf("put %s into place: %w", c.file.Path, err)
 		}
 	}
 	return nil
@@ -177,8 +156,8 @@ func Commit(ctx context.Context, changes ...*Change) error {
 func (c *Change) refresh() (hasChanged bool, err error) {
 	var content []byte
 	if !c.file.IsFixed {
-		content, err = c.file.read(c.target)
-	} else if _, missing := os.Lstat(c.target); missing == nil {
+		content, err = c.file.read()
+	} else if _, missing := os.Lstat(c.file.Path); missing == nil {
 		content = c.before
 	}
 	if err != nil || isSame(content, c.before) {
@@ -193,66 +172,52 @@ func isSame(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a
 // errBusy is the error for a file that is changed between every two attempts.
 var errBusy = errors.New("another program keeps changing the file")
 
-// put puts the file into place. Programs that don't take the lock, such as docker login, may write at any time. So the file is
-// compared right before it is replaced, and edited again if it has changed.
+// put puts the file into place. Programs that don't take the lock, such as docker login, may write at
+// any time, so the file is compared right before it is replaced, and edited again if it has changed.
 func (c *Change) put() error {
 	const mostAttempts = 20
 
 	for range mostAttempts {
 		hasChanged, err := c.refresh()
-		if err != nil {
-			return err
+		if err == nil && !hasChanged {
+			err = c.replace()
 		}
-		if !hasChanged {
-			return c.replace()
+		if err != nil || !hasChanged {
+			return err
 		}
 	}
 	return advise(errBusy)
 }
 
 // replace replaces the file.
-func (c *Change) replace() error {
-	if isSame(c.before, c.after) {
-		return nil
-	}
-	var err error
+func (c *Change) replace() (err error) {
 	switch {
+	case isSame(c.before, c.after):
+		return nil
 	case c.after == nil:
-		err = os.Remove(c.target)
+		err = os.Remove(c.file.Path)
 	case c.temporary != nil:
-		err = c.temporary.rename(c.target)
+		err = os.Rename(c.temporary.Name(), c.file.Path)
 	}
 	if c.file.InPlace && (c.temporary == nil || err != nil) { // the file can't be replaced
-		err = c.overwrite()
-		c.removeTemporary()
+		if err = os.WriteFile(c.file.Path, c.after, c.file.Mode); err != nil {
+			err = errors.Join(err, os.WriteFile(c.file.Path, c.before, c.file.Mode))
+		}
 	}
-	if err != nil {
-		return advise(err)
+	if err == nil {
+		c.removeTemporary() // after a rename, it is only unlocked
+		c.folders, c.isDone = nil, true
 	}
-	c.temporary, c.folders, c.isDone = nil, nil, true
-	return nil
+	return advise(err)
 }
 
-// overwrite writes the file in one write. If that fails, it restores the old content.
-func (c *Change) overwrite() error {
-	err := os.WriteFile(c.target, c.after, c.file.Mode)
-	if err != nil {
-		err = errors.Join(err, os.WriteFile(c.target, c.before, c.file.Mode))
-	}
-	return err
-}
-
-// Replace creates or replaces a file in one step. It is for files that only the Step uses, and the caller must hold their lock.
-// Missing folders are created.
+// Replace creates or replaces a file in one step. It is for files that only the Step uses, and the
+// caller must hold their lock. Missing folders are created.
 func Replace(path string, content []byte, mode fs.FileMode) error {
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return notRegular(path, info.Mode())
-	}
-	// Not nil, because nil means that there is no file.
-	c := &Change{file: File{Mode: mode}, target: path, after: append([]byte{}, content...)}
-	defer c.Discard()
-	if err := c.stage(); err != nil {
+	c, err := File{Path: path, Mode: mode, IsOwn: true}.Prepare(func([]byte) ([]byte, error) { return content, nil })
+	if err != nil {
 		return err
 	}
-	return c.replace()
+	defer c.Discard()
+	return c.put()
 }
