@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +19,6 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/testenv"
 )
 
 func region(t testing.TB, code string) awsid.Region {
@@ -94,7 +94,7 @@ func reply(status int, body string) http.HandlerFunc {
 func silence(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
 func TestMain(m *testing.M) {
-	testenv.RemoveAWS()
+	os.Clearenv() // AWS's SDK reads variables that the Step removes
 	m.Run()
 }
 

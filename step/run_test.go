@@ -18,12 +18,15 @@ import (
 	"gopkg.in/yaml.v2"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/testenv"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/step"
 )
 
 func TestMain(m *testing.M) {
-	testenv.RemoveAWS()
+	for _, variable := range os.Environ() {
+		if key, _, _ := strings.Cut(variable, "="); strings.HasPrefix(key, "AWS_") {
+			_ = os.Unsetenv(key)
+		}
+	}
 	m.Run()
 }
 
