@@ -59,25 +59,21 @@ func (w WebIdentity) Session(ctx context.Context, c *Client, policy retry.Policy
 	return session, nil
 }
 
+// exchange is the action of a call with an identity token.
+const exchange = "sts:AssumeRoleWithWebIdentity"
+
 // IsDenied reports whether an error of [WebIdentity.Session] means that the role's trust policy does not let in the build. It
 // returns false if a different trust policy would not help.
 func IsDenied(err error) bool {
-	var returned *awserr.Error
-	if !errors.As(err, &returned) || returned.Code != "AccessDenied" {
-		return false
-	}
-	d := awserr.DenialOf(err)
-	return !d.IsExplicit && d.IsOfRole() && (d.Action == "" || d.Action == exchange)
+	d, isDenied := awserr.DenialOf(err)
+	return isDenied && !d.IsExplicit && d.IsOfRole() && (d.Action == "" || d.Action == exchange)
 }
 
-// Explain explains an error of [WebIdentity.Session]. perBuild are values that change with every build.
-func (w WebIdentity) Explain(err error, subject Subject, perBuild []string) error {
-	values := placeholders(w.Role, err)
-	values["issuer"], values["provider"] = w.Token.Issuer, providerHost(w.Token.Issuer)
-	values["audience"] = w.Token.Claim("aud").Value
-	values["action"], values["resource"], values["caller"] = exchange, w.Role.text, "the build's identity token"
-	values["place"] = "the trust policy of role " + w.Role.name
-	err = awserr.Explain(err, webIdentityTable(), values)
+// Explain explains an error of [WebIdentity.Session].
+func (w WebIdentity) Explain(err error, subject Subject) error {
+	err = awserr.Explain(err, w.table(), awserr.Call{
+		Action: exchange, Resource: w.Role.text, Policy: "the trust policy of role " + w.Role.name,
+	})
 	var returned *awserr.Error
 	var explained *explain.Error
 	if !errors.As(err, &returned) || !errors.As(err, &explained) {
@@ -88,9 +84,7 @@ func (w WebIdentity) Explain(err error, subject Subject, perBuild []string) erro
 		explained.ConditionKeys = ConditionKeys(w.Token)
 	}
 	if IsDenied(err) {
-		explained.Section, explained.Do = "role-does-not-trust-the-build", nil
-		explained.Cause = "role " + w.Role.name + " does not trust this build or does not exist"
-		explainDenial(&explained.Explanation, w.Role, w.Token, subject, perBuild)
+		w.explainDenial(&explained.Explanation, subject)
 	}
 	return err
 }

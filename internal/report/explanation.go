@@ -26,16 +26,11 @@ func (l *Log) sections(x explain.Explanation) []section {
 		{title: l.clean(x.SaidBy + " said"), lines: l.lines(x.Said)},
 		{title: "What this means", lines: l.lines(x.Means...)},
 		{title: "What to do", lines: l.lines(x.Do...), bullet: "- "},
-		l.claims(x.ConditionKeys),
+		{title: "The identity token's claims, as condition keys of a trust policy", lines: l.lines(x.ConditionKeys...), isBlock: true},
 		{title: l.clean("A trust policy that lets in " + x.PolicyLetsIn), lines: l.lines(x.Policy), isBlock: true},
 		{title: "More about this error", lines: l.lines(moreAbout(x.Section))},
 	}
 	return slices.DeleteFunc(all, func(s section) bool { return len(s.lines) == 0 })
-}
-
-func (l *Log) claims(keys []explain.ConditionKey) section {
-	const title = "The identity token's claims, as condition keys of a trust policy"
-	return section{title: title, lines: l.lines(table(keys)...), isBlock: true}
 }
 
 // lines splits texts into lines, without empty ones.
@@ -51,43 +46,12 @@ func (l *Log) lines(texts ...string) []shown {
 	return lines
 }
 
-// table returns one line for each claim.
-func table(keys []explain.ConditionKey) []string {
-	if len(keys) == 0 {
-		return nil
-	}
-	width := 0
-	for _, key := range keys {
-		width = max(width, len(key.Key))
-	}
-	var rows []string
-	for _, key := range keys {
-		mark := " "
-		if key.IsDocumented {
-			mark = "*"
-		}
-		rows = append(rows, strings.TrimRight(fmt.Sprintf("%s %-*s  %s", mark, width, key.Key, key.Value), " "))
-	}
-	return append(rows, "* AWS documents that IAM evaluates this key; it may not evaluate the others.")
-}
-
 // Explain writes an explanation. The cause is the first line, where readers start, and the last one, which the build page shows. Lines
 // have at most 80 columns, which Bitrise's log shows without scrolling, except for tables, JSON, and long words such as ARNs.
 func (l *Log) Explain(x explain.Explanation) {
 	l.Printf("")
 	l.Errorf("%s", x.Cause)
-	l.write(l.sections(x))
-	l.Printf("")
-	l.Errorf("%s", x.Cause)
-}
-
-// ConditionKeys writes the claims of an identity token as condition keys of a trust policy.
-func (l *Log) ConditionKeys(keys []explain.ConditionKey) {
-	l.write([]section{l.claims(keys)})
-}
-
-func (l *Log) write(sections []section) {
-	for _, s := range sections {
+	for _, s := range l.sections(x) {
 		l.Printf("")
 		l.Infof("%s", s.title)
 		for _, line := range s.lines {
@@ -98,6 +62,8 @@ func (l *Log) write(sections []section) {
 			}
 		}
 	}
+	l.Printf("")
+	l.Errorf("%s", x.Cause)
 }
 
 // Problems writes a title, a list of problems, a link to more about them, and a summary.

@@ -125,11 +125,11 @@ func TestDenials(t *testing.T) {
 	} {
 		t.Run(row.message, func(t *testing.T) {
 			err := fmt.Errorf("call: %w", &awserr.Error{Service: "ECR", Code: "AccessDeniedException", Message: row.message, RequestID: "0a1b2c"})
-			if got := awserr.DenialOf(err); got != row.want {
-				t.Errorf("got %+v, want %+v", got, row.want)
+			if got, isDenied := awserr.DenialOf(err); got != row.want || !isDenied {
+				t.Errorf("got %+v, %t; want %+v", got, isDenied, row.want)
 			}
-			x := explain.Of(awserr.Explain(err, explain.Table{{Cause: "another table"}}, map[string]string{
-				"action": "ecr:ListImages", "resource": "the resource *", "caller": "the caller", "place": "another policy",
+			x := explain.Of(awserr.Explain(err, []explain.Explanation{{Cause: "another table"}}, awserr.Call{
+				Action: list, Resource: "the resource *", Policy: "the policies of the caller",
 			}))
 			if want := "AccessDeniedException (ECR, request ID 0a1b2c)\n" + row.message; x.Said != want {
 				t.Errorf("got said %q, want %q", x.Said, want)
