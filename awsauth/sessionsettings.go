@@ -25,8 +25,6 @@ const (
 	MaxManagedPolicies = 10
 	// MaxTags is how many tags a session can have.
 	MaxTags = 50
-
-	maxPolicyCharacters = 2048
 )
 
 // SessionSettings are the settings of the session whose credentials are exported. The zero value means AWS's defaults.
@@ -38,16 +36,12 @@ type SessionSettings struct {
 	ManagedPolicies []PolicyARN
 }
 
-func (s SessionSettings) seconds() *int32 {
-	if s.Duration == 0 {
-		return nil
-	}
-	return aws.Int32(int32(s.Duration.Seconds()))
-}
+// seconds returns the duration as a parameter of a call.
+func (s SessionSettings) seconds() *int32 { return optional(int32(s.Duration.Seconds())) }
 
-// optional returns a parameter of a call that is omitted if it is empty.
-func optional(parameter string) *string {
-	if parameter == "" {
+// optional returns a parameter of a call, which is omitted if it is the zero value.
+func optional[T comparable](parameter T) *T {
+	if parameter == *new(T) {
 		return nil
 	}
 	return &parameter
@@ -70,8 +64,8 @@ func ParseSessionPolicy(s string) (SessionPolicy, error) {
 	if err := json.Compact(&document, []byte(s)); err != nil {
 		return SessionPolicy{}, fmt.Errorf("must be a policy in JSON: %w", err)
 	}
-	if n := utf8.RuneCount(document.Bytes()); n > maxPolicyCharacters {
-		return SessionPolicy{}, fmt.Errorf("must have at most %d characters without whitespace, got %d", maxPolicyCharacters, n)
+	if n := utf8.RuneCount(document.Bytes()); n > 2048 {
+		return SessionPolicy{}, fmt.Errorf("must have at most 2048 characters without whitespace, got %d", n)
 	}
 	return SessionPolicy{document: document.String()}, nil
 }
@@ -116,14 +110,13 @@ var tagPattern = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 func ParseTag(s string) (Tag, error) {
 	key, value, found := strings.Cut(s, "=")
 	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-	switch n := utf8.RuneCountInString(key); {
+	switch inKey, inValue := utf8.RuneCountInString(key), utf8.RuneCountInString(value); {
 	case !found:
 		return Tag{}, fmt.Errorf("must be key=value, got %q", s)
-	case n < 1 || n > 128:
-		return Tag{}, fmt.Errorf("must have a key of 1 to 128 characters, got %d in %q", n, s)
-	case utf8.RuneCountInString(value) > 256:
-		return Tag{}, fmt.Errorf("must have a value of at most 256 characters, got %d for the key %q",
-			utf8.RuneCountInString(value), key)
+	case inKey < 1 || inKey > 128:
+		return Tag{}, fmt.Errorf("must have a key of 1 to 128 characters, got %d in %q", inKey, s)
+	case inValue > 256:
+		return Tag{}, fmt.Errorf("must have a value of at most 256 characters, got %d for the key %q", inValue, key)
 	case !tagPattern.MatchString(s):
 		return Tag{}, fmt.Errorf("must contain only letters, digits, spaces, and _.:/=+-@, got %q", s)
 	}

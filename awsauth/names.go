@@ -58,3 +58,25 @@ func (r RoleARN) owner() string {
 	}
 	return "account " + r.account
 }
+
+// SessionName is a role session name: 2 to 64 characters of [\w+=,.@-]. It is part of the caller ARN, and CloudTrail shows it.
+// See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
+type SessionName struct{ name string }
+
+var notInSessionName = regexp.MustCompile(`[^\w+=,.@-]`)
+
+// ParseSessionName converts s to a session name. It replaces characters that STS rejects with hyphens. If s is empty, or is only
+// "bitrise-" because a local run has no build number, it returns bitrise-local. A long name is an error and isn't truncated, because
+// names that differ only at the end would become the same.
+func ParseSessionName(s string) (SessionName, error) {
+	name := notInSessionName.ReplaceAllString(s, "-")
+	if name == "" || name == "bitrise-" {
+		name = "bitrise-local"
+	}
+	if n := len(name); n < 2 || n > 64 {
+		return SessionName{}, fmt.Errorf("must have 2 to 64 characters, got %d", n)
+	}
+	return SessionName{name: name}, nil
+}
+
+func (n SessionName) String() string { return n.name }
