@@ -47,7 +47,9 @@ func (g *group) explained() error {
 	if registries != "" {
 		where += " for " + registries
 	}
-	call := awserr.Call{Action: "ecr:GetAuthorizationToken", Resource: "the resource *", Policy: "the policies of the role or user"}
+	call := awserr.Call{
+		Where: where, Action: "ecr:GetAuthorizationToken", Resource: "the resource *", Policy: "the policies of the role or user",
+	}
 	if g.issuer.isPublic {
 		call.Action = "ecr-public:GetAuthorizationToken"
 	}
@@ -55,14 +57,10 @@ func (g *group) explained() error {
 		call.Denied = "docker_login needs " + cmp.Or(denial.Action, call.Action) + ", which these credentials don't have"
 	}
 	err := awserr.Explain(fmt.Errorf("get a login to %s: %w", where, g.err), g.issuer.table(), call)
-	var returned *awserr.Error
 	var x *explain.Error
-	if errors.As(err, &returned) && errors.As(err, &x) && x.Said != "" {
-		x.Said = returned.Said(where)
-		if isDenied(err) && g.issuer.isPublic {
-			x.Do = append(x.Do, "Make sure that both ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken are allowed.",
-				"Or remove "+registries+" from ecr_registries. Pulling public images doesn't require a login.")
-		}
+	if g.issuer.isPublic && isDenied(err) && errors.As(err, &x) {
+		x.Do = append(x.Do, "Make sure that both ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken are allowed.",
+			"Or remove "+registries+" from ecr_registries. Pulling public images doesn't require a login.")
 	}
 	return err
 }

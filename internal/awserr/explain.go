@@ -24,7 +24,7 @@ func Explain(err error, table []explain.Explanation, call Call) error {
 	}
 	switch {
 	case found:
-		x.Said, x.SaidBy = returned.Said(returned.Service), "AWS"
+		x.Said, x.SaidBy = returned.Said(cmp.Or(call.Where, returned.Service)), "AWS"
 	case returned.StatusCode >= http.StatusInternalServerError:
 		x.Do = []string{"Run the build again later, and check https://health.aws.amazon.com."}
 	case returned.Code == unknownCode:
@@ -120,12 +120,12 @@ func (d Denial) Why() []string {
 	return nil
 }
 
-// Call describes a call for the explanation of a denial.
+// Call describes a call for the explanation of its error.
 type Call struct {
-	// Action is the call's own action, and Resource what it is for.
-	Action, Resource string
-	// Policy is the policy that must allow the action, unless AWS identifies a different one.
-	Policy string
+	// Where is shown with what the service returned. By default, it is the service.
+	Where string
+	// Action is the call's own action, Resource what it is for, and Policy the policy that must allow it, unless AWS identifies others.
+	Action, Resource, Policy string
 	// Denied is what the caller can't do. By default, it is the action.
 	Denied string
 }

@@ -58,24 +58,12 @@ func (l *Log) Explain(x explain.Explanation) {
 			if s.isBlock {
 				l.Printf("%s", line)
 			} else {
-				l.Printf("%s", strings.Join(wrap(line, s.bullet), "\n"))
+				l.Printf("%s", wrap(line, s.bullet))
 			}
 		}
 	}
 	l.Printf("")
 	l.Errorf("%s", x.Cause)
-}
-
-// Problems writes a title, a list of problems, a link to more about them, and a summary.
-func (l *Log) Problems(title string, problems []string, summary string) {
-	l.Errorf("%s", title)
-	for _, problem := range problems {
-		for _, line := range wrap(l.clean(problem), "- ") {
-			l.Errorf("%s", line)
-		}
-	}
-	l.Printf("%s", moreAbout("invalid-inputs"))
-	l.Errorf("%s", summary)
 }
 
 // version is the Step's version, a tag of its repository. Releases set it with the linker; other builds link to the main branch.
@@ -88,20 +76,16 @@ func moreAbout(section string) string {
 }
 
 // wrap breaks text at spaces into lines of at most 80 columns. Longer words are not broken, so that they can be copied.
-func wrap(s shown, bullet string) []string {
-	const columns = 80
-
-	lines := []string{bullet}
+func wrap(s shown, bullet string) string {
+	wrapped, column := bullet, len(bullet)
 	for i, word := range strings.Fields(string(s)) {
-		last := len(lines) - 1
-		switch {
-		case i == 0:
-			lines[0] += word
-		case utf8.RuneCountInString(lines[last]+" "+word) <= columns:
-			lines[last] += " " + word
-		default:
-			lines = append(lines, strings.Repeat(" ", len(bullet))+word)
+		length := utf8.RuneCountInString(word)
+		if i > 0 && column+1+length <= 80 {
+			wrapped, column = wrapped+" ", column+1
+		} else if i > 0 {
+			wrapped, column = wrapped+"\n"+strings.Repeat(" ", len(bullet)), len(bullet)
 		}
+		wrapped, column = wrapped+word, column+length
 	}
-	return lines
+	return wrapped
 }

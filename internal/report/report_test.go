@@ -150,8 +150,11 @@ func TestWrap(t *testing.T) {
 	var written bytes.Buffer
 	arn := "arn:aws:iam::123456789012:role/" + strings.Repeat("n", 64)
 	exactly80 := strings.Repeat("a", 78)
-	report.NewPlainLog(&written).Problems("Title:", []string{"role_arn: " + arn, exactly80, exactly80 + " b", exactly80[2:] + " b"}, "summary")
-	want := "Title:\n- role_arn:\n  " + arn + "\n- " + exactly80 + "\n- " + exactly80 + "\n  b\n- " + exactly80[2:] + " b\n" + page + "#invalid-inputs\nsummary\n"
+	report.NewPlainLog(&written).Explain(explain.Explanation{
+		Cause: "x", Do: []string{"role_arn: " + arn, exactly80, exactly80 + " b", exactly80[2:] + " b"},
+	})
+	want := "\nx\n\nWhat to do\n- role_arn:\n  " + arn + "\n- " + exactly80 + "\n- " + exactly80 + "\n  b\n- " + exactly80[2:] +
+		" b\n\nMore about this error\n" + page + "#other-errors\n\nx\n"
 	if written.String() != want {
 		t.Errorf("got %q, want %q", &written, want)
 	}
