@@ -2,7 +2,6 @@ package awsauth
 
 import (
 	"cmp"
-	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -49,14 +48,14 @@ func (c *Client) newSession(issued *types.Credentials, user *types.AssumedRoleUs
 	return session, session.identify(aws.ToString(user.Arn))
 }
 
-var arnPattern = regexp.MustCompile(`^arn:[!-~]+$`)
-
-// identify sets the account and the caller's ARN, which is logged and exported.
+// identify sets the account and the caller's ARN, which is logged and exported. An account that doesn't have 12 digits is left out.
 func (s *Session) identify(arn string) error {
-	if arn != "" && !arnPattern.MatchString(arn) {
+	if arn != "" && (!strings.HasPrefix(arn, "arn:") || !text.IsGraphicASCII(arn)) {
 		return transport.Garbled("STS returned a caller ARN that is not an ARN")
 	}
-	s.CallerARN, s.AccountID = arn, accountOf(arn)
+	parsed, _ := awsarn.Parse(arn) // an invalid ARN has no account
+	account, _ := awsid.ParseAccountID(parsed.AccountID)
+	s.CallerARN, s.AccountID = arn, account.String()
 	return nil
 }
 
@@ -67,11 +66,4 @@ func nameOf(arn string) string {
 		return parts[1] // the rest is the session's name
 	}
 	return cmp.Or(parts[len(parts)-1], "the caller")
-}
-
-// accountOf returns the account in an ARN, arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE, or empty if it doesn't have 12 digits.
-func accountOf(arn string) string {
-	parsed, _ := awsarn.Parse(arn) // an invalid ARN has no account
-	account, _ := awsid.ParseAccountID(parsed.AccountID)
-	return account.String()
 }
