@@ -42,7 +42,7 @@ func (r AssumedRole) Session(ctx context.Context, c *Client, policy retry.Policy
 		if err != nil {
 			return awserr.From(service, r.Caller.Credentials, err)
 		}
-		session, err = c.newSession(response.Credentials, response.AssumedRoleUser, response.ResultMetadata)
+		session, err = c.session(response.Credentials, response.AssumedRoleUser, response.ResultMetadata)
 		return err
 	})
 	if err != nil {

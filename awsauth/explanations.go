@@ -39,15 +39,15 @@ func (w WebIdentity) table() []explain.Explanation {
 		{
 			Section: "thumbprint-of-the-provider", Match: "InvalidIdentityToken.*thumbprint",
 			Cause: "the certificate of " + provider + " does not match the provider's thumbprints in IAM",
-			Means: []string{"A thumbprint is the fingerprint of a certificate that the provider in IAM accepts for its URL. It is out of date " +
-				"if the issuer has changed its certificate authority."},
+			Means: []string{"A thumbprint is the fingerprint of a certificate that the provider in IAM " +
+				"accepts for its URL. It is out of date if the issuer has changed its certificate authority."},
 			Do: []string{"Update the provider in " + owner + ": IAM console, Identity providers, " + provider + ", Thumbprints."},
 		},
 		{
 			Section: "providers-keys-cannot-be-fetched", Match: "IDPCommunicationError|InvalidIdentityToken.*retrieve verification key",
 			Cause: "AWS could not fetch the public keys of " + provider,
-			Means: []string{"AWS needs the issuer's public keys to verify the token's signature. This error is usually temporary. The Step " +
-				"retried until its timeout."},
+			Means: []string{"AWS needs the issuer's public keys to verify the token's signature. This " +
+				"error is usually temporary. The Step retried until its timeout."},
 			Do: []string{
 				"Run the build again later, and check https://status.bitrise.io.",
 				"If the issuer isn't Bitrise, make sure that AWS can fetch " + issuer + "/.well-known/openid-configuration from the public " +
@@ -58,8 +58,8 @@ func (w WebIdentity) table() []explain.Explanation {
 			Section: "token-that-is-not-an-identity-token", Match: "InvalidIdentityToken.*valid jwt",
 			Cause: "AWS does not accept the token as an identity token",
 			Means: []string{"The token is most likely an access token, or it is signed with an algorithm that AWS does not support."},
-			Do: []string{"Check which token identity_token is set to. It must be an OpenID Connect identity token that is signed with RS256 " +
-				"or another asymmetric algorithm."},
+			Do: []string{"Check which token identity_token is set to. It must be an OpenID Connect " +
+				"identity token that is signed with RS256 or another asymmetric algorithm."},
 		},
 		{
 			Section: "signature-that-does-not-match", Match: "InvalidIdentityToken.*signature",
@@ -82,12 +82,12 @@ func (w WebIdentity) table() []explain.Explanation {
 		{
 			Section: "token-expired-before-it-was-exchanged", Match: "ExpiredTokenException",
 			Cause: "the identity token had expired when AWS received it",
-			Means: []string{"The Step checks the expiration before it sends a token. Most likely, the clock of this machine, or of the " +
-				"token's issuer, is wrong."},
+			Means: []string{"The Step checks the expiration before it sends a token. Most likely, the " +
+				"clock of this machine, or of the token's issuer, is wrong."},
 			Do: []string{
 				"Check this machine's clock.",
-				"If identity_token is set, run the Step that creates the token right before this one. Or leave identity_token empty, so " +
-					"that this Step fetches a new token.",
+				"If identity_token is set, run the Step that creates the token right before this one. Or " +
+					"leave identity_token empty, so that this Step fetches a new token.",
 			},
 		},
 		{
@@ -129,8 +129,8 @@ func (r AssumedRole) explain(err error) error {
 			Do: []string{
 				"Allow " + action + " in the trust policy of " + arn + ", with " + caller + " or its account as the principal.",
 				"Allow " + action + " on " + arn + " in the policies of " + caller + ".",
-				"If the trust policy has conditions, check that they are met. For a condition on sts:ExternalId, set external_id. For " +
-					"conditions on aws:RequestTag, set session_tags.",
+				"If the trust policy has conditions, check that they are met. For a condition on " +
+					"sts:ExternalId, set external_id. For conditions on aws:RequestTag, set session_tags.",
 			},
 		},
 	}...), awserr.Call{Action: action, Resource: arn, Policy: "the policies of " + caller, Denied: denied})
@@ -158,8 +158,8 @@ func accessKeyTable() []explain.Explanation {
 		{
 			Section: "secret-of-another-access-key", Match: "SignatureDoesNotMatch",
 			Cause: "secret_access_key does not belong to access_key_id, or the clock is wrong",
-			Means: []string{"AWS recognizes the access key ID, but the request was not signed with its secret. If the clock is wrong, AWS's " +
-				"message above says that the signature expired."},
+			Means: []string{"AWS recognizes the access key ID, but the request was not signed with its " +
+				"secret. If the clock is wrong, AWS's message above says that the signature expired."},
 			Do: []string{
 				"Copy the whole secret again. If it is lost, create a new key, because AWS shows a secret only once.",
 				"If AWS mentions an expired signature, check this machine's clock.",

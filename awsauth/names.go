@@ -17,8 +17,8 @@ type RoleARN struct {
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html.
 var rolePattern = regexp.MustCompile(`^arn:([a-z][a-z0-9-]*):iam::(\d{12})?:role/(?:[!-~]+/)?([\w+=,.@-]+)$`)
 
-// ParseRoleARN parses the ARN of a role. In AWS's partitions, the account has 12 digits. STS-compatible services use other
-// partitions and no account, such as arn:minio:iam:::role/x.
+// ParseRoleARN parses the ARN of a role. In AWS's partitions, the account has 12 digits.
+// STS-compatible services use other partitions and no account, such as arn:minio:iam:::role/x.
 func ParseRoleARN(s string) (RoleARN, error) {
 	match := rolePattern.FindStringSubmatch(s)
 	if match == nil || (match[2] == "" && strings.HasPrefix(match[1], "aws")) || strings.Contains(s, ",arn:") { // a list matches as a path

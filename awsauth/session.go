@@ -26,9 +26,9 @@ type Session struct {
 	AccountID string
 }
 
-// newSession validates the response to a call that assumes a role. An invalid response is a transient error
-// because it was most likely changed on the way.
-func (c *Client) newSession(issued *types.Credentials, user *types.AssumedRoleUser, metadata middleware.Metadata) (Session, error) {
+// session validates the response to a call that assumes a role. An invalid one is a transient
+// error, because it was most likely changed on the way.
+func (c *Client) session(issued *types.Credentials, user *types.AssumedRoleUser, metadata middleware.Metadata) (Session, error) {
 	issued, user = cmp.Or(issued, &types.Credentials{}), cmp.Or(user, &types.AssumedRoleUser{})
 	for _, part := range []*string{issued.AccessKeyId, issued.SecretAccessKey, issued.SessionToken} {
 		if value := aws.ToString(part); value == "" || !text.IsGraphicASCII(value) {
@@ -48,7 +48,7 @@ func (c *Client) newSession(issued *types.Credentials, user *types.AssumedRoleUs
 	return session, session.identify(aws.ToString(user.Arn))
 }
 
-// identify sets the account and the caller's ARN, which is logged and exported. An account that doesn't have 12 digits is left out.
+// identify sets the caller's ARN, which is logged and exported, and the account if it has 12 digits.
 func (s *Session) identify(arn string) error {
 	if arn != "" && (!strings.HasPrefix(arn, "arn:") || !text.IsGraphicASCII(arn)) {
 		return transport.Garbled("STS returned a caller ARN that is not an ARN")

@@ -18,8 +18,8 @@ const (
 	// MinDuration and MaxDuration limit a session's duration. A role's own maximum may be lower.
 	MinDuration = 900 * time.Second
 	MaxDuration = 43200 * time.Second
-	// MaxChainedDuration limits sessions that are obtained with temporary credentials: those of a role,
-	// a web identity, or a temporary access key.
+	// MaxChainedDuration limits sessions that are obtained with temporary credentials, those of a
+	// role, a web identity, or a temporary access key.
 	MaxChainedDuration = 3600 * time.Second
 	// MaxManagedPolicies is how many managed policies can restrict a session.
 	MaxManagedPolicies = 10
@@ -89,7 +89,7 @@ func ParsePolicyARN(s string) (PolicyARN, error) {
 	return PolicyARN{text: s}, nil
 }
 
-// ExternalID is a value that the owner of a role can require from its callers. It has 2 to 1224 characters.
+// ExternalID is a value that a role can require from its callers. It has 2 to 1224 characters.
 type ExternalID struct{ text string }
 
 // ParseExternalID parses an external ID.

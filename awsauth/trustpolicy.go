@@ -25,13 +25,13 @@ const (
 	SubjectFixed
 )
 
-// explainDenial adds advice about the role and the token, and a trust policy, to the explanation of AccessDenied.
+// explainDenial explains AccessDenied, with advice about the role and the token, and a trust policy.
 func (w WebIdentity) explainDenial(x *explain.Explanation, subject Subject) {
 	x.Section, x.Cause = "role-does-not-trust-the-build", "role "+w.Role.name+" does not trust this build or does not exist"
 	x.Means = []string{"This error means that the role doesn't exist, its trust policy names a different provider, or a condition isn't met."}
 	x.Do = []string{
-		"Compare the conditions of the trust policy with the claims below. Values must match exactly. A condition on a claim that " +
-			"the token doesn't have isn't met.",
+		"Compare the conditions of the trust policy with the claims below. Values must match exactly. " +
+			"A condition on a claim that the token doesn't have isn't met.",
 		"Check that " + w.Role.owner() + " has a role with exactly the ARN in role_arn, and that the principal of its trust policy is " +
 			w.principal() + ".",
 	}
@@ -68,7 +68,7 @@ func suggest(token idtoken.Token, subject Subject) suggestion {
 		if subject == SubjectChosen || subject == SubjectUnknown && token.Issuer == "https://token.builds.bitrise.io" {
 			return suggestion{advice: []string{"The token has no app_slug, so no trust policy can keep out the builds of other apps.", neverRely}}
 		}
-		// GitHub and GitLab let users choose which claims are in sub. Tokens of other issuers don't have these claims.
+		// GitHub and GitLab let users choose what sub consists of. Other issuers don't have these claims.
 		repository := values(token, "^(repository|repository_id|project_path|project_id)$")
 		if len(repository) > 0 && !contains(sub, repository) {
 			return suggestion{advice: []string{"The token's sub doesn't identify the repository, so builds of other repositories can have the " +
@@ -92,7 +92,7 @@ func suggest(token idtoken.Token, subject Subject) suggestion {
 	switch {
 	case subject != SubjectFixed:
 		advice[0] += " " + neverRely
-	case appAt >= 0 && !contains(sub[:appAt], values(token, "")): // otherwise, another app's build can have this slug there
+	case appAt >= 0 && !contains(sub[:appAt], values(token, "")): // else, another app can have this slug there
 		advice = append(advice, "If AWS rejects the build even with this policy, you can use a condition StringLike on sub, because Bitrise "+
 			"decides what sub says. Replace the parts that change with every build with *, and keep the app's slug before the first *.")
 	}
@@ -111,22 +111,22 @@ func values(token idtoken.Token, names string) (all []string) {
 }
 
 // contains reports whether one of the words is in a text, as a whole word.
-func contains(text string, words []string) bool {
-	return slices.ContainsFunc(words, func(word string) bool { return findWord(text, word, "") >= 0 })
+func contains(s string, words []string) bool {
+	return slices.ContainsFunc(words, func(word string) bool { return findWord(s, word, "") >= 0 })
 }
 
 // findWord returns the index of a whole word in a text, or -1. Words consist of letters, digits, and the given characters.
-func findWord(text, word, characters string) int {
+func findWord(s, word, characters string) int {
 	end := `[^\pL\pN` + characters + `]`
-	found := regexp.MustCompile(`(?:^|` + end + `)(` + regexp.QuoteMeta(word) + `)(?:` + end + `|$)`).FindStringSubmatchIndex(text)
+	found := regexp.MustCompile(`(?:^|` + end + `)(` + regexp.QuoteMeta(word) + `)(?:` + end + `|$)`).FindStringSubmatchIndex(s)
 	if found == nil {
 		return -1
 	}
 	return found[2]
 }
 
-// policy returns a trust policy in JSON that requires claims, by operator. It is empty if its principal isn't known, or if a condition
-// would not match exactly the claim. IAM replaces ${…} in a condition with a value from the request
+// policy returns a trust policy in JSON that requires claims, by operator. It is empty if its principal isn't
+// known, or if a condition would not match exactly the claim. IAM replaces ${…} with a value from the request
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html).
 func (w WebIdentity) policy(claims map[string][]string) string {
 	if len(claims) == 0 || w.Role.account == "" || w.Token.Issuer == "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -27,8 +28,8 @@ type WebIdentity struct {
 // ErrTokenExpired means that the token expired, or was about to, before it could be exchanged.
 var ErrTokenExpired = errors.New("the identity token expired before it could be exchanged")
 
-// Session exchanges the token for the role's credentials. [WebIdentity.Explain] explains errors. See
-// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
+// Session exchanges the token for the role's credentials. [WebIdentity.Explain] explains errors.
+// See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
 func (w WebIdentity) Session(ctx context.Context, c *Client, policy retry.Policy) (Session, error) {
 	// stillValid is how long a token must be valid for another attempt, which takes less time.
 	const stillValid = 15 * time.Second
@@ -50,7 +51,7 @@ func (w WebIdentity) Session(ctx context.Context, c *Client, policy retry.Policy
 		if err != nil {
 			return awserr.From(service, credentials.Credentials{}, err)
 		}
-		session, err = c.newSession(response.Credentials, response.AssumedRoleUser, response.ResultMetadata)
+		session, err = c.session(response.Credentials, response.AssumedRoleUser, response.ResultMetadata)
 		return err
 	})
 	if err != nil {
@@ -62,11 +63,11 @@ func (w WebIdentity) Session(ctx context.Context, c *Client, policy retry.Policy
 // exchange is the action of a call with an identity token.
 const exchange = "sts:AssumeRoleWithWebIdentity"
 
-// IsDenied reports whether an error of [WebIdentity.Session] means that the role's trust policy does not let in the build. It
-// returns false if a different trust policy would not help.
+// IsDenied reports whether an error of [WebIdentity.Session] means that a different trust policy would help.
 func IsDenied(err error) bool {
 	d, isDenied := awserr.DenialOf(err)
-	return isDenied && !d.IsExplicit && d.IsOfRole() && (d.Action == "" || d.Action == exchange)
+	ofRole := []string{"", "role trust policy", "resource-based policy"} // AWS's names of the trust policy
+	return isDenied && !d.IsExplicit && slices.Contains(ofRole, d.Policy) && (d.Action == "" || d.Action == exchange)
 }
 
 // Explain explains an error of [WebIdentity.Session].

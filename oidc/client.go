@@ -1,4 +1,4 @@
-// Package oidc fetches the identity token of a Bitrise build, and parses OpenID Connect tokens of any issuer.
+// Package oidc fetches the identity token of a Bitrise build, and parses tokens of any issuer.
 //
 // It knows neither AWS nor the Step's inputs.
 package oidc
@@ -30,7 +30,7 @@ type Client struct {
 	BuildAPIToken secret.Text
 	Now           func() time.Time // for the token's expiry
 	Retry         retry.Policy
-	// Skew, if not nil, is called with how far the server's clock is ahead of this machine's, to the second.
+	// Skew, if not nil, is called with how far the server's clock is ahead, to the second.
 	Skew func(time.Duration)
 }
 
@@ -54,8 +54,8 @@ func (r *StatusError) Error() string {
 	return text
 }
 
-// Token fetches an identity token for an audience. It verifies that it is a JSON Web Token for that audience and has not expired, but
-// not its signature.
+// Token fetches an identity token for an audience. It verifies that it is a JSON Web Token for that
+// audience and has not expired, but not its signature.
 func (c Client) Token(ctx context.Context, audience string) (idtoken.Token, error) {
 	var token idtoken.Token
 	err := c.Retry.Do(ctx, func(ctx context.Context) error {
@@ -69,8 +69,8 @@ func (c Client) Token(ctx context.Context, audience string) (idtoken.Token, erro
 	return token, nil
 }
 
-// TokenWithSubject requests an identity token with a sub of the caller's choice, in a single attempt. Bitrise documents no such
-// request: the token may have this sub or a different one.
+// TokenWithSubject requests an identity token with a sub of the caller's choice, in a single
+// attempt. Bitrise documents no such request: the token may have this sub or a different one.
 func (c Client) TokenWithSubject(ctx context.Context, audience, subject string) (idtoken.Token, error) {
 	return c.fetch(ctx, audience, subject)
 }
@@ -108,7 +108,7 @@ func (c Client) fetch(ctx context.Context, audience, subject string) (idtoken.To
 		return idtoken.Token{}, &StatusError{
 			StatusCode: response.StatusCode, Message: text.Line(fields.Message), RetryAfter: transport.RetryAfter(response.Header),
 		}
-	case err != nil: // the cause is left out, because it may quote the response, which contains the token
+	case err != nil: // which may quote the response, which contains the token
 		return idtoken.Token{}, transport.Garbled("the response (%d bytes) is not the expected JSON object", len(content))
 	case fields.IDToken.IsEmpty():
 		return idtoken.Token{}, transport.Garbled("the response has no id_token")

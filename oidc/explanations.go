@@ -18,11 +18,11 @@ func (c Client) explainStatus(err error, audience string) error {
 		{
 			Section: "build-api-token-rejected", Match: "401|403",
 			Cause: "the token endpoint rejected the build's API token (build_api_token)",
-			Means: []string{"The API token most likely belongs to a different build, or the build has ended. An API token is valid only while " +
-				"its build runs."},
+			Means: []string{"The API token most likely belongs to a different build, or the build has " +
+				"ended. An API token is valid only while its build runs."},
 			Do: []string{
-				"Leave build_api_token at its default, $BITRISE_BUILD_API_TOKEN, and build_url at $BITRISE_BUILD_URL. Both must belong to " +
-					"the same build.",
+				"Leave build_api_token at its default, $BITRISE_BUILD_API_TOKEN, and build_url at " +
+					"$BITRISE_BUILD_URL. Both must belong to the same build.",
 				local, "If there is a proxy (HTTPS_PROXY), check that it allows build_url.",
 			},
 		},

@@ -14,9 +14,9 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
-// ParseToken parses a JSON Web Token (RFC 7519) in compact serialization (RFC 7515, section 7.1). It does not verify the
-// signature: STS does, with keys that it fetches itself, and nothing in the Step trusts a claim. Errors describe the token's format
-// and never quote it.
+// ParseToken parses a JSON Web Token (RFC 7519) in compact serialization (RFC 7515, section 7.1).
+// It does not verify the signature: STS does, with keys that it fetches itself, and nothing in the
+// Step trusts a claim. Errors describe the token's format and never quote it.
 func ParseToken(s secret.Text) (idtoken.Token, error) {
 	// STS: WebIdentityToken has 4 to 20000 characters,
 	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
@@ -48,7 +48,7 @@ func ParseToken(s secret.Text) (idtoken.Token, error) {
 	return idtoken.Token{Text: s, Issuer: text.Line(issuer), Expires: expiry(claims), Claims: policyClaims(claims)}, nil
 }
 
-// decodeObject decodes a token's header or payload. Its errors leave out the causes, which may quote the token.
+// decodeObject decodes a token's header or payload. Its errors don't quote the token.
 func decodeObject(part string) (map[string]any, error) {
 	decoded, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
@@ -72,8 +72,8 @@ func expiry(claims map[string]any) time.Time {
 	return time.Unix(int64(seconds), 0)
 }
 
-// policyClaims returns the claims that a trust policy can compare with a value. It leaves out iss, which is the policy's principal,
-// the times, and jti, which is different in every token.
+// policyClaims returns the claims that a trust policy can compare with a value. It leaves out iss,
+// which is the policy's principal, the times, and jti, which is different in every token.
 func policyClaims(claims map[string]any) map[string]idtoken.Claim {
 	all := map[string]idtoken.Claim{}
 	for name, value := range claims {
@@ -84,10 +84,10 @@ func policyClaims(claims map[string]any) map[string]idtoken.Claim {
 	return all
 }
 
-// claim makes a claim safe to log. It doesn't truncate, because the log does that after it has removed secrets.
+// claim makes a claim safe to log. The log truncates it, after it has removed secrets.
 func claim(value any) idtoken.Claim {
 	if list, ok := value.([]any); ok && len(list) == 1 {
-		value = list[0] // an audience is a string or a list, and a list of one means the same (RFC 7519, section 4.1.3)
+		value = list[0] // which means the same, at least for an audience (RFC 7519, section 4.1.3)
 	}
 	full, isString := value.(string)
 	if !isString && value != nil {

@@ -5,26 +5,25 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-// Explain explains an [*Error], and returns other errors unchanged. The kind of policy that AWS identifies has priority over the
-// table, and the table over what a code means for every service.
+// Explain explains an [*Error], and returns other errors unchanged. The kind of policy that AWS
+// identifies has priority over the table, and the table over what a code means for every service.
 func Explain(err error, table []explain.Explanation, call Call) error {
 	var returned *Error
 	if !errors.As(err, &returned) {
 		return err
 	}
-	x, found := explain.Find(slices.Concat(table, common(returned.Service)), returned.Code, returned.Message)
+	x, found := explain.Find(append(table, common(returned.Service)...), returned.Code, returned.Message)
 	if d, isDenied := DenialOf(err); isDenied && (d.Policy != "" || d.IsExplicit || !found) {
 		x, found = d.explain(call), true
 	}
 	switch {
 	case found:
-		x.Said, x.SaidBy = returned.Said(cmp.Or(call.Where, returned.Service)), "AWS"
+		x.Said, x.SaidBy = returned.said(cmp.Or(call.Where, returned.Service)), "AWS"
 	case returned.StatusCode >= http.StatusInternalServerError:
 		x.Do = []string{"Run the build again later, and check https://health.aws.amazon.com."}
 	case returned.Code == unknownCode:
@@ -70,7 +69,7 @@ func common(service string) []explain.Explanation {
 	}
 }
 
-// Denial is what AWS's message says about an action that was not allowed. Parts that the message doesn't have are empty.
+// Denial is what AWS says about an action that was not allowed. What it doesn't say is empty.
 // See https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html.
 type Denial struct {
 	// Action is the action, such as "sts:TagSession". A call can require more actions than its own.
@@ -87,7 +86,7 @@ var (
 	policyPattern = regexp.MustCompile(`(?:because no|explicit deny in (?:an?|the)) (?:.* through an? )?([A-Za-z -]*?(?:policy|boundary))\b`)
 )
 
-// DenialOf parses the message of an [*Error]. It reports whether the error means that an action is not allowed.
+// DenialOf parses the message of an [*Error]. It reports whether an action was not allowed.
 func DenialOf(err error) (d Denial, isDenied bool) {
 	var r *Error
 	if !errors.As(err, &r) || !strings.HasPrefix(r.Code, "AccessDenied") {
@@ -103,17 +102,12 @@ func DenialOf(err error) (d Denial, isDenied bool) {
 	return d, true
 }
 
-// IsOfRole reports whether the role's trust policy decided, or may have. AWS calls it a role trust policy or a resource-based policy.
-func (d Denial) IsOfRole() bool {
-	return d.Policy == "" || d.Policy == "role trust policy" || d.Policy == "resource-based policy"
-}
-
 // Why says why calls require the action if it isn't their own, in one paragraph or none.
 func (d Denial) Why() []string {
 	switch d.Action {
 	case "sts:TagSession":
-		return []string{"The session has tags. They come from the identity token, from session_tags, or from an earlier session that passes " +
-			"on its tags."}
+		return []string{"The session has tags. They come from the identity token, from session_tags, " +
+			"or from an earlier session that passes on its tags."}
 	case "sts:SetSourceIdentity":
 		return []string{"The session has a source identity. It comes from the identity token or from an earlier session."}
 	}

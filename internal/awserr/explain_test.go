@@ -31,15 +31,15 @@ func TestDenials(t *testing.T) {
 			awserr.Denial{Action: "sts:SetSourceIdentity"}, "", "",
 		},
 		{
-			user + "not authorized to perform: ecr-public:GetAuthorizationToken on resource: * because no identity-based policy allows the " +
-				"ecr-public:GetAuthorizationToken action",
+			user + "not authorized to perform: ecr-public:GetAuthorizationToken on resource: * because no " +
+				"identity-based policy allows the ecr-public:GetAuthorizationToken action",
 			awserr.Denial{Action: "ecr-public:GetAuthorizationToken", Policy: "identity-based policy"},
 			"no identity-based policy allows ecr-public:GetAuthorizationToken",
 			"Allow ecr-public:GetAuthorizationToken on the resource * in the policies of the caller.",
 		},
 		{
-			user + "not authorized to perform: ecr:ListImages with an explicit deny in an identity-based policy: " +
-				"arn:aws:iam::123456789012:policy/no-lists",
+			user + "not authorized to perform: ecr:ListImages with an explicit deny in an identity-based " +
+				"policy: arn:aws:iam::123456789012:policy/no-lists",
 			awserr.Denial{Action: list, Policy: "identity-based policy", IsExplicit: true},
 			"an identity-based policy denies ecr:ListImages",
 			"Change the statement that denies ecr:ListImages in the policies of the caller.",
@@ -73,8 +73,8 @@ func TestDenials(t *testing.T) {
 			awserr.Denial{Action: list, Policy: "VPC endpoint policy", IsExplicit: true}, "a VPC endpoint policy denies ecr:ListImages", "network",
 		},
 		{
-			user + "not authorized to perform: ecr:ListImages on resource: * with an explicit deny in a VPC endpoint policy transitively " +
-				"through a service control policy",
+			user + "not authorized to perform: ecr:ListImages on resource: * with an explicit deny in a " +
+				"VPC endpoint policy transitively through a service control policy",
 			awserr.Denial{Action: list, Policy: scp, IsExplicit: true}, "a service control policy denies ecr:ListImages", "AWS organization",
 		},
 		{

@@ -12,7 +12,7 @@ import (
 
 // Explanation explains an error to a user. It contains no secrets.
 type Explanation struct {
-	// Match is a regular expression of what a service returns: a code, or a code and the message. Case doesn't matter.
+	// Match is a regular expression for the code, or the code and the message, without case.
 	Match string
 	// Section is the anchor of the error's section in docs/troubleshooting.md, if there is one.
 	Section string
@@ -26,9 +26,9 @@ type Explanation struct {
 	Means []string
 	// Do lists what to do, the most likely fix first.
 	Do []string
-	// ConditionKeys are lines of a table of the identity token's claims, to compare with a trust policy.
+	// ConditionKeys are the lines of a table of the token's claims, to compare with a trust policy.
 	ConditionKeys []string
-	// Policy is a suggested trust policy in JSON, if any, and PolicyLetsIn says which builds it lets in.
+	// Policy is a suggested trust policy in JSON, if any. PolicyLetsIn says which builds it lets in.
 	Policy, PolicyLetsIn string
 }
 

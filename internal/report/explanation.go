@@ -84,7 +84,7 @@ func (l *Log) Annotate(ctx context.Context, home string, x explain.Explanation) 
 	defer cancel()
 	command := exec.CommandContext(ctx, "bitrise", ":annotations", "annotate", "--style", "error", "--context", "authenticate-with-aws")
 	command.Stdin = strings.NewReader(l.page(x))
-	command.WaitDelay = patience // for a process that the plug-in started and that keeps its output open
+	command.WaitDelay = patience // for a process that the plug-in started and that keeps the pipe open
 	if output, err := command.CombinedOutput(); err != nil {
 		l.Debugf("Could not annotate the build page: bitrise :annotations: %s\n%s", err, output)
 	}
@@ -115,7 +115,7 @@ func escape(s shown) string {
 // version is the Step's version, a tag of its repository. Releases set it with the linker; other builds link to the main branch.
 var version = "main"
 
-// moreAbout returns the URL of a section of the troubleshooting page. The default is the section for other errors.
+// moreAbout returns the URL of a section of the troubleshooting page, by default that for other errors.
 func moreAbout(section string) string {
 	return fmt.Sprintf("https://github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/blob/%s/docs/troubleshooting.md#%s",
 		version, cmp.Or(section, "other-errors"))

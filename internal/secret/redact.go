@@ -9,15 +9,15 @@ import (
 	"sync"
 )
 
-// minLength is the minimum length, in bytes, of a secret that is redacted. A shorter one protects nothing, and may be part of words
-// that must remain readable.
+// minLength is the minimum length, in bytes, of a secret that is redacted. A shorter one protects
+// nothing, and may be part of words that must remain readable.
 const minLength = 8
 
 // minPrefix is the minimum length, in bytes, of the beginning of a longer form that is redacted, because the rest may be cut off.
 const minPrefix = 16
 
-// Redactor replaces secrets in texts with [Redacted]. The zero value is ready to use. Its methods may be called from several
-// goroutines.
+// Redactor replaces secrets in texts with [Redacted]. The zero value is ready to use. Its methods
+// may be called from several goroutines.
 type Redactor struct {
 	mu    sync.Mutex
 	forms []string

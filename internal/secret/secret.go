@@ -23,7 +23,7 @@ type Text struct {
 // New returns s as a secret. It does not trim s.
 func New(s string) Text { return Text{text: &s} }
 
-// Reveal returns the secret. Call it only where the secret is written to the network, a pipe or a file.
+// Reveal returns the secret. Call it only where it is written to the network, a pipe, or a file.
 func (t Text) Reveal() string {
 	if t.text == nil {
 		return ""
