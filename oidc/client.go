@@ -60,7 +60,7 @@ func (c Client) Token(ctx context.Context, audience string) (idtoken.Token, erro
 	var token idtoken.Token
 	err := c.Retry.Do(ctx, func(ctx context.Context) error {
 		var err error
-		token, err = c.fetch(ctx, audience, "")
+		token, err = c.TokenWithSubject(ctx, audience, "")
 		return err
 	})
 	if err != nil {
@@ -69,14 +69,9 @@ func (c Client) Token(ctx context.Context, audience string) (idtoken.Token, erro
 	return token, nil
 }
 
-// TokenWithSubject requests an identity token with a sub of the caller's choice, in a single
-// attempt. Bitrise documents no such request: the token may have this sub or a different one.
+// TokenWithSubject makes one attempt to fetch an identity token, with a sub of the caller's choice if
+// there is one. Bitrise documents no such request: the token may have this sub or a different one.
 func (c Client) TokenWithSubject(ctx context.Context, audience, subject string) (idtoken.Token, error) {
-	return c.fetch(ctx, audience, subject)
-}
-
-// fetch makes one attempt. An empty subject is not sent.
-func (c Client) fetch(ctx context.Context, audience, subject string) (idtoken.Token, error) {
 	body, _ := json.Marshal(struct { // cannot fail for strings
 		Audience string `json:"aud"`
 		Subject  string `json:"sub,omitempty"`

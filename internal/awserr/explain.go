@@ -43,7 +43,8 @@ func common(service string) []explain.Explanation {
 		{
 			Section: "throttled-until-the-timeout", Match: "Throttling(Exception)?|RequestLimitExceeded|TooManyRequestsException",
 			Cause: service + " was still throttling requests when the Step's timeout expired",
-			Means: []string{"AWS limits how often an account can call " + service + ". The limit includes other builds and programs in the account."},
+			Means: []string{"AWS limits how often an account can call " + service + ". The limit includes other " +
+				"builds and programs in the account."},
 			Do: []string{
 				"Increase timeout. The Step spreads out its attempts, so more builds succeed with a longer timeout.",
 				"Start fewer builds at the same time.",
@@ -118,7 +119,8 @@ func (d Denial) Why() []string {
 type Call struct {
 	// Where is shown with what the service returned. By default, it is the service.
 	Where string
-	// Action is the call's own action, Resource what it is for, and Policy the policy that must allow it, unless AWS identifies others.
+	// Action is the call's own action, and Resource what it is for. Policy is the policy that must
+	// allow it. AWS's message can be about other actions and policies.
 	Action, Resource, Policy string
 	// Denied is what the caller can't do. By default, it is the action.
 	Denied string
@@ -144,6 +146,8 @@ func (d Denial) explain(call Call) explain.Explanation {
 		if d.IsExplicit {
 			place = "the policies of the organization or of a role. AWS doesn't say which policy it is in"
 		}
+	default:
+		place = "the " + d.Policy
 	}
 	cause, means, do := action+" is not allowed", d.Why(), "allow "+action+" on "+call.Resource
 	if d.IsExplicit {
