@@ -32,7 +32,7 @@ func (k AccessKey) Session(ctx context.Context, c *Client, policy retry.Policy) 
 		return session.identify(arn)
 	})
 	if err != nil {
-		return Session{}, awserr.Explain(fmt.Errorf("verify the access key: %w", err), accessKeyTable(), nil)
+		return Session{}, awserr.Explain(fmt.Errorf("verify the access key: %w", err), accessKeyTable(), awserr.Call{})
 	}
 	return session, nil
 }

@@ -2,15 +2,12 @@ package awsauth
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awserr"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
@@ -45,30 +42,11 @@ func (r AssumedRole) Session(ctx context.Context, c *Client, policy retry.Policy
 		if err != nil {
 			return awserr.From(service, r.Caller.Credentials, err)
 		}
-		session, err = c.newSession(response.Credentials, response.AssumedRoleUser, response.ResultMetadata)
+		session, err = c.session(response.Credentials, response.AssumedRoleUser, response.ResultMetadata)
 		return err
 	})
 	if err != nil {
 		return Session{}, r.explain(err)
 	}
 	return session, nil
-}
-
-// explain explains an error of Session.
-func (r AssumedRole) explain(err error) error {
-	place := fmt.Sprintf("role %d of %d in role_chain", r.Hop, r.Hops)
-	err = fmt.Errorf("%s, %s assumes %s: %w", place, r.Caller.CallerARN, r.Role, err)
-	values := placeholders(r.Role, err)
-	values["action"], values["resource"] = "sts:AssumeRole", r.Role.text
-	values["caller"] = nameOf(r.Caller.CallerARN)
-	values["denied"] = values["caller"] + " may not assume " + r.Role.name
-	if denial := awserr.DenialOf(err); values["why"] != "" && denial.Policy == "" {
-		values["denied"] += " because " + denial.Action + " is not allowed"
-	}
-	err = awserr.Explain(err, r.table(), values)
-	var explained *explain.Error
-	if errors.As(err, &explained) && explained.Cause != "" {
-		explained.Cause = place + ": " + explained.Cause
-	}
-	return err
 }

@@ -1,6 +1,6 @@
 // Package awsauth obtains AWS credentials, verifies them, and explains errors.
 //
-// A [Session] holds credentials and the identity they belong to. It comes from one of three sources:
+// A [Session] holds credentials and the identity they belong to. It comes from one of three sources,
 // a role that is assumed with an identity token ([WebIdentity]), an [AccessKey], or a role that is
 // assumed with an earlier session ([AssumedRole]). Their methods Session call STS with a [Client].
 //

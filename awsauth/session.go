@@ -2,7 +2,6 @@ package awsauth
 
 import (
 	"cmp"
-	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -27,9 +26,9 @@ type Session struct {
 	AccountID string
 }
 
-// newSession validates the response to a call that assumes a role. An invalid response is a transient error
-// because it was most likely changed on the way.
-func (c *Client) newSession(issued *types.Credentials, user *types.AssumedRoleUser, metadata middleware.Metadata) (Session, error) {
+// session validates the response to a call that assumes a role. An invalid one is a transient
+// error, because it was most likely changed on the way.
+func (c *Client) session(issued *types.Credentials, user *types.AssumedRoleUser, metadata middleware.Metadata) (Session, error) {
 	issued, user = cmp.Or(issued, &types.Credentials{}), cmp.Or(user, &types.AssumedRoleUser{})
 	for _, part := range []*string{issued.AccessKeyId, issued.SecretAccessKey, issued.SessionToken} {
 		if value := aws.ToString(part); value == "" || !text.IsGraphicASCII(value) {
@@ -49,14 +48,14 @@ func (c *Client) newSession(issued *types.Credentials, user *types.AssumedRoleUs
 	return session, session.identify(aws.ToString(user.Arn))
 }
 
-var arnPattern = regexp.MustCompile(`^arn:[!-~]+$`)
-
-// identify sets the account and the caller's ARN, which is logged and exported.
+// identify sets the caller's ARN, which is logged and exported, and the account if it has 12 digits.
 func (s *Session) identify(arn string) error {
-	if arn != "" && !arnPattern.MatchString(arn) {
+	if arn != "" && (!strings.HasPrefix(arn, "arn:") || !text.IsGraphicASCII(arn)) {
 		return transport.Garbled("STS returned a caller ARN that is not an ARN")
 	}
-	s.CallerARN, s.AccountID = arn, accountOf(arn)
+	parsed, _ := awsarn.Parse(arn) // an invalid ARN has no account
+	account, _ := awsid.ParseAccountID(parsed.AccountID)
+	s.CallerARN, s.AccountID = arn, account.String()
 	return nil
 }
 
@@ -67,11 +66,4 @@ func nameOf(arn string) string {
 		return parts[1] // the rest is the session's name
 	}
 	return cmp.Or(parts[len(parts)-1], "the caller")
-}
-
-// accountOf returns the account in an ARN, arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE, or empty if it doesn't have 12 digits.
-func accountOf(arn string) string {
-	parsed, _ := awsarn.Parse(arn) // an invalid ARN has no account
-	account, _ := awsid.ParseAccountID(parsed.AccountID)
-	return account.String()
 }

@@ -18,15 +18,13 @@ const (
 	// MinDuration and MaxDuration limit a session's duration. A role's own maximum may be lower.
 	MinDuration = 900 * time.Second
 	MaxDuration = 43200 * time.Second
-	// MaxChainedDuration limits sessions that are obtained with temporary credentials: those of a role,
-	// a web identity, or a temporary access key.
+	// MaxChainedDuration limits sessions that are obtained with temporary credentials, those of a
+	// role, a web identity, or a temporary access key.
 	MaxChainedDuration = 3600 * time.Second
 	// MaxManagedPolicies is how many managed policies can restrict a session.
 	MaxManagedPolicies = 10
 	// MaxTags is how many tags a session can have.
 	MaxTags = 50
-
-	maxPolicyCharacters = 2048
 )
 
 // SessionSettings are the settings of the session whose credentials are exported. The zero value means AWS's defaults.
@@ -38,16 +36,12 @@ type SessionSettings struct {
 	ManagedPolicies []PolicyARN
 }
 
-func (s SessionSettings) seconds() *int32 {
-	if s.Duration == 0 {
-		return nil
-	}
-	return aws.Int32(int32(s.Duration.Seconds()))
-}
+// seconds returns the duration as a parameter of a call.
+func (s SessionSettings) seconds() *int32 { return optional(int32(s.Duration.Seconds())) }
 
-// optional returns a parameter of a call that is omitted if it is empty.
-func optional(parameter string) *string {
-	if parameter == "" {
+// optional returns a parameter of a call, which is omitted if it is the zero value.
+func optional[T comparable](parameter T) *T {
+	if parameter == *new(T) {
 		return nil
 	}
 	return &parameter
@@ -70,8 +64,8 @@ func ParseSessionPolicy(s string) (SessionPolicy, error) {
 	if err := json.Compact(&document, []byte(s)); err != nil {
 		return SessionPolicy{}, fmt.Errorf("must be a policy in JSON: %w", err)
 	}
-	if n := utf8.RuneCount(document.Bytes()); n > maxPolicyCharacters {
-		return SessionPolicy{}, fmt.Errorf("must have at most %d characters without whitespace, got %d", maxPolicyCharacters, n)
+	if n := utf8.RuneCount(document.Bytes()); n > 2048 {
+		return SessionPolicy{}, fmt.Errorf("must have at most 2048 characters without whitespace, got %d", n)
 	}
 	return SessionPolicy{document: document.String()}, nil
 }
@@ -95,7 +89,7 @@ func ParsePolicyARN(s string) (PolicyARN, error) {
 	return PolicyARN{text: s}, nil
 }
 
-// ExternalID is a value that the owner of a role can require from its callers. It has 2 to 1224 characters.
+// ExternalID is a value that a role can require from its callers. It has 2 to 1224 characters.
 type ExternalID struct{ text string }
 
 // ParseExternalID parses an external ID.
@@ -116,14 +110,13 @@ var tagPattern = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 func ParseTag(s string) (Tag, error) {
 	key, value, found := strings.Cut(s, "=")
 	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-	switch n := utf8.RuneCountInString(key); {
+	switch inKey, inValue := utf8.RuneCountInString(key), utf8.RuneCountInString(value); {
 	case !found:
 		return Tag{}, fmt.Errorf("must be key=value, got %q", s)
-	case n < 1 || n > 128:
-		return Tag{}, fmt.Errorf("must have a key of 1 to 128 characters, got %d in %q", n, s)
-	case utf8.RuneCountInString(value) > 256:
-		return Tag{}, fmt.Errorf("must have a value of at most 256 characters, got %d for the key %q",
-			utf8.RuneCountInString(value), key)
+	case inKey < 1 || inKey > 128:
+		return Tag{}, fmt.Errorf("must have a key of 1 to 128 characters, got %d in %q", inKey, s)
+	case inValue > 256:
+		return Tag{}, fmt.Errorf("must have a value of at most 256 characters, got %d for the key %q", inValue, key)
 	case !tagPattern.MatchString(s):
 		return Tag{}, fmt.Errorf("must contain only letters, digits, spaces, and _.:/=+-@, got %q", s)
 	}

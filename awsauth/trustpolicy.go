@@ -10,6 +10,7 @@ import (
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
 // Subject states who decides what sub says in Bitrise's tokens. If callers decide, a token of any app can have any sub.
@@ -24,17 +25,18 @@ const (
 	SubjectFixed
 )
 
-// explainDenial adds advice about the role and the token, and a trust policy, to the explanation of AccessDenied.
-func explainDenial(x *explain.Explanation, role RoleARN, token idtoken.Token, subject Subject, perBuild []string) {
+// explainDenial explains AccessDenied, with advice about the role and the token, and a trust policy.
+func (w WebIdentity) explainDenial(x *explain.Explanation, subject Subject) {
+	x.Section, x.Cause = "role-does-not-trust-the-build", "role "+w.Role.name+" does not trust this build or does not exist"
 	x.Means = []string{"This error means that the role doesn't exist, its trust policy names a different provider, or a condition isn't met."}
 	x.Do = []string{
-		"Compare the conditions of the trust policy with the claims below. Values must match exactly. A condition on a claim that " +
-			"the token doesn't have isn't met.",
-		"Check that " + role.owner() + " has a role with exactly the ARN in role_arn, and that the principal of its trust policy is " +
-			role.provider(token) + ".",
+		"Compare the conditions of the trust policy with the claims below. Values must match exactly. " +
+			"A condition on a claim that the token doesn't have isn't met.",
+		"Check that " + w.Role.owner() + " has a role with exactly the ARN in role_arn, and that the principal of its trust policy is " +
+			w.principal() + ".",
 	}
-	suggested := suggest(token, subject, perBuild)
-	if x.Policy = suggested.policy(role, token); x.Policy != "" {
+	suggested := suggest(w.Token, subject)
+	if x.Policy = w.policy(suggested.claims); x.Policy != "" {
 		x.PolicyLetsIn = suggested.letsIn
 		x.Do = append(x.Do, strings.TrimSpace("Or use the trust policy below, which lets in "+suggested.letsIn+". "+suggested.caveat))
 	}
@@ -50,46 +52,36 @@ type suggestion struct {
 	advice         []string
 }
 
-// suggest returns a policy that lets in the app's builds of this workflow. perBuild are values that change with every build.
+// suggest returns a policy that lets in the app's builds of this workflow.
 //
 //   - By default, the policy requires app_slug and workflow. It lets no one in if IAM doesn't evaluate these claims.
 //   - If sub is fixed, contains the app's slug, and doesn't change with every build, the policy requires sub.
 //   - Without an app_slug, the token is usually from a different issuer, and the policy requires sub. If it is from Bitrise, the
 //     policy does so only if sub is fixed.
-func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion {
+func suggest(token idtoken.Token, subject Subject) suggestion {
 	neverRely := "Never rely on sub for Bitrise. It is not known whether callers can choose it."
 	if subject == SubjectChosen {
 		neverRely = "Never rely on sub for Bitrise. Its token endpoint lets callers choose it, so any app's token can have the same sub."
 	}
-	app, sub := token.Claim("app_slug").Value, token.Claim("sub").Value
+	app, sub := token.Claims["app_slug"].Value, token.Claims["sub"].Value
 	if app == "" {
 		if subject == SubjectChosen || subject == SubjectUnknown && token.Issuer == "https://token.builds.bitrise.io" {
 			return suggestion{advice: []string{"The token has no app_slug, so no trust policy can keep out the builds of other apps.", neverRely}}
 		}
-		if !namesRepository(token) {
+		// GitHub and GitLab let users choose what sub consists of. Other issuers don't have these claims.
+		repository := values(token, "^(repository|repository_id|project_path|project_id)$")
+		if len(repository) > 0 && !contains(sub, repository) {
 			return suggestion{advice: []string{"The token's sub doesn't identify the repository, so builds of other repositories can have the " +
 				"same sub. Include the repository in sub before you use a condition on it."}}
 		}
 		return suggestion{claims: map[string][]string{"StringEquals": {"aud", "sub"}}, letsIn: "this subject only"}
 	}
 	claims, letsIn := []string{"app_slug"}, "builds of this app only"
-	if token.Claim("workflow").Value != "" {
+	if token.Claims["workflow"].Value != "" {
 		claims, letsIn = append(claims, "workflow"), "builds of this app and workflow only"
 	}
-	others := slices.Clone(perBuild)
-	for _, claim := range token.Claims {
-		if claim.Name != "app_slug" {
-			others = append(others, claim.Value)
-		}
-		if slices.Contains([]string{"build_slug", "build_number", "commit_hash", "commit_sha", "git_commit", "commit"}, claim.Name) {
-			perBuild = append(perBuild, claim.Value)
-		}
-	}
-	contains := func(text string, values []string) bool {
-		return slices.ContainsFunc(values, func(value string) bool { return findWord(text, value, "") >= 0 })
-	}
 	appAt := findWord(sub, app, "_.~%+-") // with these characters, it can be part of a longer slug
-	if subject == SubjectFixed && appAt >= 0 && !contains(sub, perBuild) {
+	if subject == SubjectFixed && appAt >= 0 && !contains(sub, values(token, "build_|commit")) {
 		bySub := map[string][]string{"StringEquals": {"aud", "sub"}, "StringEqualsIfExists": claims}
 		return suggestion{claims: bySub, letsIn: "builds of this app with this sub only"}
 	}
@@ -100,7 +92,7 @@ func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion
 	switch {
 	case subject != SubjectFixed:
 		advice[0] += " " + neverRely
-	case appAt >= 0 && !contains(sub[:appAt], others): // otherwise, another app's build can have this slug there
+	case appAt >= 0 && !contains(sub[:appAt], values(token, "")): // else, another app can have this slug there
 		advice = append(advice, "If AWS rejects the build even with this policy, you can use a condition StringLike on sub, because Bitrise "+
 			"decides what sub says. Replace the parts that change with every build with *, and keep the app's slug before the first *.")
 	}
@@ -108,80 +100,82 @@ func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion
 	return suggestion{claims: byClaims, letsIn: letsIn, caveat: caveat, advice: advice}
 }
 
-// namesRepository reports whether the sub of a token from GitHub or GitLab contains the repository. Other tokens don't have these claims.
-func namesRepository(token idtoken.Token) bool {
-	hasClaim := false
-	for _, name := range []string{"repository", "repository_id", "project_path", "project_id"} {
-		value := token.Claim(name).Value
-		if findWord(token.Claim("sub").Value, value, "") >= 0 {
-			return true
+// values returns the values of the claims whose names match a pattern.
+func values(token idtoken.Token, names string) (all []string) {
+	for name, claim := range token.Claims {
+		if claim.Value != "" && regexp.MustCompile(names).MatchString(name) {
+			all = append(all, claim.Value)
 		}
-		hasClaim = hasClaim || value != ""
 	}
-	return !hasClaim
+	return all
+}
+
+// contains reports whether one of the words is in a text, as a whole word.
+func contains(s string, words []string) bool {
+	return slices.ContainsFunc(words, func(word string) bool { return findWord(s, word, "") >= 0 })
 }
 
 // findWord returns the index of a whole word in a text, or -1. Words consist of letters, digits, and the given characters.
-func findWord(text, word, characters string) int {
+func findWord(s, word, characters string) int {
 	end := `[^\pL\pN` + characters + `]`
-	found := regexp.MustCompile(`(?:^|` + end + `)(` + regexp.QuoteMeta(word) + `)(?:` + end + `|$)`).FindStringSubmatchIndex(text)
-	if word == "" || found == nil {
+	found := regexp.MustCompile(`(?:^|` + end + `)(` + regexp.QuoteMeta(word) + `)(?:` + end + `|$)`).FindStringSubmatchIndex(s)
+	if found == nil {
 		return -1
 	}
 	return found[2]
 }
 
-// policy returns the suggested policy in JSON. It is empty if its principal isn't known, or if a condition would not match exactly the
-// claim. IAM replaces ${…} in a condition with a value from the request
+// policy returns a trust policy in JSON that requires claims, by operator. It is empty if its principal isn't
+// known, or if a condition would not match exactly the claim. IAM replaces ${…} with a value from the request
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html).
-func (s suggestion) policy(role RoleARN, token idtoken.Token) string {
-	host := providerHost(token.Issuer)
-	if len(s.claims) == 0 || role.account == "" || host == "" {
+func (w WebIdentity) policy(claims map[string][]string) string {
+	if len(claims) == 0 || w.Role.account == "" || w.Token.Issuer == "" {
 		return ""
 	}
-	quote := func(text string) string {
-		quoted, _ := json.Marshal(text) // strings have no encoding errors
-		return string(quoted)
-	}
-	var conditions []string
-	for _, operator := range slices.Sorted(maps.Keys(s.claims)) {
-		var keys []string
-		for _, name := range s.claims[operator] {
-			claim := token.Claim(name)
-			if claim.Value == "" || claim.IsList || claim.IsAltered || strings.Contains(claim.Value, "${") {
+	conditions := map[string]map[string]string{}
+	for operator, names := range claims {
+		conditions[operator] = map[string]string{}
+		for _, name := range names {
+			claim := w.Token.Claims[name]
+			if claim.Value == "" || claim.IsAltered || strings.Contains(claim.Value, "${") {
 				return ""
 			}
-			keys = append(keys, "\n      "+quote(host+":"+name)+": "+quote(claim.Value))
-		}
-		conditions = append(conditions, quote(operator)+": {"+strings.Join(keys, ",")+"\n    }")
-	}
-	return fmt.Sprintf(`{
-  "Version": "2012-10-17",
-  "Statement": [{
-    "Effect": "Allow",
-    "Principal": {"Federated": %s},
-    "Action": "sts:AssumeRoleWithWebIdentity",
-    "Condition": {%s}
-  }]
-}`, quote(role.provider(token)), strings.Join(conditions, ", "))
-}
-
-// provider returns the ARN of the token's issuer in the role's account, which is the principal in a trust policy.
-func (r RoleARN) provider(token idtoken.Token) string {
-	return fmt.Sprintf("arn:%s:iam::%s:oidc-provider/%s", r.partition, r.account, providerHost(token.Issuer))
-}
-
-// ConditionKeys returns the token's claims as condition keys of a trust policy. Those that AWS documents for every OIDC provider
-// come first: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif.
-func ConditionKeys(t idtoken.Token) []explain.ConditionKey {
-	var keys []explain.ConditionKey
-	for _, isDocumented := range []bool{true, false} {
-		for _, claim := range t.Claims {
-			if slices.Contains([]string{"aud", "sub", "amr", "email", "oaud"}, claim.Name) == isDocumented {
-				key := providerHost(t.Issuer) + ":" + claim.Name
-				keys = append(keys, explain.ConditionKey{Key: key, Value: claim.Value, IsDocumented: isDocumented})
-			}
+			conditions[operator][w.Token.Provider()+":"+name] = claim.Value
 		}
 	}
-	return keys
+	type statement struct {
+		Effect    string
+		Principal map[string]string
+		Action    string
+		Condition map[string]map[string]string
+	}
+	document, _ := json.MarshalIndent(struct { // cannot fail for strings
+		Version   string
+		Statement []statement
+	}{"2012-10-17", []statement{{"Allow", map[string]string{"Federated": w.principal()}, exchange, conditions}}}, "", "  ")
+	return string(document)
+}
+
+// principal returns the ARN of the token's issuer in the role's account.
+func (w WebIdentity) principal() string {
+	return fmt.Sprintf("arn:%s:iam::%s:oidc-provider/%s", w.Role.partition, w.Role.account, w.Token.Provider())
+}
+
+// ConditionKeys returns a table of the token's claims as condition keys of a trust policy. Those that AWS documents for every OIDC
+// provider come first: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif.
+func ConditionKeys(t idtoken.Token) []string {
+	var documented, others []string
+	width := 0
+	for name := range t.Claims {
+		width = max(width, len(name))
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Claims)) {
+		row := strings.TrimRight(fmt.Sprintf("%s:%-*s  %s", t.Provider(), width, text.Line(name), t.Claims[name].Value), " ")
+		if slices.Contains([]string{"aud", "sub", "amr", "email", "oaud"}, name) {
+			documented = append(documented, "* "+row)
+		} else {
+			others = append(others, "  "+row)
+		}
+	}
+	return append(append(documented, others...), "* AWS documents that IAM evaluates this key; it may not evaluate the others.")
 }

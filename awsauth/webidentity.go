@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -27,8 +28,8 @@ type WebIdentity struct {
 // ErrTokenExpired means that the token expired, or was about to, before it could be exchanged.
 var ErrTokenExpired = errors.New("the identity token expired before it could be exchanged")
 
-// Session exchanges the token for the role's credentials. [WebIdentity.Explain] explains errors. See
-// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
+// Session exchanges the token for the role's credentials. [WebIdentity.Explain] explains errors.
+// See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
 func (w WebIdentity) Session(ctx context.Context, c *Client, policy retry.Policy) (Session, error) {
 	// stillValid is how long a token must be valid for another attempt, which takes less time.
 	const stillValid = 15 * time.Second
@@ -50,7 +51,7 @@ func (w WebIdentity) Session(ctx context.Context, c *Client, policy retry.Policy
 		if err != nil {
 			return awserr.From(service, credentials.Credentials{}, err)
 		}
-		session, err = c.newSession(response.Credentials, response.AssumedRoleUser, response.ResultMetadata)
+		session, err = c.session(response.Credentials, response.AssumedRoleUser, response.ResultMetadata)
 		return err
 	})
 	if err != nil {
@@ -59,25 +60,21 @@ func (w WebIdentity) Session(ctx context.Context, c *Client, policy retry.Policy
 	return session, nil
 }
 
-// IsDenied reports whether an error of [WebIdentity.Session] means that the role's trust policy does not let in the build. It
-// returns false if a different trust policy would not help.
+// exchange is the action of a call with an identity token.
+const exchange = "sts:AssumeRoleWithWebIdentity"
+
+// IsDenied reports whether an error of [WebIdentity.Session] means that a different trust policy would help.
 func IsDenied(err error) bool {
-	var returned *awserr.Error
-	if !errors.As(err, &returned) || returned.Code != "AccessDenied" {
-		return false
-	}
-	d := awserr.DenialOf(err)
-	return !d.IsExplicit && d.IsOfRole() && (d.Action == "" || d.Action == exchange)
+	d, isDenied := awserr.DenialOf(err)
+	ofRole := []string{"", "role trust policy", "resource-based policy"} // AWS's names of the trust policy
+	return isDenied && !d.IsExplicit && slices.Contains(ofRole, d.Policy) && (d.Action == "" || d.Action == exchange)
 }
 
-// Explain explains an error of [WebIdentity.Session]. perBuild are values that change with every build.
-func (w WebIdentity) Explain(err error, subject Subject, perBuild []string) error {
-	values := placeholders(w.Role, err)
-	values["issuer"], values["provider"] = w.Token.Issuer, providerHost(w.Token.Issuer)
-	values["audience"] = w.Token.Claim("aud").Value
-	values["action"], values["resource"], values["caller"] = exchange, w.Role.text, "the build's identity token"
-	values["place"] = "the trust policy of role " + w.Role.name
-	err = awserr.Explain(err, webIdentityTable(), values)
+// Explain explains an error of [WebIdentity.Session].
+func (w WebIdentity) Explain(err error, subject Subject) error {
+	err = awserr.Explain(err, w.table(), awserr.Call{
+		Action: exchange, Resource: w.Role.text, Policy: "the trust policy of role " + w.Role.name,
+	})
 	var returned *awserr.Error
 	var explained *explain.Error
 	if !errors.As(err, &returned) || !errors.As(err, &explained) {
@@ -88,9 +85,7 @@ func (w WebIdentity) Explain(err error, subject Subject, perBuild []string) erro
 		explained.ConditionKeys = ConditionKeys(w.Token)
 	}
 	if IsDenied(err) {
-		explained.Section, explained.Do = "role-does-not-trust-the-build", nil
-		explained.Cause = "role " + w.Role.name + " does not trust this build or does not exist"
-		explainDenial(&explained.Explanation, w.Role, w.Token, subject, perBuild)
+		w.explainDenial(&explained.Explanation, subject)
 	}
 	return err
 }

@@ -14,14 +14,15 @@ import (
 
 // table explains errors of ECR and ECR Public, except those that mean the same for all services.
 // See https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonErrors.html.
-func table() explain.Table {
-	return explain.Table{
+func (i issuer) table() []explain.Explanation {
+	region := i.region.String()
+	return []explain.Explanation{
 		{
-			Section: "ecr-does-not-recognize-the-credentials", Codes: []string{"UnrecognizedClientException", "InvalidClientTokenId"},
-			Cause: "{service} does not recognize the credentials in {region}",
+			Section: "ecr-does-not-recognize-the-credentials", Match: "UnrecognizedClientException|InvalidClientTokenId",
+			Cause: i.service() + " does not recognize the credentials in " + region,
 			Means: []string{"STS has just accepted them. Regions that aren't enabled for the account return this error."},
 			Do: []string{
-				"Check that the Region {region} is enabled for the account: AWS console, Account, AWS Regions.",
+				"Check that the Region " + region + " is enabled for the account: AWS console, Account, AWS Regions.",
 				"Run the build again, because new credentials can take seconds to propagate.",
 			},
 		},
@@ -30,8 +31,8 @@ func table() explain.Table {
 
 // isDenied reports whether an error means that the credentials don't allow the call.
 func isDenied(err error) bool {
-	var returned *awserr.Error
-	return errors.As(err, &returned) && strings.HasPrefix(returned.Code, "AccessDenied")
+	_, denied := awserr.DenialOf(err)
+	return denied
 }
 
 // explained adds context to the group's error, and explains what the service returned.
@@ -40,17 +41,16 @@ func (g *group) explained() error {
 	if registries != "" {
 		where += " for " + registries
 	}
-	values := map[string]string{
-		"where": where, "region": g.issuer.region.String(), "action": "ecr:GetAuthorizationToken", "resource": "the resource *",
-		"caller": "the role or user", "place": "the policies of the role or user",
+	call := awserr.Call{
+		Where: where, Action: "ecr:GetAuthorizationToken", Resource: "the resource *", Policy: "the policies of the role or user",
 	}
 	if g.issuer.isPublic {
-		values["action"] = "ecr-public:GetAuthorizationToken"
+		call.Action = "ecr-public:GetAuthorizationToken"
 	}
-	if denial := awserr.DenialOf(g.err); !denial.IsExplicit && (denial.Policy == "" || denial.Policy == "identity-based policy") {
-		values["denied"] = "docker_login needs " + cmp.Or(denial.Action, values["action"]) + ", which these credentials don't have"
+	if denial, _ := awserr.DenialOf(g.err); !denial.IsExplicit && (denial.Policy == "" || denial.Policy == "identity-based policy") {
+		call.Denied = "docker_login needs " + cmp.Or(denial.Action, call.Action) + ", which these credentials don't have"
 	}
-	err := awserr.Explain(fmt.Errorf("get a login to %s: %w", where, g.err), table(), values)
+	err := awserr.Explain(fmt.Errorf("get a login to %s: %w", where, g.err), g.issuer.table(), call)
 	var x *explain.Error
 	if g.issuer.isPublic && isDenied(err) && errors.As(err, &x) {
 		x.Do = append(x.Do, "Make sure that both ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken are allowed.",

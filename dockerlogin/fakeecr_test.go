@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +20,6 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/testenv"
 )
 
 func region(t testing.TB, code string) awsid.Region {
@@ -95,7 +95,7 @@ func reply(status int, body string) http.HandlerFunc {
 func silence(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
 func TestMain(m *testing.M) {
-	testenv.RemoveAWS()
+	os.Clearenv() // AWS's SDK reads variables that the Step removes
 	m.Run()
 }
 

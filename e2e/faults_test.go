@@ -80,7 +80,7 @@ func faultMatrix() []fault {
 		// Permanent errors. The Step fails immediately.
 		{name: "token: 401", script: idToken + " * status 401", failure: "the token endpoint rejected the build's API token", calls: calls{1, 0, 0}},
 		{name: "token: 404", script: idToken + " * status 404", failure: "the token endpoint returned 404", calls: calls{1, 0, 0}},
-		{name: "token: other audience", script: idToken + " * audience someone-else", failure: `the token in the response must be for the audience "sts.amazonaws.com", got \["someone-else"\]`, calls: calls{1, 0, 0}},
+		{name: "token: other audience", script: idToken + " * audience someone-else", failure: `the token in the response must be for the audience "sts.amazonaws.com", got "someone-else"`, calls: calls{1, 0, 0}},
 		{name: "token: expired", script: idToken + " * expired", failure: "the token in the response expired at ", calls: calls{1, 0, 0}},
 		{name: "token: too large", script: idToken + " * huge 2000000", failure: "larger than 1 MiB", calls: calls{1, 0, 0}},
 		{name: "token: Retry-After beyond the timeout", script: idToken + " * status 503 4000", failure: "the token endpoint returned 503 .*still failing when the Step's timeout expired", calls: calls{1, 0, 0}},

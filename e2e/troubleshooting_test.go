@@ -129,7 +129,7 @@ func sectionsOfTheStep(t *testing.T) []string {
 			t.Fatal(err)
 		}
 		for _, file := range files {
-			for _, match := range regexp.MustCompile(`(?:Section: |nextRole +=  )"([^"]+)"`).FindAllStringSubmatch(readFile(t, file), -1) {
+			for _, match := range regexp.MustCompile(`Section: "([^"]+)"`).FindAllStringSubmatch(readFile(t, file), -1) {
 				all = append(all, match[1])
 			}
 		}

@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// BuildURL is the URL of a build on Bitrise, the base of its token endpoint. It is https, or http on a loopback host, because
-// the build's API token is sent to it.
+// BuildURL is the URL of a build on Bitrise, the base of its token endpoint. It is https, or http
+// on a loopback host, because the build's API token is sent to it.
 type BuildURL struct{ url string }
 
-// ParseBuildURL parses the value of BITRISE_BUILD_URL, such as https://app.bitrise.io/build/0123456789abcdef.
+// ParseBuildURL parses BITRISE_BUILD_URL, such as https://app.bitrise.io/build/0123456789abcdef.
 // Its errors don't quote a URL that may contain a secret.
 func ParseBuildURL(s string) (BuildURL, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || strings.ContainsAny(s, "@?#"):
-		return BuildURL{}, errors.New("must be a URL without a user name, password, query, or fragment, such as " +
-			"https://app.bitrise.io/build/0123456789abcdef")
+		return BuildURL{}, errors.New("must be a URL without a user name, password, query, or " +
+			"fragment, such as https://app.bitrise.io/build/0123456789abcdef")
 	case u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http"):
 		return BuildURL{}, fmt.Errorf("must be a URL that starts with https:// and has a host, got %q", s)
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):

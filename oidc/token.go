@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -15,9 +14,9 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
-// ParseToken parses a JSON Web Token (RFC 7519) in compact serialization (RFC 7515, section 7.1). It does not verify the
-// signature: STS does, with keys that it fetches itself, and nothing in the Step trusts a claim. Errors describe the token's format
-// and never quote it.
+// ParseToken parses a JSON Web Token (RFC 7519) in compact serialization (RFC 7515, section 7.1).
+// It does not verify the signature: STS does, with keys that it fetches itself, and nothing in the
+// Step trusts a claim. Errors describe the token's format and never quote it.
 func ParseToken(s secret.Text) (idtoken.Token, error) {
 	// STS: WebIdentityToken has 4 to 20000 characters,
 	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
@@ -45,12 +44,11 @@ func ParseToken(s secret.Text) (idtoken.Token, error) {
 	if _, err := base64.RawURLEncoding.DecodeString(parts[2]); err != nil || parts[2] == "" {
 		return idtoken.Token{}, errors.New("must be a JSON Web Token, but its signature is not base64url")
 	}
-	return idtoken.Token{
-		Text: s, Issuer: issuer(claims), Audience: audience(claims), Expires: expiry(claims), Claims: policyClaims(claims),
-	}, nil
+	issuer, _ := claims["iss"].(string)
+	return idtoken.Token{Text: s, Issuer: text.Line(issuer), Expires: expiry(claims), Claims: policyClaims(claims)}, nil
 }
 
-// decodeObject decodes a token's header or payload. Its errors leave out the causes, which may quote the token.
+// decodeObject decodes a token's header or payload. Its errors don't quote the token.
 func decodeObject(part string) (map[string]any, error) {
 	decoded, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
@@ -61,28 +59,6 @@ func decodeObject(part string) (map[string]any, error) {
 		return nil, errors.New("is not a JSON object")
 	}
 	return object, nil
-}
-
-func issuer(claims map[string]any) string {
-	iss, _ := claims["iss"].(string)
-	return text.Line(iss)
-}
-
-func audience(claims map[string]any) []string {
-	switch aud := claims["aud"].(type) {
-	case string:
-		return []string{aud}
-	case []any:
-		var all []string
-		for _, item := range aud {
-			if s, ok := item.(string); ok {
-				all = append(all, s)
-			}
-		}
-		return all
-	default:
-		return nil
-	}
 }
 
 // expiry returns the claim exp, or zero if it isn't a time.
@@ -96,41 +72,28 @@ func expiry(claims map[string]any) time.Time {
 	return time.Unix(int64(seconds), 0)
 }
 
-// policyClaims returns the claims that a trust policy can compare with a value. It leaves out iss, which is the policy's principal,
-// the times, and jti, which is different in every token.
-func policyClaims(claims map[string]any) []idtoken.Claim {
-	first := []string{"aud", "sub"}
-	var all []idtoken.Claim
-	for _, name := range append(first, slices.Sorted(maps.Keys(claims))...) {
-		value, found := claims[name]
-		isListed := slices.ContainsFunc(all, func(c idtoken.Claim) bool { return c.Name == name })
-		if found && !isListed && !slices.Contains([]string{"iss", "iat", "nbf", "exp", "jti"}, name) {
-			all = append(all, claim(name, value))
+// policyClaims returns the claims that a trust policy can compare with a value. It leaves out iss,
+// which is the policy's principal, the times, and jti, which is different in every token.
+func policyClaims(claims map[string]any) map[string]idtoken.Claim {
+	all := map[string]idtoken.Claim{}
+	for name, value := range claims {
+		if !slices.Contains([]string{"iss", "iat", "nbf", "exp", "jti"}, name) {
+			all[name] = claim(value)
 		}
 	}
 	return all
 }
 
-// claim makes a claim safe to log. It doesn't truncate, because the log does that after it has removed secrets.
-func claim(name string, value any) idtoken.Claim {
-	c := idtoken.Claim{Name: text.Line(name)}
-	var full string
-	switch v := value.(type) {
-	case string:
-		full = v
-	case []any:
-		c.IsList = true
-		items := make([]string, 0, len(v))
-		for _, item := range v {
-			items = append(items, fmt.Sprint(item))
-		}
-		full = strings.Join(items, ",")
-	case nil:
-	default:
-		encoded, _ := json.Marshal(v) // what was decoded from JSON can be encoded
+// claim makes a claim safe to log. The log truncates it, after it has removed secrets.
+func claim(value any) idtoken.Claim {
+	if list, ok := value.([]any); ok && len(list) == 1 {
+		value = list[0] // which means the same, at least for an audience (RFC 7519, section 4.1.3)
+	}
+	full, isString := value.(string)
+	if !isString && value != nil {
+		encoded, _ := json.Marshal(value) // what was decoded from JSON can be encoded
 		full = string(encoded)
 	}
-	c.Value = text.Line(full)
-	c.IsAltered = c.Value != full
-	return c
+	line := text.Line(full)
+	return idtoken.Claim{Value: line, IsAltered: !isString || line != full}
 }

@@ -3,7 +3,6 @@ package oidc_test
 import (
 	"encoding/base64"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,8 +25,8 @@ func TestParseToken(t *testing.T) {
 	if got := parsed.Issuer; got != "https://token.builds.bitrise.io" {
 		t.Errorf("got issuer %s", got)
 	}
-	if got := parsed.Audience; !slices.Equal(got, []string{"sts.amazonaws.com"}) {
-		t.Errorf("got audience %v", got)
+	if got := parsed.Claims["aud"].Value; got != "sts.amazonaws.com" {
+		t.Errorf("got audience %s", got)
 	}
 	if !parsed.Expires.Equal(time.Unix(1700000000, 0)) {
 		t.Errorf("got the expiration %v", parsed.Expires)
@@ -38,14 +37,6 @@ func TestParseToken(t *testing.T) {
 }
 
 func TestTokenClaimsOfOtherShapes(t *testing.T) {
-	for payload, want := range map[string][]string{
-		`{"aud":["a","b"]}`: {"a", "b"}, `{"aud":["a",1]}`: {"a"}, `{"aud":7}`: nil, `{}`: nil,
-	} {
-		parsed, err := oidc.ParseToken(secret.New(token(payload)))
-		if err != nil || !slices.Equal(parsed.Audience, want) {
-			t.Errorf("%s: got audience %v, %v", payload, parsed.Audience, err)
-		}
-	}
 	for _, payload := range []string{`{}`, `{"exp":"soon"}`, `{"exp":-1}`, `{"exp":1e300}`} {
 		parsed, err := oidc.ParseToken(secret.New(token(payload)))
 		if err != nil || !parsed.Expires.IsZero() {

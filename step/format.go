@@ -55,7 +55,6 @@ func caller(session awsauth.Session) string { return cmp.Or(session.CallerARN, "
 
 // describe returns a token's issuer, audience, and subject.
 func describe(token idtoken.Token) string {
-	issuer := cmp.Or(strings.TrimPrefix(token.Issuer, "https://"), "an unknown issuer")
-	return fmt.Sprintf("%s (audience %s, subject %s)",
-		issuer, strings.Join(token.Audience, ", "), cmp.Or(token.Claim("sub").Value, "unknown"))
+	return fmt.Sprintf("%s (audience %s, subject %s)", cmp.Or(strings.TrimPrefix(token.Issuer, "https://"), "an unknown issuer"),
+		token.Claims["aud"].Value, cmp.Or(token.Claims["sub"].Value, "unknown"))
 }

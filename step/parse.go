@@ -11,6 +11,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
@@ -39,6 +40,20 @@ func (e *InputError) Error() string {
 		lines = append(lines, problem.String())
 	}
 	return strings.Join(lines, "\n")
+}
+
+// explainProblems returns an [*InputError] with its explanation.
+func explainProblems(problems []Problem) error {
+	var names, all []string
+	for _, problem := range problems {
+		all = append(all, problem.String())
+		if !slices.Contains(names, problem.Input) {
+			names = append(names, problem.Input)
+		}
+	}
+	return &explain.Error{Err: &InputError{Problems: problems}, Explanation: explain.Explanation{
+		Section: "invalid-inputs", Cause: "invalid inputs: " + strings.Join(names, ", "), Means: []string{"Nothing was sent."}, Do: all,
+	}}
 }
 
 // inputParser collects problems while it converts inputs to a Config.
@@ -76,7 +91,7 @@ func ParseInputs(in Inputs, now time.Time) (Config, error) {
 		}
 	}
 	if len(p.problems) > 0 {
-		return Config{}, &InputError{Problems: p.problems}
+		return Config{}, explainProblems(p.problems)
 	}
 	return config, nil
 }

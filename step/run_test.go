@@ -18,12 +18,15 @@ import (
 	"gopkg.in/yaml.v2"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/testenv"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/step"
 )
 
 func TestMain(m *testing.M) {
-	testenv.RemoveAWS()
+	for _, variable := range os.Environ() {
+		if key, _, _ := strings.Cut(variable, "="); strings.HasPrefix(key, "AWS_") {
+			_ = os.Unsetenv(key)
+		}
+	}
 	m.Run()
 }
 
@@ -169,7 +172,7 @@ func TestNoEnvstore(t *testing.T) {
 func TestInvalidInputsAreListed(t *testing.T) {
 	log, err := runWithKey(t, step.Environment{"region": "x", "timeout": "1", "role_arn": "y"}, nil)
 	text := strings.Join(log, "\n")
-	if err == nil || !strings.Contains(text, "Invalid inputs (nothing was sent):\n- timeout: must be") ||
+	if err == nil || !strings.Contains(text, "Nothing was sent.\n\nWhat to do\n- timeout: must be") ||
 		log[len(log)-1] != "invalid inputs: timeout, region, access_key_id, role_arn, build_url and build_api_token" {
 		t.Errorf("%v\n%s", err, text)
 	}

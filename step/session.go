@@ -33,8 +33,6 @@ type authenticator struct {
 	tokens oidc.Client
 	sts    *awsauth.Client
 	ecr    *dockerlogin.Client
-	// perBuild has values of variables that are different in every build.
-	perBuild []string
 	// asksForSubject means that if a role is denied, one more request finds out whether callers can choose sub.
 	asksForSubject bool
 }
@@ -58,8 +56,7 @@ func newAuthenticator(
 	}
 	return &authenticator{
 		config: config, log: log, now: now, http: client, sts: awsauth.NewClient(sdk, now), ecr: dockerlogin.NewClient(sdk),
-		tokens:   oidc.Client{HTTP: client.Client, BuildURL: config.BuildURL, BuildAPIToken: config.BuildAPIToken, Now: now},
-		perBuild: perBuild(environment),
+		tokens: oidc.Client{HTTP: client.Client, BuildURL: config.BuildURL, BuildAPIToken: config.BuildAPIToken, Now: now},
 	}, nil
 }
 
@@ -108,8 +105,9 @@ func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, erro
 		session, err := a.obtain(ctx, role, "Assuming the role", "Assumed role "+role.Role.Short())
 		switch {
 		case err == nil:
-			if a.config.Verbose {
-				a.log.ConditionKeys(awsauth.ConditionKeys(token))
+			a.log.Debugf("The identity token's claims, as condition keys of a trust policy:")
+			for _, key := range awsauth.ConditionKeys(token) {
+				a.log.Debugf("%s", key)
 			}
 		case errors.Is(err, awsauth.ErrTokenExpired) && isGiven:
 			err = fmt.Errorf("the token in identity_token expired at %s, before it could be exchanged", clock(token.Expires))
@@ -120,7 +118,7 @@ func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, erro
 			if a.asksForSubject && !isGiven && awsauth.IsDenied(err) {
 				subject = a.subject(ctx, token)
 			}
-			err = role.Explain(err, subject, a.perBuild)
+			err = role.Explain(err, subject)
 		}
 		return session, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -58,31 +57,15 @@ func lastError(err error) string {
 	return "Last error before the timeout: " + text + "."
 }
 
-// logProblems writes everything that is wrong with the inputs.
-func logProblems(log *report.Log, err *InputError) {
-	var problems, names []string
-	for _, problem := range err.Problems {
-		problems = append(problems, problem.String())
-		if !slices.Contains(names, problem.Input) {
-			names = append(names, problem.Input)
-		}
-	}
-	log.Problems("Invalid inputs (nothing was sent):", problems, "invalid inputs: "+strings.Join(names, ", "))
-}
-
 // explain writes an error to the log, and to the build page if possible.
 func (s *Step) explain(ctx context.Context, err error) {
-	var inputs *InputError
-	switch {
-	case errors.As(err, &inputs):
-		logProblems(s.Log, inputs)
-	case errors.Is(err, errInterrupted):
+	if errors.Is(err, errInterrupted) {
 		s.Log.Errorf("%s; nothing was exported", errInterrupted)
-	default:
-		x := explain.Of(err)
-		s.Log.Explain(x)
-		s.Log.Annotate(ctx, s.Environment.Get("HOME"), x)
+		return
 	}
+	x := explain.Of(err)
+	s.Log.Explain(x)
+	s.Log.Annotate(ctx, s.Environment.Get("HOME"), x)
 }
 
 // exit ends the process of a run that doesn't stop in time.

@@ -18,14 +18,14 @@ func (a *authenticator) subject(ctx context.Context, token idtoken.Token) awsaut
 
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	before := token.Claim("sub").Value
+	before := token.Claims["sub"].Value
 	random := randomSubject(token)
 	other, err := a.tokens.TokenWithSubject(ctx, a.config.Audience, random)
 	if err != nil || before == random {
 		return awsauth.SubjectUnknown
 	}
 	a.log.Protect(other.Text)
-	switch other.Claim("sub").Value {
+	switch other.Claims["sub"].Value {
 	case random:
 		return awsauth.SubjectChosen
 	case before:
@@ -37,10 +37,10 @@ func (a *authenticator) subject(ctx context.Context, token idtoken.Token) awsaut
 
 // randomSubject returns the token's sub with random values in place of its claims, because an endpoint may use only subjects of a form.
 func randomSubject(token idtoken.Token) string {
-	sub := token.Claim("sub").Value
+	sub := token.Claims["sub"].Value
 	random := sub
-	for _, claim := range token.Claims {
-		if claim.Name != "sub" && claim.Value != "" {
+	for name, claim := range token.Claims {
+		if name != "sub" && claim.Value != "" {
 			random = strings.ReplaceAll(random, claim.Value, randomLike(claim.Value))
 		}
 	}
@@ -65,15 +65,4 @@ func randomLike(text string) string {
 			return r
 		}
 	}, text)
-}
-
-// perBuild returns the values of variables that are different in every build.
-func perBuild(environment Environment) []string {
-	var values []string
-	for _, key := range []string{
-		"BITRISE_BUILD_NUMBER", "BITRISE_BUILD_SLUG", "BITRISE_BUILD_TRIGGER_TIMESTAMP", "BITRISE_GIT_COMMIT", "GIT_CLONE_COMMIT_HASH",
-	} {
-		values = append(values, environment.Get(key))
-	}
-	return values
 }

@@ -28,7 +28,7 @@ type Error struct {
 	Code string
 	// Message is AWS's message, on one line.
 	Message string
-	// RequestID identifies the call to AWS Support and in CloudTrail, or is empty if the response had none.
+	// RequestID identifies the call to AWS Support and in CloudTrail. Responses may have none.
 	RequestID string
 	// StatusCode is the HTTP status, or 0 if unknown.
 	StatusCode int
@@ -43,7 +43,7 @@ type Error struct {
 // Status returns the HTTP status, and how long the service asked the client to wait.
 func (e *Error) Status() (int, time.Duration) { return e.StatusCode, e.RetryAfter }
 
-// unknownCode is the SDK's name for a response that is not an AWS error, such as a proxy's page. The status says more.
+// unknownCode is the SDK's code of a response that isn't AWS's, such as a proxy's page.
 const unknownCode = "UnknownError"
 
 func (e *Error) Error() string {
@@ -60,8 +60,8 @@ func (e *Error) Error() string {
 	return said
 }
 
-// Said returns the code, with the service's name and the request ID, on the first line, and AWS's message on the second.
-func (e *Error) Said(service string) string {
+// said returns the code, where it is from, and the request ID on the first line, and AWS's message on the second.
+func (e *Error) said(service string) string {
 	if e.RequestID != "" {
 		service += ", request ID " + e.RequestID
 	}

@@ -71,14 +71,14 @@ func TestTexts(t *testing.T) {
 }
 
 func TestExplain(t *testing.T) {
-	table := explain.Table{{Codes: []string{"Throttling"}, Message: "special", Cause: "{service} and {role}"}}
+	table := []explain.Explanation{{Match: "Throttling.*special", Cause: "by the table"}}
 	for name, row := range map[string]struct {
 		err   error
 		cause string
 		do    string
 		said  bool
 	}{
-		"by the table":     {&awserr.Error{Service: "STS", Code: "Throttling", Message: "Special"}, "STS and deploy", "", true},
+		"by the table":     {&awserr.Error{Service: "STS", Code: "Throttling", Message: "Special"}, "by the table", "", true},
 		"throttled":        {&awserr.Error{Service: "STS", Code: "Throttling"}, "STS was still throttling requests", "Increase timeout", true},
 		"expired":          {&awserr.Error{Service: "ECR", Code: "ExpiredTokenException"}, "the credentials had expired when ECR received them", "session_duration", true},
 		"signature":        {&awserr.Error{Service: "ECR", Code: "InvalidSignatureException"}, "ECR rejected the request's signature", "clock", true},
@@ -90,7 +90,7 @@ func TestExplain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := fmt.Errorf("call: %w", row.err)
-			got := awserr.Explain(err, table, map[string]string{"role": "deploy"})
+			got := awserr.Explain(err, table, awserr.Call{})
 			x := explain.Of(got)
 			if !strings.HasPrefix(x.Cause, row.cause) || !strings.Contains(strings.Join(x.Do, " "), row.do) ||
 				(x.Said != "" && x.SaidBy == "AWS") != row.said {

@@ -2,6 +2,7 @@
 package idtoken
 
 import (
+	"strings"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
@@ -12,29 +13,20 @@ type Token struct {
 	Text secret.Text
 	// Issuer is the claim iss, a URL that is safe to log, or empty if there is none.
 	Issuer string
-	// Audience is the claim aud, which RFC 7519 lets be one string or a list.
-	Audience []string
 	// Expires is when the token expires by this machine's clock, or zero if the token doesn't say.
 	Expires time.Time
-	// Claims are the claims that a trust policy can compare with a value, aud and sub first, then by name.
-	Claims []Claim
+	// Claims are the claims that a trust policy can compare with a value, by name.
+	Claims map[string]Claim
 }
 
-// Claim is a claim of a token, as text.
+// Claim is a claim of a token, as text that is safe to log.
 type Claim struct {
-	Name, Value string
-	// IsList reports whether the claim is a list. Value then has its items, separated by commas.
-	IsList bool
-	// IsAltered reports whether Value differs from the claim because the claim isn't safe to log.
+	Value string
+	// IsAltered reports whether Value differs from the claim, because the claim is not a string, or not safe to log.
 	IsAltered bool
 }
 
-// Claim returns the claim with a name, or the zero value if there is none.
-func (t Token) Claim(name string) Claim {
-	for _, claim := range t.Claims {
-		if claim.Name == name {
-			return claim
-		}
-	}
-	return Claim{}
+// Provider returns the name of the issuer's provider in IAM, which is the issuer without the scheme. IAM keeps a trailing slash.
+func (t Token) Provider() string {
+	return strings.TrimPrefix(strings.TrimPrefix(t.Issuer, "https://"), "http://")
 }

@@ -2,9 +2,14 @@ package report
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
@@ -26,16 +31,11 @@ func (l *Log) sections(x explain.Explanation) []section {
 		{title: l.clean(x.SaidBy + " said"), lines: l.lines(x.Said)},
 		{title: "What this means", lines: l.lines(x.Means...)},
 		{title: "What to do", lines: l.lines(x.Do...), bullet: "- "},
-		l.claims(x.ConditionKeys),
+		{title: "The identity token's claims, as condition keys of a trust policy", lines: l.lines(x.ConditionKeys...), isBlock: true},
 		{title: l.clean("A trust policy that lets in " + x.PolicyLetsIn), lines: l.lines(x.Policy), isBlock: true},
 		{title: "More about this error", lines: l.lines(moreAbout(x.Section))},
 	}
 	return slices.DeleteFunc(all, func(s section) bool { return len(s.lines) == 0 })
-}
-
-func (l *Log) claims(keys []explain.ConditionKey) section {
-	const title = "The identity token's claims, as condition keys of a trust policy"
-	return section{title: title, lines: l.lines(table(keys)...), isBlock: true}
 }
 
 // lines splits texts into lines, without empty ones.
@@ -51,91 +51,87 @@ func (l *Log) lines(texts ...string) []shown {
 	return lines
 }
 
-// table returns one line for each claim.
-func table(keys []explain.ConditionKey) []string {
-	if len(keys) == 0 {
-		return nil
-	}
-	width := 0
-	for _, key := range keys {
-		width = max(width, len(key.Key))
-	}
-	var rows []string
-	for _, key := range keys {
-		mark := " "
-		if key.IsDocumented {
-			mark = "*"
-		}
-		rows = append(rows, strings.TrimRight(fmt.Sprintf("%s %-*s  %s", mark, width, key.Key, key.Value), " "))
-	}
-	return append(rows, "* AWS documents that IAM evaluates this key; it may not evaluate the others.")
-}
-
 // Explain writes an explanation. The cause is the first line, where readers start, and the last one, which the build page shows. Lines
 // have at most 80 columns, which Bitrise's log shows without scrolling, except for tables, JSON, and long words such as ARNs.
 func (l *Log) Explain(x explain.Explanation) {
 	l.Printf("")
 	l.Errorf("%s", x.Cause)
-	l.write(l.sections(x))
-	l.Printf("")
-	l.Errorf("%s", x.Cause)
-}
-
-// ConditionKeys writes the claims of an identity token as condition keys of a trust policy.
-func (l *Log) ConditionKeys(keys []explain.ConditionKey) {
-	l.write([]section{l.claims(keys)})
-}
-
-func (l *Log) write(sections []section) {
-	for _, s := range sections {
+	for _, s := range l.sections(x) {
 		l.Printf("")
 		l.Infof("%s", s.title)
 		for _, line := range s.lines {
 			if s.isBlock {
 				l.Printf("%s", line)
 			} else {
-				l.Printf("%s", strings.Join(wrap(line, s.bullet), "\n"))
+				l.Printf("%s", wrap(line, s.bullet))
 			}
 		}
 	}
+	l.Printf("")
+	l.Errorf("%s", x.Cause)
 }
 
-// Problems writes a title, a list of problems, a link to more about them, and a summary.
-func (l *Log) Problems(title string, problems []string, summary string) {
-	l.Errorf("%s", title)
-	for _, problem := range problems {
-		for _, line := range wrap(l.clean(problem), "- ") {
-			l.Errorf("%s", line)
+// Annotate shows an explanation on the build page, with the annotations plug-in of the Bitrise CLI
+// (https://github.com/bitrise-io/bitrise-plugins-annotations), if it is installed in the user's home. It is best effort: the build
+// has already failed for a different reason, so problems here appear only in the verbose log.
+func (l *Log) Annotate(ctx context.Context, home string, x explain.Explanation) {
+	const patience = 2 * time.Second
+
+	if _, err := os.Stat(filepath.Join(home, ".bitrise", "plugins", "annotations")); err != nil || home == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	command := exec.CommandContext(ctx, "bitrise", ":annotations", "annotate", "--style", "error", "--context", "authenticate-with-aws")
+	command.Stdin = strings.NewReader(l.page(x))
+	command.WaitDelay = patience // for a process that the plug-in started and that keeps the pipe open
+	if output, err := command.CombinedOutput(); err != nil {
+		l.Debugf("Could not annotate the build page: bitrise :annotations: %s\n%s", err, output)
+	}
+}
+
+// page renders an explanation in Markdown.
+func (l *Log) page(x explain.Explanation) string {
+	page := "**Authenticate with AWS: " + escape(l.clean(x.Cause)) + "**\n"
+	for _, s := range l.sections(x) {
+		page += "\n**" + escape(s.title) + "**\n\n"
+		for _, line := range s.lines {
+			if s.isBlock { // indented, because a line could end a block between fences
+				page += "    " + string(line) + "\n"
+			} else {
+				page += s.bullet + escape(line) + "\n\n"
+			}
 		}
 	}
-	l.Printf("%s", moreAbout("invalid-inputs"))
-	l.Errorf("%s", summary)
+	return page
+}
+
+// escape keeps text from being interpreted as Markdown or HTML.
+func escape(s shown) string {
+	return strings.NewReplacer(
+		"\\", "\\\\", "`", "\\`", "*", "\\*", "_", "\\_", "[", "\\[", "<", "&lt;", "|", "\\|").Replace(string(s))
 }
 
 // version is the Step's version, a tag of its repository. Releases set it with the linker; other builds link to the main branch.
 var version = "main"
 
-// moreAbout returns the URL of a section of the troubleshooting page. The default is the section for other errors.
+// moreAbout returns the URL of a section of the troubleshooting page, by default that for other errors.
 func moreAbout(section string) string {
 	return fmt.Sprintf("https://github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/blob/%s/docs/troubleshooting.md#%s",
 		version, cmp.Or(section, "other-errors"))
 }
 
 // wrap breaks text at spaces into lines of at most 80 columns. Longer words are not broken, so that they can be copied.
-func wrap(s shown, bullet string) []string {
-	const columns = 80
-
-	lines := []string{bullet}
+func wrap(s shown, bullet string) string {
+	wrapped, column := bullet, len(bullet)
 	for i, word := range strings.Fields(string(s)) {
-		last := len(lines) - 1
-		switch {
-		case i == 0:
-			lines[0] += word
-		case utf8.RuneCountInString(lines[last]+" "+word) <= columns:
-			lines[last] += " " + word
-		default:
-			lines = append(lines, strings.Repeat(" ", len(bullet))+word)
+		length := utf8.RuneCountInString(word)
+		if i > 0 && column+1+length <= 80 {
+			wrapped, column = wrapped+" ", column+1
+		} else if i > 0 {
+			wrapped, column = wrapped+"\n"+strings.Repeat(" ", len(bullet)), len(bullet)
 		}
+		wrapped, column = wrapped+word, column+length
 	}
-	return lines
+	return wrapped
 }

@@ -1,7 +1,7 @@
 // Package report is everything that a run shows: its log, its explanations of failures, and its annotation on the build page.
 //
-// All of it passes through a [Log], which redacts the secrets it knows, in any usual encoding, removes escape sequences, and truncates
-// long texts.
+// All of it passes through a [Log], which redacts the secrets it knows, in any usual encoding,
+// removes escape sequences, and truncates long texts.
 package report
 
 import (
@@ -69,8 +69,8 @@ func (l *Log) line(color colorstring.ColorFunc, format string, args ...any) {
 	_, _ = fmt.Fprintln(l.w, line)
 }
 
-// shown is text that is safe to show. Only [Log.clean] makes it, before the text is wrapped or escaped, because a secret can't be
-// recognized after that.
+// shown is text that is safe to show. Only [Log.clean] makes it, before the text is wrapped or
+// escaped, because a secret can't be recognized after that.
 type shown string
 
 // clean makes text safe to show. Secrets are removed after escape sequences, which could hide one, and before the text is truncated.

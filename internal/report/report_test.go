@@ -80,12 +80,10 @@ func explanation() explain.Explanation {
 	return explain.Explanation{
 		Section: "role-does-not-trust-the-build", Cause: "role deploy does not trust this build",
 		SaidBy: "AWS", Said: "STS returned AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity on canary-0123456789\nsecond line",
-		Means: []string{"One of four things: " + strings.Repeat("word ", 20) + "canary-0123456789."},
-		Do:    []string{"Check the role's name, exactly as it is written in the console, including upper and lower case.", "Check <b>it_again*."},
-		ConditionKeys: []explain.ConditionKey{
-			{Key: "issuer:aud", Value: "sts.amazonaws.com", IsDocumented: true}, {Key: "issuer:app_slug", Value: "0123|456"},
-		},
-		Policy: "{\n  \"Version\": \"2012-10-17\"\n}", PolicyLetsIn: "builds of this app only",
+		Means:         []string{"One of four things: " + strings.Repeat("word ", 20) + "canary-0123456789."},
+		Do:            []string{"Check the role's name, exactly as it is written in the console, including upper and lower case.", "Check <b>it_again*."},
+		ConditionKeys: []string{"* issuer:aud       sts.amazonaws.com", "  issuer:app_slug  0123|456", "* AWS documents this key."},
+		Policy:        "{\n  \"Version\": \"2012-10-17\"\n}", PolicyLetsIn: "builds of this app only",
 	}
 }
 
@@ -117,7 +115,7 @@ What to do
 The identity token's claims, as condition keys of a trust policy
 * issuer:aud       sts.amazonaws.com
   issuer:app_slug  0123|456
-* AWS documents that IAM evaluates this key; it may not evaluate the others.
+* AWS documents this key.
 
 A trust policy that lets in builds of this app only
 {
@@ -152,8 +150,11 @@ func TestWrap(t *testing.T) {
 	var written bytes.Buffer
 	arn := "arn:aws:iam::123456789012:role/" + strings.Repeat("n", 64)
 	exactly80 := strings.Repeat("a", 78)
-	report.NewPlainLog(&written).Problems("Title:", []string{"role_arn: " + arn, exactly80, exactly80 + " b", exactly80[2:] + " b"}, "summary")
-	want := "Title:\n- role_arn:\n  " + arn + "\n- " + exactly80 + "\n- " + exactly80 + "\n  b\n- " + exactly80[2:] + " b\n" + page + "#invalid-inputs\nsummary\n"
+	report.NewPlainLog(&written).Explain(explain.Explanation{
+		Cause: "x", Do: []string{"role_arn: " + arn, exactly80, exactly80 + " b", exactly80[2:] + " b"},
+	})
+	want := "\nx\n\nWhat to do\n- role_arn:\n  " + arn + "\n- " + exactly80 + "\n- " + exactly80 + "\n  b\n- " + exactly80[2:] +
+		" b\n\nMore about this error\n" + page + "#other-errors\n\nx\n"
 	if written.String() != want {
 		t.Errorf("got %q, want %q", &written, want)
 	}
@@ -205,7 +206,7 @@ func TestAnnotate(t *testing.T) {
 		"- Check &lt;b>it\\_again\\*.\n\n\n" +
 		"**The identity token's claims, as condition keys of a trust policy**\n\n" +
 		"    * issuer:aud       sts.amazonaws.com\n      issuer:app_slug  0123|456\n" +
-		"    * AWS documents that IAM evaluates this key; it may not evaluate the others.\n\n" +
+		"    * AWS documents this key.\n\n" +
 		"**A trust policy that lets in builds of this app only**\n\n    {\n      \"Version\": \"2012-10-17\"\n    }\n" +
 		"\n**More about this error**\n\n" + page + "#role-does-not-trust-the-build\n\n"
 	if string(got) != want {
@@ -257,7 +258,7 @@ func TestExplanationsShowNoSecret(t *testing.T) {
 	leaky := "is " + canary + "."
 	x := explain.Explanation{
 		Cause: leaky, SaidBy: leaky, Said: leaky + "\n" + leaky, Means: []string{leaky}, Do: []string{leaky},
-		ConditionKeys: []explain.ConditionKey{{Key: leaky, Value: leaky}},
+		ConditionKeys: []string{leaky, leaky},
 		Policy:        leaky, PolicyLetsIn: leaky,
 	}
 	home, stored := fakeBitrise(t, "cat > STORED")

@@ -9,15 +9,15 @@ import (
 	"sync"
 )
 
-// minLength is the minimum length, in bytes, of a secret that is redacted. A shorter one protects nothing, and may be part of words
-// that must remain readable.
+// minLength is the minimum length, in bytes, of a secret that is redacted. A shorter one protects
+// nothing, and may be part of words that must remain readable.
 const minLength = 8
 
 // minPrefix is the minimum length, in bytes, of the beginning of a longer form that is redacted, because the rest may be cut off.
 const minPrefix = 16
 
-// Redactor replaces secrets in texts with [Redacted]. The zero value is ready to use. Its methods may be called from several
-// goroutines.
+// Redactor replaces secrets in texts with [Redacted]. The zero value is ready to use. Its methods
+// may be called from several goroutines.
 type Redactor struct {
 	mu    sync.Mutex
 	forms []string
@@ -29,24 +29,18 @@ func (r *Redactor) Add(secrets ...Text) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range secrets {
-		plain := s.Reveal()
-		r.add(plain)
-		if parts := strings.Split(plain, "."); len(parts) == 3 {
-			r.add(parts[1] + "." + parts[2])
-			r.add(parts[2])
+		parts := []string{s.Reveal()}
+		if token := strings.Split(s.Reveal(), "."); len(token) == 3 {
+			parts = append(parts, token[1]+"."+token[2], token[2])
+		}
+		for _, part := range parts {
+			if len(part) >= minLength {
+				r.forms = append(r.forms, forms(part)...)
+			}
 		}
 	}
-}
-
-func (r *Redactor) add(plain string) {
-	if len(plain) < minLength {
-		return
-	}
-	for _, form := range forms(plain) {
-		if !slices.Contains(r.forms, form) {
-			r.forms = append(r.forms, form)
-		}
-	}
+	slices.Sort(r.forms)
+	r.forms = slices.Compact(r.forms)
 }
 
 // Redact replaces every secret in text, in the forms in which a service or a program may repeat it:

@@ -21,11 +21,9 @@ type Text struct {
 }
 
 // New returns s as a secret. It does not trim s.
-func New(s string) Text {
-	return Text{text: &s}
-}
+func New(s string) Text { return Text{text: &s} }
 
-// Reveal returns the secret. Call it only where the secret is written to the network, a pipe or a file.
+// Reveal returns the secret. Call it only where it is written to the network, a pipe, or a file.
 func (t Text) Reveal() string {
 	if t.text == nil {
 		return ""
@@ -34,17 +32,10 @@ func (t Text) Reveal() string {
 }
 
 // IsEmpty reports whether the secret is the empty string.
-func (t Text) IsEmpty() bool {
-	return t.Reveal() == ""
-}
-
-// String returns [Redacted].
-func (Text) String() string { return Redacted }
+func (t Text) IsEmpty() bool { return t.Reveal() == "" }
 
 // Format writes [Redacted] for every verb and flag.
-func (Text) Format(state fmt.State, _ rune) {
-	_, _ = io.WriteString(state, Redacted)
-}
+func (Text) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, Redacted) }
 
 // MarshalText returns [Redacted]. It is used for JSON, and by slog.
 func (Text) MarshalText() ([]byte, error) { return []byte(Redacted), nil }

@@ -17,8 +17,8 @@ type RoleARN struct {
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html.
 var rolePattern = regexp.MustCompile(`^arn:([a-z][a-z0-9-]*):iam::(\d{12})?:role/(?:[!-~]+/)?([\w+=,.@-]+)$`)
 
-// ParseRoleARN parses the ARN of a role. In AWS's partitions, the account has 12 digits. STS-compatible services use other
-// partitions and no account, such as arn:minio:iam:::role/x.
+// ParseRoleARN parses the ARN of a role. In AWS's partitions, the account has 12 digits.
+// STS-compatible services use other partitions and no account, such as arn:minio:iam:::role/x.
 func ParseRoleARN(s string) (RoleARN, error) {
 	match := rolePattern.FindStringSubmatch(s)
 	if match == nil || (match[2] == "" && strings.HasPrefix(match[1], "aws")) || strings.Contains(s, ",arn:") { // a list matches as a path
@@ -58,3 +58,25 @@ func (r RoleARN) owner() string {
 	}
 	return "account " + r.account
 }
+
+// SessionName is a role session name: 2 to 64 characters of [\w+=,.@-]. It is part of the caller ARN, and CloudTrail shows it.
+// See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html.
+type SessionName struct{ name string }
+
+var notInSessionName = regexp.MustCompile(`[^\w+=,.@-]`)
+
+// ParseSessionName converts s to a session name. It replaces characters that STS rejects with hyphens. If s is empty, or is only
+// "bitrise-" because a local run has no build number, it returns bitrise-local. A long name is an error and isn't truncated, because
+// names that differ only at the end would become the same.
+func ParseSessionName(s string) (SessionName, error) {
+	name := notInSessionName.ReplaceAllString(s, "-")
+	if name == "" || name == "bitrise-" {
+		name = "bitrise-local"
+	}
+	if n := len(name); n < 2 || n > 64 {
+		return SessionName{}, fmt.Errorf("must have 2 to 64 characters, got %d", n)
+	}
+	return SessionName{name: name}, nil
+}
+
+func (n SessionName) String() string { return n.name }

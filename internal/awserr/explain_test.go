@@ -31,15 +31,15 @@ func TestDenials(t *testing.T) {
 			awserr.Denial{Action: "sts:SetSourceIdentity"}, "", "",
 		},
 		{
-			user + "not authorized to perform: ecr-public:GetAuthorizationToken on resource: * because no identity-based policy allows the " +
-				"ecr-public:GetAuthorizationToken action",
+			user + "not authorized to perform: ecr-public:GetAuthorizationToken on resource: * because no " +
+				"identity-based policy allows the ecr-public:GetAuthorizationToken action",
 			awserr.Denial{Action: "ecr-public:GetAuthorizationToken", Policy: "identity-based policy"},
 			"no identity-based policy allows ecr-public:GetAuthorizationToken",
 			"Allow ecr-public:GetAuthorizationToken on the resource * in the policies of the caller.",
 		},
 		{
-			user + "not authorized to perform: ecr:ListImages with an explicit deny in an identity-based policy: " +
-				"arn:aws:iam::123456789012:policy/no-lists",
+			user + "not authorized to perform: ecr:ListImages with an explicit deny in an identity-based " +
+				"policy: arn:aws:iam::123456789012:policy/no-lists",
 			awserr.Denial{Action: list, Policy: "identity-based policy", IsExplicit: true},
 			"an identity-based policy denies ecr:ListImages",
 			"Change the statement that denies ecr:ListImages in the policies of the caller.",
@@ -73,8 +73,8 @@ func TestDenials(t *testing.T) {
 			awserr.Denial{Action: list, Policy: "VPC endpoint policy", IsExplicit: true}, "a VPC endpoint policy denies ecr:ListImages", "network",
 		},
 		{
-			user + "not authorized to perform: ecr:ListImages on resource: * with an explicit deny in a VPC endpoint policy transitively " +
-				"through a service control policy",
+			user + "not authorized to perform: ecr:ListImages on resource: * with an explicit deny in a " +
+				"VPC endpoint policy transitively through a service control policy",
 			awserr.Denial{Action: list, Policy: scp, IsExplicit: true}, "a service control policy denies ecr:ListImages", "AWS organization",
 		},
 		{
@@ -125,11 +125,11 @@ func TestDenials(t *testing.T) {
 	} {
 		t.Run(row.message, func(t *testing.T) {
 			err := fmt.Errorf("call: %w", &awserr.Error{Service: "ECR", Code: "AccessDeniedException", Message: row.message, RequestID: "0a1b2c"})
-			if got := awserr.DenialOf(err); got != row.want {
-				t.Errorf("got %+v, want %+v", got, row.want)
+			if got, isDenied := awserr.DenialOf(err); got != row.want || !isDenied {
+				t.Errorf("got %+v, %t; want %+v", got, isDenied, row.want)
 			}
-			x := explain.Of(awserr.Explain(err, explain.Table{{Cause: "another table"}}, map[string]string{
-				"action": "ecr:ListImages", "resource": "the resource *", "caller": "the caller", "place": "another policy",
+			x := explain.Of(awserr.Explain(err, []explain.Explanation{{Cause: "another table"}}, awserr.Call{
+				Action: list, Resource: "the resource *", Policy: "the policies of the caller",
 			}))
 			if want := "AccessDeniedException (ECR, request ID 0a1b2c)\n" + row.message; x.Said != want {
 				t.Errorf("got said %q, want %q", x.Said, want)
