@@ -1,7 +1,6 @@
 package step
 
 import (
-	"fmt"
 	"reflect"
 	"strings"
 
@@ -57,25 +56,20 @@ type reader struct {
 	environment Environment
 }
 
-func (r reader) Get(key string) string { return r.environment.Get(key) }
+func (r reader) Get(key string) string { return strings.TrimSpace(r.environment.Get(key)) }
 
 // readInputs reads the inputs from the environment.
-func readInputs(environment Environment) (Inputs, error) {
+func readInputs(environment Environment) Inputs {
 	var in Inputs
-	if err := stepconf.NewInputParser(reader{environment: environment}).Parse(&in); err != nil {
-		return Inputs{}, fmt.Errorf("read the inputs: %w", err)
-	}
+	trimmed := reader{environment: environment}
+	_ = stepconf.NewInputParser(trimmed).Parse(&in) // can fail only for constraints, and for types other than string
 	fields := reflect.ValueOf(&in).Elem()
 	for i := range fields.NumField() {
-		switch value := fields.Field(i).Addr().Interface().(type) {
-		case *string:
-			*value = strings.TrimSpace(*value)
-		case *secret.Text:
-			key := fields.Type().Field(i).Tag.Get("secret")
-			*value = secret.New(strings.TrimSpace(environment.Get(key)))
+		if field, isSecret := fields.Field(i).Addr().Interface().(*secret.Text); isSecret {
+			*field = secret.New(trimmed.Get(fields.Type().Field(i).Tag.Get("secret")))
 		}
 	}
-	return in, nil
+	return in
 }
 
 // each calls a function with the key and the value of every input, in the order of step.yml.

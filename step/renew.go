@@ -2,10 +2,14 @@ package step
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"time"
 
 	"github.com/bitrise-io/go-utils/v2/env"
@@ -92,22 +96,21 @@ func (p CredentialProcess) credentials(
 	if err != nil {
 		return credentials.Credentials{}, time.Time{}, err
 	}
-	if own := buildOf(p.Environment); kept.Build.isOther(own) {
-		return credentials.Credentials{}, time.Time{}, errOtherBuild(kept.Build, own)
+	if owner, own := buildOf(kept), buildOf(p.Environment); owner.isOther(own) {
+		return credentials.Credentials{}, time.Time{}, errOtherBuild(owner, own)
 	}
-	log.Protect(kept.Inputs.secrets()...)
+	inputs := readInputs(kept)
+	inputs.BuildAPIToken = secret.New(p.Environment.Get(buildTokenVariable))
+	log.Protect(inputs.secrets()...)
 	return folder.Get(ctx, session, p.Now, func(ctx context.Context) (credentials.Credentials, error) {
-		return p.renew(ctx, kept, log.Quiet())
+		return p.renew(ctx, inputs, kept, log.Quiet())
 	})
 }
 
 // renew obtains the session again, as the run of the Step did.
-func (p CredentialProcess) renew(ctx context.Context, kept kept, log *report.Log) (credentials.Credentials, error) {
-	inputs := kept.Inputs
-	inputs.BuildAPIToken = secret.New(p.Environment.Get(buildTokenVariable))
-	log.Protect(inputs.BuildAPIToken)
+func (p CredentialProcess) renew(ctx context.Context, inputs Inputs, kept Environment, log *report.Log) (credentials.Credentials, error) {
 	switch {
-	case kept.GivenToken != "":
+	case !inputs.IdentityToken.IsEmpty():
 		return credentials.Credentials{}, errTokenNotKept()
 	case inputs.AccessKeyID.IsEmpty() && inputs.BuildAPIToken.IsEmpty():
 		return credentials.Credentials{}, errNoBuildToken()
@@ -116,7 +119,7 @@ func (p CredentialProcess) renew(ctx context.Context, kept kept, log *report.Log
 	if err != nil {
 		return credentials.Credentials{}, err
 	}
-	environment, err := p.restore(kept.Environment)
+	environment, err := p.restore(kept)
 	if err != nil {
 		return credentials.Credentials{}, err
 	}
@@ -133,14 +136,11 @@ func (p CredentialProcess) renew(ctx context.Context, kept kept, log *report.Log
 func (p CredentialProcess) restore(kept Environment) (Environment, error) {
 	environment := maps.Clone(p.Environment)
 	for _, key := range keptVariables() {
-		delete(environment, key)
+		environment[key] = kept.Get(key)
 	}
-	maps.Copy(environment, kept)
 	for _, key := range awsclient.Variables() {
-		var err error
-		if value := kept.Get(key); value == "" {
-			err = p.Process.Unset(key)
-		} else {
+		err := p.Process.Unset(key)
+		if value := kept.Get(key); value != "" {
 			err = p.Process.Set(key, value)
 		}
 		if err != nil {
@@ -149,6 +149,48 @@ func (p CredentialProcess) restore(kept Environment) (Environment, error) {
 	}
 	return environment, nil
 }
+
+// keep returns what a profile keeps from the run that wrote it: everything that a renewal needs to obtain the session again, except for
+// the build's API token, which is written to no file. It is an Environment in JSON, with the inputs and the variables. It reveals the
+// secrets.
+func (in Inputs) keep(environment Environment) secret.Text {
+	kept := Environment{}
+	in.each(func(key string, value secret.Text, _ bool) { kept[key] = value.Reveal() })
+	// Most of these don't affect the session. Neither does aws_profile, but each profile has its own session, so that a logout from one
+	// doesn't affect the others.
+	for _, key := range []string{"action", "build_api_token", "docker_login", "ecr_registries", "timeout", "verbose"} {
+		delete(kept, key)
+	}
+	if token := kept["identity_token"]; token != "" {
+		// Each token has its own session, but the token is not kept, because it is valid for minutes only.
+		digest := sha256.Sum256([]byte(token))
+		kept["identity_token"] = hex.EncodeToString(digest[:])
+	}
+	for _, key := range append(keptVariables(), "BITRISE_BUILD_SLUG", "BITRISE_BUILD_URL") {
+		kept[key] = environment.Get(key)
+	}
+	if bundle, err := filepath.Abs(kept[caBundle]); err == nil && kept[caBundle] != "" {
+		kept[caBundle] = bundle // a renewal may run in any folder
+	}
+	maps.DeleteFunc(kept, func(_, value string) bool { return value == "" })
+	content, _ := json.MarshalIndent(kept, "", "  ") // cannot fail for strings
+	return secret.New(string(content) + "\n")
+}
+
+// parseKept returns what [Inputs.keep] returned.
+func parseKept(content secret.Text) (Environment, error) {
+	var kept Environment
+	if err := json.Unmarshal([]byte(content.Reveal()), &kept); err != nil {
+		return nil, explain.Advise(errors.New("the settings of the session are damaged"), "Run the Step again.") // err may quote a secret
+	}
+	return kept, nil
+}
+
+const caBundle = "AWS_CA_BUNDLE"
+
+// keptVariables are those that set AWS's endpoints and the trusted certificates. A later Step may change them for its own purposes.
+// Proxies are not kept: a renewal uses those of the process that needs the credentials.
+func keptVariables() []string { return append(awsclient.Variables(), caBundle) }
 
 func errOtherBuild(owner, own build) error {
 	return &explain.Error{

@@ -64,10 +64,7 @@ func (s *Step) run(ctx context.Context) error {
 // configure reads and checks the inputs. It writes nothing to the log, because the log may hang, and the watchdog isn't running until
 // the timeout is known.
 func (s *Step) configure() (Inputs, Config, error) {
-	inputs, err := readInputs(s.Environment)
-	if err != nil {
-		return Inputs{}, Config{}, err
-	}
+	inputs := readInputs(s.Environment)
 	s.Log.Protect(inputs.secrets()...)
 	config, err := ParseInputs(inputs, s.Now())
 	if config.Verbose {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
@@ -126,9 +127,9 @@ func (s *Step) stageEntries(staged *staged, entries []dockerlogin.Entry) {
 
 // stageProfile stages a profile that provides the session's credentials and renews them. The credentials are not exported, because
 // they would take precedence over the profile.
-func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, kept kept, session awsauth.Session) error {
+func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, settings secret.Text, session awsauth.Session) error {
 	file, folder := staged.files.config, staged.files.folder
-	stored, command, changes, err := folder.Stage(ctx, s.Program, kept.encode(), session.Credentials, s.Now())
+	stored, command, changes, err := folder.Stage(ctx, s.Program, settings, session.Credentials, s.Now())
 	staged.changes = append(staged.changes, changes...)
 	if err != nil {
 		return err
