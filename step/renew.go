@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/bitrise-io/go-utils/v2/env"
@@ -43,15 +44,12 @@ type CredentialProcess struct {
 // Run prints the credentials of the session whose key is the argument. It returns the exit code: 0 for success, 1 for an error, which
 // is on standard error, and 2 for invalid arguments.
 func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
-	if len(arguments) == 1 && (arguments[0] == "--help" || arguments[0] == "-h") {
+	key := strings.Join(arguments, " ")
+	if key == "--help" {
 		_, _ = io.WriteString(p.Stdout, profile.Usage)
 		return 0
 	}
-	if len(arguments) != 1 {
-		_, _ = io.WriteString(p.Stderr, profile.Usage)
-		return 2
-	}
-	folder, session, err := profile.Find(p.Program, arguments[0])
+	folder, session, err := profile.Find(p.Program, key)
 	if err != nil {
 		_, _ = fmt.Fprintf(p.Stderr, "%s: %s\n\n%s", profile.ProgramName, err, profile.Usage)
 		return 2
@@ -61,25 +59,22 @@ func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
 	defer cancel()
 	defer watch(ctx, graceAfterSignal, log, p.Exit, "interrupted or out of time: the credential process did not stop and was terminated")()
 	issued, expiration, err := p.credentials(ctx, folder, session, log)
+	if err == nil {
+		err = profile.Print(p.Stdout, issued, expiration)
+	}
 	switch {
 	case err == nil:
+		return 0
 	case errors.Is(context.Cause(ctx), errRenewalTimeout):
 		x := explain.Of(err)
 		x.Cause, x.Means = errRenewalTimeout.Error(), append([]string{lastError(err)}, x.Means...)
 		log.Explain(x)
-		return 1
 	case ctx.Err() != nil:
 		log.Errorf("interrupted by a signal before there were new credentials")
-		return 1
 	default:
 		log.Explain(explain.Of(err))
-		return 1
 	}
-	if err := profile.Print(p.Stdout, issued, expiration); err != nil {
-		log.Errorf("%s: print the credentials: %s", profile.ProgramName, err)
-		return 1
-	}
-	return 0
+	return 1
 }
 
 var errRenewalTimeout = fmt.Errorf("no new credentials within %d seconds", int(renewalTimeout.Seconds()))
@@ -193,39 +188,31 @@ const caBundle = "AWS_CA_BUNDLE"
 func keptVariables() []string { return append(awsclient.Variables(), caBundle) }
 
 func errOtherBuild(owner, own build) error {
-	return &explain.Error{
-		Err: fmt.Errorf("the profile belongs to build %s, but this process belongs to build %s", owner, own),
-		Explanation: explain.Explanation{
-			Means: []string{"Builds that share a machine write their profiles to the same file. The other build wrote a profile with " +
-				"this name later, so its credentials aren't meant for this build."},
-			Do: []string{"Give each build's profile its own name: set aws_profile to bitrise-$BITRISE_BUILD_SLUG."},
-		},
-	}
+	err := fmt.Errorf("the profile belongs to build %s, but this process belongs to build %s", owner, own)
+	return &explain.Error{Err: err, Explanation: explain.Explanation{
+		Means: []string{"Builds that share a machine write their profiles to the same file. The other build wrote a profile with " +
+			"this name later, so its credentials aren't meant for this build."},
+		Do: []string{"Give each build's profile its own name: set aws_profile to bitrise-$BITRISE_BUILD_SLUG."},
+	}}
 }
 
 func errTokenNotKept() error {
-	return &explain.Error{
-		Err: errors.New("the credentials were obtained with identity_token, which is not kept, so they can't be renewed"),
-		Explanation: explain.Explanation{
-			Means: []string{"The Step was given an existing identity token. It is valid for only a few minutes, so it can't be used " +
-				"to renew the credentials."},
-			Do: []string{"Leave identity_token empty, so that the profile can fetch tokens. Or run the Step again with a new " +
-				"token before the Step that failed."},
-		},
-	}
+	err := errors.New("the credentials were obtained with identity_token, which is not kept, so they can't be renewed")
+	return &explain.Error{Err: err, Explanation: explain.Explanation{
+		Means: []string{"The Step was given an existing identity token. It is valid for only a few minutes, so it can't be used " +
+			"to renew the credentials."},
+		Do: []string{"Leave identity_token empty, so that the profile can fetch tokens. Or run the Step again with a new " +
+			"token before the Step that failed."},
+	}}
 }
 
 func errNoBuildToken() error {
-	return &explain.Error{
-		Err: errors.New("the variable " + buildTokenVariable + " is not set, so the credentials can't be renewed"),
-		Explanation: explain.Explanation{
-			Means: []string{"The profile's credentials have expired. To get new ones, this program asks Bitrise for an identity token " +
-				"with the build's API token, which it reads from that variable and never stores. Bitrise sets it for every Step, so a " +
-				"program in between removed it."},
-			Do: []string{
-				"Pass the variable on to the program that uses the profile: sudo --preserve-env=" +
-					buildTokenVariable + ", docker run --env " + buildTokenVariable + ", or the option of the program that cleared the environment.",
-			},
-		},
-	}
+	err := errors.New("the variable " + buildTokenVariable + " is not set, so the credentials can't be renewed")
+	return &explain.Error{Err: err, Explanation: explain.Explanation{
+		Means: []string{"The profile's credentials have expired. To get new ones, this program asks Bitrise for an identity token " +
+			"with the build's API token, which it reads from that variable and never stores. Bitrise sets it for every Step, so a " +
+			"program in between removed it."},
+		Do: []string{"Pass the variable on to the program that uses the profile: sudo --preserve-env=" + buildTokenVariable +
+			", docker run --env " + buildTokenVariable + ", or the option of the program that cleared the environment."},
+	}}
 }
