@@ -55,9 +55,10 @@ func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
 		return 2
 	}
 	log := report.NewPlainLog(p.Stderr)
-	ctx, cancel := context.WithTimeoutCause(ctx, renewalTimeout, errRenewalTimeout)
+	cause := fmt.Errorf("no new credentials within %d seconds", int(renewalTimeout.Seconds()))
+	ctx, cancel := context.WithTimeoutCause(ctx, renewalTimeout, cause)
 	defer cancel()
-	defer watch(ctx, graceAfterSignal, log, p.Exit, "interrupted or out of time: the credential process did not stop and was terminated")()
+	defer watch(ctx, graceAfterSignal, log, p.Exit)()
 	issued, expiration, err := p.credentials(ctx, folder, session, log)
 	if err == nil {
 		err = profile.Print(p.Stdout, issued, expiration)
@@ -65,19 +66,17 @@ func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(context.Cause(ctx), errRenewalTimeout):
-		x := explain.Of(err)
-		x.Cause, x.Means = errRenewalTimeout.Error(), append([]string{lastError(err)}, x.Means...)
-		log.Explain(x)
-	case ctx.Err() != nil:
-		log.Errorf("interrupted by a signal before there were new credentials")
-	default:
+	case ctx.Err() == nil:
 		log.Explain(explain.Of(err))
+	case errors.Is(endOf(ctx), errInterrupted):
+		log.Errorf("%s before there were new credentials", errInterrupted)
+	default:
+		x := explain.Of(err)
+		x.Cause, x.Means = endOf(ctx).Error(), append([]string{lastError(err)}, x.Means...)
+		log.Explain(x)
 	}
 	return 1
 }
-
-var errRenewalTimeout = fmt.Errorf("no new credentials within %d seconds", int(renewalTimeout.Seconds()))
 
 // credentials returns the credentials of a session. A session that is known to belong to a different build is an error.
 func (p CredentialProcess) credentials(

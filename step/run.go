@@ -9,6 +9,8 @@ package step
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -34,12 +36,12 @@ type Step struct {
 // Run does what the inputs ask for. If it fails, it exports nothing, explains the error in the log, and returns it. It stops when ctx
 // is done.
 func (s *Step) Run(ctx context.Context) error {
-	defer watch(ctx, graceAfterSignal, s.Log, s.exit, stopped(errInterrupted))()
+	defer watch(ctx, graceAfterSignal, s.Log, s.exit)()
 	err := s.run(ctx)
 	if err != nil {
-		ctx, cancel := context.WithTimeout(ctx, timeToExplain)
+		ctx, cancel := context.WithTimeoutCause(ctx, timeToExplain, errors.New("reporting the error took too long"))
 		defer cancel()
-		defer watch(ctx, graceAfterTimeout, s.Log, s.exit, "the Step was stopped before it finished reporting the error")()
+		defer watch(ctx, graceAfterTimeout, s.Log, s.exit)()
 		s.explain(ctx, err)
 	}
 	return err
@@ -48,9 +50,10 @@ func (s *Step) Run(ctx context.Context) error {
 func (s *Step) run(ctx context.Context) error {
 	inputs, config, err := s.configure()
 	timeout := cmp.Or(config.Timeout, defaultTimeout) // the timeout of invalid inputs is unknown
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, &timeoutError{after: timeout})
+	cause := fmt.Errorf("timed out after %d seconds (input: timeout)", int(timeout.Seconds()))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 	defer cancel()
-	defer watch(ctx, graceAfterTimeout, s.Log, s.exit, stopped(&timeoutError{after: timeout}))()
+	defer watch(ctx, graceAfterTimeout, s.Log, s.exit)()
 	inputs.print(s.Log)
 	if err != nil {
 		return err

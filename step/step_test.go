@@ -141,8 +141,9 @@ func TestIsRenewable(t *testing.T) {
 
 func TestInterruption(t *testing.T) {
 	failure := errors.New("no response")
-	timedOut, cancel := context.WithCancelCause(t.Context())
-	cancel(&timeoutError{after: 10 * time.Second})
+	cause := errors.New("timed out")
+	timedOut, cancel := context.WithTimeoutCause(t.Context(), 0, cause)
+	defer cancel()
 	interrupted, stop := context.WithCancel(t.Context())
 	stop()
 	for name, row := range map[string]struct {
@@ -153,8 +154,8 @@ func TestInterruption(t *testing.T) {
 	}{
 		"no interruption":   {t.Context(), failure, "no response", ""},
 		"a signal":          {interrupted, failure, "interrupted by a signal", ""},
-		"the timeout":       {timedOut, failure, "timed out after 10 seconds (input: timeout)", "Last error before the timeout: no response."},
-		"already the cause": {timedOut, errInterrupted, "interrupted by a signal", ""},
+		"the timeout":       {timedOut, failure, "timed out", "Last error before the timeout: no response."},
+		"already the cause": {timedOut, fmt.Errorf("wait for a lock: %w", cause), "wait for a lock: timed out", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := explain.Of(interruption(row.ctx, row.err))
@@ -174,16 +175,16 @@ func TestWatch(t *testing.T) {
 		var log bytes.Buffer
 		exited := make(chan int, 1)
 		ctx, cancel := context.WithCancel(t.Context())
-		defer watch(ctx, time.Second, report.NewPlainLog(&log), func(code int) { exited <- code }, "timed out")()
+		defer watch(ctx, time.Second, report.NewPlainLog(&log), func(code int) { exited <- code })()
 		cancel()
-		if code := <-exited; code != 1 || log.String() != "timed out\n" {
+		if code := <-exited; code != 1 || log.String() != "interrupted by a signal: the Step did not stop in time and was terminated\n" {
 			t.Errorf("got exit code %d, log %q", code, &log)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		ctx, cancel := context.WithCancel(t.Context())
-		stop := watch(ctx, time.Second, report.NewPlainLog(&log), func(int) { t.Error("a run that ended in time was stopped") }, "")
+		stop := watch(ctx, time.Second, report.NewPlainLog(&log), func(int) { t.Error("a run that ended in time was stopped") })
 		cancel()
 		stop()
 		time.Sleep(time.Hour)
@@ -198,7 +199,7 @@ func (blocked) Write([]byte) (int, error) { select {} }
 func TestWatchWithABlockedLog(t *testing.T) {
 	exited := make(chan int, 1)
 	ctx, cancel := context.WithCancel(t.Context())
-	defer watch(ctx, 0, report.NewPlainLog(blocked{}), func(code int) { exited <- code }, "timed out")()
+	defer watch(ctx, 0, report.NewPlainLog(blocked{}), func(code int) { exited <- code })()
 	cancel()
 	<-exited
 }
