@@ -10,12 +10,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsclient"
 )
 
-const (
-	// profileVariable selects the profile that the AWS CLI and SDKs use.
-	profileVariable = "AWS_PROFILE"
-	// buildTokenVariable is where a renewal reads the build's API token, which is written to no file.
-	buildTokenVariable = "BITRISE_BUILD_API_TOKEN" //nolint:gosec // the variable's name
-)
+// buildTokenVariable is where a renewal reads the build's API token, which is written to no file.
+const buildTokenVariable = "BITRISE_BUILD_API_TOKEN" //nolint:gosec // the variable's name
 
 // Environment is the environment that the process was started with. It has the inputs, too. Several tools treat an empty variable
 // differently from one that is not set.

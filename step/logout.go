@@ -110,7 +110,7 @@ func (s *Step) logout(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	outputs := emptyCredentialOutputs()
+	outputs := emptyCredentialOutputs(s.Environment)
 	if config.hasProfile() || len(config.Registries) > 0 {
 		outputs = nil
 		written.limit(config.Profile, config.Registries)

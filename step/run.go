@@ -100,14 +100,12 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 		return err
 	}
 
-	staged := &staged{files: files, outputs: commonOutputs(config.Region, session)}
+	staged := &staged{config: config, files: files, outputs: loginOutputs(s.Environment, config, session)}
 	defer staged.discard()
 	if config.hasProfile() {
-		if err := s.stageProfile(ctx, staged, config, inputs.keep(s.Environment), session); err != nil {
+		if err := s.stageProfile(ctx, staged, inputs.keep(s.Environment), session); err != nil {
 			return err
 		}
-	} else {
-		staged.outputs = append(credentialOutputs(session.Credentials), staged.outputs...)
 	}
 	if config.DockerLogin {
 		if err := s.stageLogins(ctx, staged, authenticator, session); err != nil {
@@ -117,15 +115,10 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 	if err := s.stageRecord(staged); err != nil {
 		return err
 	}
-	effects := variableEffects(s.Environment, staged.facts(config))
-	staged.outputs = append(staged.outputs, effects.outputs...)
-	if config.hasProfile() {
-		staged.outputs = append(staged.outputs, plain(profileVariable, config.Profile.String()))
-	}
+	staged.checkVariables(s.Environment)
 	if err := s.commit(ctx, staged); err != nil {
 		return err
 	}
-	effects.print(s.Log)
 	if config.hasProfile() || config.DockerLogin {
 		if err := s.sweep(ctx, files.folder); err != nil {
 			s.Log.Debugf("Could not remove all files of earlier builds from %s: %s", files.folder, explain.OneLine(err))

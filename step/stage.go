@@ -55,6 +55,7 @@ func (s *Step) findFiles(config Config) (found files, err error) {
 
 // staged is what a run is going to change.
 type staged struct {
+	config  Config
 	files   files
 	outputs []output
 	// registries are the hosts of the Docker logins.
@@ -65,6 +66,9 @@ type staged struct {
 	changes  []*sharedfile.Change
 	// done has the log lines to write when the changes are in place.
 	done []string
+	// notes are about variables of the environment that the outputs change, which is usually what the user wants. warnings are about
+	// those that prevent at least one tool from using the outputs.
+	notes, warnings []string
 }
 
 // discard removes the changes that were not committed.
@@ -125,10 +129,9 @@ func (s *Step) stageEntries(staged *staged, entries []dockerlogin.Entry) {
 	}
 }
 
-// stageProfile stages a profile that provides the session's credentials and renews them. The credentials are not exported, because
-// they would take precedence over the profile.
-func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, settings secret.Text, session awsauth.Session) error {
-	file, folder := staged.files.config, staged.files.folder
+// stageProfile stages a profile that provides the session's credentials and renews them.
+func (s *Step) stageProfile(ctx context.Context, staged *staged, settings secret.Text, session awsauth.Session) error {
+	config, file, folder := staged.config, staged.files.config, staged.files.folder
 	stored, command, changes, err := folder.Stage(ctx, s.Program, settings, session.Credentials, s.Now())
 	staged.changes = append(staged.changes, changes...)
 	if err != nil {
@@ -145,8 +148,7 @@ func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, 
 		written += "; it renews its credentials automatically"
 	}
 	staged.done = append(staged.done, written)
-	staged.outputs = append(emptyCredentialOutputs(), staged.outputs...)
-	staged.outputs = append(staged.outputs, plain("AWS_SDK_LOAD_CONFIG", "1"))
+	staged.outputs = append(staged.outputs, plain("AWS_PROFILE", config.Profile.String()), plain("AWS_SDK_LOAD_CONFIG", "1"))
 	s.warnOfLimits(config)
 	s.warnOfReplacing(staged.files, config.Profile)
 	return nil
@@ -185,17 +187,6 @@ func (s *Step) warnOfLimits(config Config) {
 	}
 }
 
-// facts returns what the environment's variables are compared with.
-func (s *staged) facts(config Config) runFacts {
-	run := runFacts{
-		region: config.Region.String(), profile: config.Profile.String(), registries: s.registries, dockerFile: s.files.docker.String(),
-	}
-	if config.hasProfile() {
-		run.configFile, run.credentialsFile = s.files.config.Path, s.files.config.Credentials
-	}
-	return run
-}
-
 // stageRecord stages the record of what the build writes, as the first file that is put into place.
 func (s *Step) stageRecord(staged *staged) error {
 	if len(staged.profiles)+len(staged.logins) == 0 {
@@ -214,8 +205,7 @@ func (s *Step) stageRecord(staged *staged) error {
 // the files that were changed.
 func (s *Step) commit(ctx context.Context, staged *staged) error {
 	started := s.Now()
-	outputs := forEnvironment(staged.outputs, s.Environment)
-	exports, err := staged.files.store.prepare(outputs)
+	exports, err := staged.files.store.prepare(staged.outputs)
 	if err != nil {
 		return err
 	}
@@ -228,25 +218,30 @@ func (s *Step) commit(ctx context.Context, staged *staged) error {
 	for _, line := range staged.done {
 		s.Log.Printf("%s", line)
 	}
-	if len(outputs) > 0 {
+	if len(staged.outputs) > 0 {
 		s.Log.Printf("")
 		s.Log.Donef("Exported for the next Steps (%s):", elapsed(s.Now().Sub(started)))
-		printOutputs(s.Log, outputs)
+		printOutputs(s.Log, staged.outputs)
+	}
+	if len(staged.notes)+len(staged.warnings) > 0 {
+		s.Log.Printf("")
+	}
+	for _, line := range staged.notes {
+		s.Log.Printf("%s", line)
+	}
+	for _, line := range staged.warnings {
+		s.Log.Warnf("%s", line)
 	}
 	return nil
 }
 
 // listWritten lists the files that a failed run has changed.
 func (s *Step) listWritten(changes []*sharedfile.Change) {
-	isFirst := true
-	for _, change := range changes {
-		if !change.IsDone() {
-			continue
-		}
-		if isFirst {
-			s.Log.Warnf("The Step changed these files before it failed (action: logout removes what it added):")
-		}
-		isFirst = false
+	written := slices.DeleteFunc(slices.Clone(changes), func(change *sharedfile.Change) bool { return !change.IsDone() })
+	if len(written) > 0 {
+		s.Log.Warnf("The Step changed these files before it failed (action: logout removes what it added):")
+	}
+	for _, change := range written {
 		s.Log.Warnf("- %s", change.Path())
 	}
 }
