@@ -1,13 +1,23 @@
 package step
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/bitrise-io/envman/v2/envman"
+	"github.com/bitrise-io/envman/v2/models"
+	"gopkg.in/yaml.v2"
+
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/report"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 )
 
 // output is a variable for the Steps that follow.
@@ -73,4 +83,96 @@ func printOutputs(log *report.Log, outputs []output) {
 		}
 		log.Printf("- %s: %s", out.key, strings.ReplaceAll(value, "\n", "\n  "))
 	}
+}
+
+// envstore is the path of envman's store, a YAML file from which the Bitrise CLI reads a Step's outputs after the Step. It exists
+// and is empty when a Step starts.
+type envstore string
+
+const envstoreVariable = "ENVMAN_ENVSTORE_PATH"
+
+// findEnvstore returns the store that the Bitrise CLI has created for this run.
+func findEnvstore(environment Environment) (envstore, error) {
+	path := environment.Get(envstoreVariable)
+	err := errors.New("the variable " + envstoreVariable + " is not set, so the outputs can't be exported")
+	if path != "" {
+		_, err = os.Stat(path)
+	}
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	return envstore(path), explain.Advise(err, "Run this Step in a build on Bitrise, or locally with \"bitrise run\". Both create the file "+
+		"for a Step's outputs.")
+}
+
+// prepare adds outputs to a copy of the store, as "envman add --no-expand" would, and "envman add --no-expand --sensitive" for those
+// that are sensitive. The copy is a sharedfile.Change, so that it takes effect together with the other files.
+func (s envstore) prepare(outputs []output) (*sharedfile.Change, error) {
+	change, err := sharedfile.File{Path: string(s), KeepMode: true, InPlace: true}.Prepare(func(content []byte) ([]byte, error) {
+		return addOutputs(content, outputs)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("add the outputs to envman's store: %w", err)
+	}
+	return change, nil
+}
+
+// addOutputs returns the content of a store with the outputs added. They replace earlier values.
+func addOutputs(content []byte, outputs []output) ([]byte, error) {
+	limits, err := envman.GetConfigs()
+	if err != nil {
+		return nil, fmt.Errorf("read envman's configuration: %w", err)
+	}
+	var store models.EnvsSerializeModel
+	if err := yaml.Unmarshal(content, &store); err != nil {
+		return nil, errors.New("the store is not valid") // the cause may quote a secret of another Step
+	}
+	for _, out := range outputs {
+		if err := checkLimits(limits, store.Envs, out); err != nil {
+			return nil, err
+		}
+		isTrue, isFalse := true, false
+		options := models.EnvironmentItemOptionsModel{IsExpand: &isFalse}
+		if out.isSensitive {
+			options.IsSensitive = &isTrue
+		}
+		added := models.EnvironmentItemModel{out.key: out.value.Reveal(), models.OptionsKey: options}
+		isReplaced := false
+		for i, item := range store.Envs {
+			if _, found := item[out.key]; found {
+				store.Envs[i], isReplaced = added, true
+			}
+		}
+		if !isReplaced {
+			store.Envs = append(store.Envs, added)
+		}
+	}
+	return yaml.Marshal(store)
+}
+
+// checkLimits applies envman's limits on the size of one value and of all values together, including values that are replaced. 0 means
+// no limit.
+func checkLimits(limits envman.ConfigsModel, items []models.EnvironmentItemModel, out output) error {
+	size := len(out.value.Reveal())
+	total := size
+	for _, item := range items {
+		_, value, err := item.GetKeyValuePair()
+		if err != nil {
+			return fmt.Errorf("the store is not valid: one of its %d variables has no key, or a value that is not a string", len(items))
+		}
+		total += len(value)
+	}
+	var what string
+	var got, most int
+	switch {
+	case limits.EnvBytesLimitInKB > 0 && size > limits.EnvBytesLimitInKB<<10:
+		what, got, most = "the value of "+out.key, size, limits.EnvBytesLimitInKB
+	case limits.EnvListBytesLimitInKB > 0 && total > limits.EnvListBytesLimitInKB<<10:
+		what, got, most = "all outputs together, up to "+out.key+",", total, limits.EnvListBytesLimitInKB
+	default:
+		return nil
+	}
+	return explain.Advise(fmt.Errorf("%s must have at most %d KB, got %d KB, which exceeds envman's limit", what, most, (got+1023)>>10),
+		"Shorten the value, or raise envman's limits in ~/.envman/configs.json: "+
+			"https://support.bitrise.io/en/articles/9676692-env-var-value-too-large-env-var-list-too-large")
 }

@@ -18,6 +18,38 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
+// Config is what one run does. Only [ParseInputs] makes one, so nothing in it needs to be checked again.
+type Config struct {
+	// IsLogout means that the run removes what earlier runs of this build added: Profile and Registries, or everything if there are none.
+	// Apart from these, only Region, Timeout, and Verbose are set.
+	IsLogout bool
+	Region   awsid.Region
+	// Exactly one of these two is set.
+	WebIdentity *awsauth.WebIdentity
+	AccessKey   *awsauth.AccessKey
+	// With these three, an identity token is fetched if WebIdentity has none.
+	Audience      string
+	BuildURL      oidc.BuildURL
+	BuildAPIToken secret.Text
+	// Chain has the roles to assume next, each with the session of the one before.
+	Chain []awsauth.AssumedRole
+	// HasPolicyGap means that a variable in inline_session_policy may have been expanded to nothing.
+	HasPolicyGap bool
+	// AllowedAccounts are the accounts whose credentials may be exported. If empty, all are allowed.
+	AllowedAccounts []awsid.AccountID
+
+	// Profile is the profile to write or to remove. The zero value means none.
+	Profile     profile.Name
+	DockerLogin bool
+	// Registries are those to log in to, or out of.
+	Registries []dockerlogin.Registry
+	// Timeout is how long the whole run may take.
+	Timeout time.Duration
+	Verbose bool
+}
+
+func (c Config) hasProfile() bool { return c.Profile.String() != "" }
+
 // The defaults for empty inputs, which are the same as in step.yml.
 const (
 	defaultAudience = "sts.amazonaws.com"
@@ -100,6 +132,23 @@ func optional[T any](p *inputParser, input, given string, parse func(string) (T,
 		return none
 	}
 	return parsed(p, input, given, parse)
+}
+
+// The separators of lists.
+const (
+	byLine        = "\r\n"
+	byCommaOrLine = ",\r\n"
+)
+
+// list parses the items of a list. Whitespace around an item and empty items are ignored.
+func list[T any](p *inputParser, input, joined, separators string, parse func(string) (T, error)) []T {
+	var values []T
+	for _, item := range strings.FieldsFunc(joined, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
+		if item = strings.TrimSpace(item); item != "" {
+			values = append(values, parsed(p, input, item, parse))
+		}
+	}
+	return values
 }
 
 // logout reads what to log out of, and reports inputs that have no effect, except those with a default in step.yml.

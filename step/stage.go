@@ -144,12 +144,11 @@ func (s *Step) stageProfile(ctx context.Context, staged *staged, settings secret
 	staged.changes = append(staged.changes, changes...)
 	staged.profiles = []writtenProfile{{File: file, Name: config.Profile.String(), Session: stored, Written: s.Now().UTC()}}
 	written := fmt.Sprintf("Wrote the profile %q to %s", config.Profile, file)
-	if config.isRenewable() {
+	if s.warnOfLimits(config) {
 		written += "; it renews its credentials automatically"
 	}
 	staged.done = append(staged.done, written)
 	staged.outputs = append(staged.outputs, plain("AWS_PROFILE", config.Profile.String()), plain("AWS_SDK_LOAD_CONFIG", "1"))
-	s.warnOfLimits(config)
 	s.warnOfReplacing(staged.files, config.Profile)
 	return nil
 }
@@ -169,13 +168,15 @@ func (s *Step) warnOfReplacing(files files, name profile.Name) {
 	}
 }
 
-// warnOfLimits warns if credentials can't be renewed, or if renewing them requires a stored key.
-func (s *Step) warnOfLimits(config Config) {
+// warnOfLimits warns if the profile's credentials can't be renewed, or if renewing them requires a stored key or a variable. It reports
+// whether they can be renewed for as long as the build runs.
+func (s *Step) warnOfLimits(config Config) (isRenewable bool) {
 	switch {
 	case config.AccessKey != nil && !config.AccessKey.SessionToken.IsEmpty():
 		s.Log.Warnf("session_token is set, so the profile's credentials can be renewed only until that session expires, if at all.")
 	case config.AccessKey != nil && len(config.Chain) > 0:
 		s.Log.Warnf("The profile keeps the access key in a file that only this user can read, because it needs the key to renew its credentials.")
+		return true
 	case config.AccessKey != nil:
 		s.Log.Warnf("The profile keeps the access key in a file that only this user can read and returns it unchanged because it doesn't expire.")
 	case !config.WebIdentity.Token.Text.IsEmpty():
@@ -184,7 +185,11 @@ func (s *Step) warnOfLimits(config Config) {
 	case config.BuildAPIToken.Reveal() != s.Environment.Get(buildTokenVariable):
 		s.Log.Warnf("build_api_token differs from %s, which the profile reads when it renews its credentials. Set that variable for "+
 			"the next Steps.", buildTokenVariable)
+		return true
+	default:
+		return true
 	}
+	return false
 }
 
 // stageRecord stages the record of what the build writes, as the first file that is put into place.

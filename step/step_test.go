@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -133,7 +134,8 @@ func TestIsRenewable(t *testing.T) {
 		"an access key and a chain":   {Config{AccessKey: key, Chain: chain}, true},
 		"a temporary key and a chain": {Config{AccessKey: temporary, Chain: chain}, false},
 	} {
-		if got := row.config.isRenewable(); got != row.want {
+		run := Step{Log: report.NewPlainLog(io.Discard)}
+		if got := run.warnOfLimits(row.config); got != row.want {
 			t.Errorf("%s: got %v, want %v", name, got, row.want)
 		}
 	}
