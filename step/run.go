@@ -86,7 +86,11 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 	if err != nil {
 		return err
 	}
-	for _, line := range movedEndpoints(s.Environment, config.DockerLogin) {
+	moved, err := movedEndpoints(s.Environment, config.DockerLogin)
+	if err != nil {
+		return err
+	}
+	for _, line := range moved {
 		s.Log.Printf("%s", line)
 	}
 	authenticator, err := newAuthenticator(ctx, config, s.Environment, s.Log, s.Now)

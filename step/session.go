@@ -43,9 +43,6 @@ type authenticator struct {
 func newAuthenticator(
 	ctx context.Context, config Config, environment Environment, log *report.Log, now func() time.Time,
 ) (*authenticator, error) {
-	if err := awsclient.Check(environment.Get); err != nil {
-		return nil, err
-	}
 	client, err := transport.New(transport.Options{
 		CABundle: environment.Get("AWS_CA_BUNDLE"), Getenv: environment.Get, Debugf: log.Debugf, Action: awsclient.Action,
 	})

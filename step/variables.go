@@ -2,6 +2,7 @@ package step
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -114,25 +115,30 @@ func (s *staged) besideLogins(environment Environment) {
 	}
 }
 
-// movedEndpoints returns a line for each variable that changes the endpoint of the Step's calls. It shows only the host, because the
-// rest of the URL may contain a password.
-func movedEndpoints(environment Environment, withDocker bool) []string {
+// movedEndpoints returns a line for each variable that changes the endpoint of the Step's calls, or an error that lists those that
+// aren't URLs. Of the values, they show only hosts, because the rest may contain a password; the SDK's own errors quote it.
+func movedEndpoints(environment Environment, withDocker bool) ([]string, error) {
 	if strings.EqualFold(environment["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"], "true") {
-		return nil
+		return nil, nil
 	}
 	var lines []string
+	var problems []error
 	for _, endpoint := range []struct{ key, services string }{
 		{"AWS_ENDPOINT_URL", "all AWS services"},
 		{"AWS_ENDPOINT_URL_STS", "STS"},
 		{"AWS_ENDPOINT_URL_ECR", "ECR"},
 		{"AWS_ENDPOINT_URL_ECR_PUBLIC", "ECR Public"},
 	} {
-		if strings.HasPrefix(endpoint.services, "ECR") && !withDocker {
-			continue
-		}
-		if moved, err := url.Parse(environment[endpoint.key]); err == nil && moved.Host != "" {
+		value := environment[endpoint.key]
+		moved, err := url.Parse(value)
+		switch {
+		case value == "":
+		case err != nil || (moved.Scheme != "https" && moved.Scheme != "http") || moved.Host == "":
+			err := fmt.Errorf("the variable %s must be a URL such as https://sts.us-east-1.amazonaws.com", endpoint.key)
+			problems = append(problems, err)
+		case withDocker || !strings.HasPrefix(endpoint.services, "ECR"):
 			lines = append(lines, fmt.Sprintf("%s is set, so calls to %s go to %s", endpoint.key, endpoint.services, moved.Host))
 		}
 	}
-	return lines
+	return lines, errors.Join(problems...)
 }

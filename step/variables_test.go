@@ -167,6 +167,37 @@ func TestMovedEndpoints(t *testing.T) {
 		{environ: []string{"AWS_ENDPOINT_URL_STS=https://minio.example.com", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=True"}},
 		{environ: []string{"AWS_ENDPOINT_URL_ECR_PUBLIC="}, withDocker: true},
 	} {
-		checkOne(t, strings.Join(test.environ, " "), movedEndpoints(environmentOf(test.environ), test.withDocker), test.want)
+		got, err := movedEndpoints(environmentOf(test.environ), test.withDocker)
+		if err != nil {
+			t.Error(err)
+		}
+		checkOne(t, strings.Join(test.environ, " "), got, test.want)
+	}
+}
+
+func TestInvalidEndpoints(t *testing.T) {
+	for name, row := range map[string]struct {
+		environ []string
+		want    []string
+	}{
+		"nothing set":        {nil, nil},
+		"valid":              {[]string{"AWS_ENDPOINT_URL=https://x", "AWS_USE_FIPS_ENDPOINT=False", "AWS_ENDPOINT_URL_STS=http://127.0.0.1:1"}, nil},
+		"ignored":            {[]string{"AWS_ENDPOINT_URL=nonsense", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true"}, nil},
+		"no host":            {[]string{"AWS_ENDPOINT_URL_ECR=https://"}, []string{"AWS_ENDPOINT_URL_ECR must be a URL"}},
+		"another scheme":     {[]string{"AWS_ENDPOINT_URL_STS=ftp://x"}, []string{"AWS_ENDPOINT_URL_STS must be a URL"}},
+		"not a URL":          {[]string{"AWS_ENDPOINT_URL=http://u:canary@x:port"}, []string{"AWS_ENDPOINT_URL must be a URL"}},
+		"several are listed": {[]string{"AWS_ENDPOINT_URL_STS=1", "AWS_ENDPOINT_URL=x"}, []string{"AWS_ENDPOINT_URL_STS must", "AWS_ENDPOINT_URL must"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := movedEndpoints(environmentOf(row.environ), false)
+			if (err == nil) != (row.want == nil) {
+				t.Fatalf("got %v, want %q", err, row.want)
+			}
+			for _, want := range row.want {
+				if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {
+					t.Errorf("got %v, want %q", err, want)
+				}
+			}
+		})
 	}
 }
