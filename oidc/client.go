@@ -130,7 +130,7 @@ func (c Client) serverTime(header http.Header) time.Time {
 	return date
 }
 
-// parseResponse parses a response with status 2xx. The error is a [transport.GarbledError] unless there is a well-formed token that
+// parseResponse parses a response with status 2xx. The error is a [transport.Error] unless there is a well-formed token that
 // can't be used.
 func (c Client) parseResponse(content []byte, audience string, now time.Time) (idtoken.Token, error) {
 	var fields struct {

@@ -80,12 +80,14 @@ func (a *authenticator) session(ctx context.Context) (awsauth.Session, error) {
 
 // preconnect starts to open connections to AWS while the token is fetched.
 func (a *authenticator) preconnect(ctx context.Context) {
+	var urls []string
 	if url, err := a.sts.Endpoint(ctx); err == nil { // the call itself will return the error
-		a.http.Preconnect(ctx, url)
+		urls = append(urls, url)
 	}
 	if a.config.DockerLogin {
-		a.http.Preconnect(ctx, a.ecr.Endpoints(ctx, a.config.Registries)...)
+		urls = append(urls, a.ecr.Endpoints(ctx, a.config.Registries)...)
 	}
+	a.http.Preconnect(ctx, urls...)
 }
 
 // firstSession obtains the credentials before role_chain. An identity token that expires before it is exchanged is replaced, unless it

@@ -1,7 +1,6 @@
 package retry
 
 import (
-	"crypto/tls"
 	"errors"
 	"math"
 	"net"
@@ -42,10 +41,11 @@ func attempts(err error) (most int, after time.Duration) {
 	var (
 		returned response
 		ofAWS    *awserr.Error
+		failed   *transport.Error
 		lookup   *net.DNSError
 	)
 	switch {
-	case errors.Is(err, errNoResponse), errors.As(err, new(*transport.GarbledError)):
+	case errors.Is(err, errNoResponse):
 		return unlimited, 0
 	case errors.As(err, &returned):
 		code, after := returned.Status()
@@ -56,18 +56,11 @@ func attempts(err error) (most int, after time.Duration) {
 			return attemptsOf(ofAWS), after
 		}
 		return permanent, 0
-	case !errors.As(err, new(*transport.Error)),
-		errors.Is(err, transport.ErrTooLarge),
-		errors.As(err, new(*transport.RedirectError)),
-		errors.As(err, new(*tls.CertificateVerificationError)),
-		errors.As(err, new(tls.RecordHeaderError)),
-		errors.Is(err, http.ErrSchemeMismatch),
-		errors.As(err, new(*net.AddrError)), // such as a port that is out of range
-		transport.IsOldTLS(err), transport.IsOutOfFiles(err):
+	case !errors.As(err, &failed) || failed.IsPermanent:
 		return permanent, 0
 	case errors.As(err, &lookup) && lookup.IsNotFound:
 		return lookups, 0
-	default: // such as a connection that is rejected, reset, or closed, or an incomplete response
+	default:
 		return unlimited, 0
 	}
 }

@@ -2,7 +2,7 @@
 // secrets on the wire: which proxy is used, which redirects are followed, how much of a response is read, and which TLS versions
 // and certificate authorities are accepted.
 //
-// It also adds advice to the client's errors. internal/retry decides which of them are transient.
+// It also adds advice to the client's errors, and says which of them are permanent. internal/retry repeats the others.
 package transport
 
 import (
@@ -19,7 +19,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
@@ -61,7 +60,7 @@ func New(options Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	rt := &roundTripper{options: options, contacted: map[string]bool{}}
+	rt := &roundTripper{options: options}
 	// HTTP/2 is off, as in every transport with a DialContext. AWS's endpoints don't support it, and its first frames would be sent
 	// before there is a request.
 	rt.Transport = &http.Transport{
@@ -107,16 +106,11 @@ type roundTripper struct {
 	*http.Transport
 	options Options
 	dialer  net.Dialer
-
-	mu sync.Mutex
-	// contacted has the origins that requests or preconnections were sent to.
-	contacted map[string]bool
 }
 
 // RoundTrip sends a request. The response's status is 200 or higher, and its body has at most [MaxResponse] bytes. A redirect to a
-// different origin is a [*RedirectError].
+// different origin is a [RedirectError].
 func (rt *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
-	rt.markContacted(request.URL)
 	bare := *request.URL
 	bare.User, bare.RawQuery, bare.Fragment = nil, "", ""
 	connection := "open connection"
@@ -176,7 +170,7 @@ func checkResponse(response *http.Response) error {
 	return checkRedirect(response)
 }
 
-// checkRedirect returns a [*RedirectError] if the response redirects to a different scheme, host, or port, or exceeds maxRedirects.
+// checkRedirect returns a [RedirectError] if the response redirects to a different scheme, host, or port, or exceeds maxRedirects.
 // It is not an http.Client's CheckRedirect, because that isn't called for requests whose body can't be sent again, such as the AWS
 // SDK's. Removing the Authorization header, as net/http does, isn't enough, because the build's API token is in a different header.
 func checkRedirect(response *http.Response) error {
@@ -188,8 +182,11 @@ func checkRedirect(response *http.Response) error {
 	for r := response.Request; r.Response != nil; r = r.Response.Request {
 		followed++
 	}
-	if from := origin(response.Request.URL); origin(target) != from || followed >= maxRedirects {
-		return &RedirectError{From: from, To: origin(target)}
+	switch from, to := origin(response.Request.URL), origin(target); {
+	case to != from:
+		return RedirectError(fmt.Sprintf("%s redirects to %s, and the redirect was not followed", from, to))
+	case followed >= maxRedirects:
+		return RedirectError(fmt.Sprintf("%s redirected the request more than %d times", from, maxRedirects))
 	}
 	return nil
 }
@@ -212,13 +209,4 @@ func (b limitedBody) Read(p []byte) (int, error) {
 		err = ErrTooLarge
 	}
 	return n, err
-}
-
-// markContacted marks a URL's origin, and reports whether it was not marked before.
-func (rt *roundTripper) markContacted(u *url.URL) bool {
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
-	first := !rt.contacted[origin(u)]
-	rt.contacted[origin(u)] = true
-	return first
 }
