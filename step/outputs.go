@@ -89,12 +89,10 @@ func printOutputs(log *report.Log, outputs []output) {
 // and is empty when a Step starts.
 type envstore string
 
-const envstoreVariable = "ENVMAN_ENVSTORE_PATH"
-
 // findEnvstore returns the store that the Bitrise CLI has created for this run.
 func findEnvstore(environment Environment) (envstore, error) {
-	path := environment.Get(envstoreVariable)
-	err := errors.New("the variable " + envstoreVariable + " is not set, so the outputs can't be exported")
+	path := environment.Get("ENVMAN_ENVSTORE_PATH")
+	err := errors.New("the variable ENVMAN_ENVSTORE_PATH is not set, so the outputs can't be exported")
 	if path != "" {
 		_, err = os.Stat(path)
 	}
@@ -128,9 +126,6 @@ func addOutputs(content []byte, outputs []output) ([]byte, error) {
 		return nil, errors.New("the store is not valid") // the cause may quote a secret of another Step
 	}
 	for _, out := range outputs {
-		if err := checkLimits(limits, store.Envs, out); err != nil {
-			return nil, err
-		}
 		isTrue, isFalse := true, false
 		options := models.EnvironmentItemOptionsModel{IsExpand: &isFalse}
 		if out.isSensitive {
@@ -147,29 +142,31 @@ func addOutputs(content []byte, outputs []output) ([]byte, error) {
 			store.Envs = append(store.Envs, added)
 		}
 	}
+	if err := checkLimits(limits, store.Envs); err != nil {
+		return nil, err
+	}
 	return yaml.Marshal(store)
 }
 
-// checkLimits applies envman's limits on the size of one value and of all values together, including values that are replaced. 0 means
-// no limit.
-func checkLimits(limits envman.ConfigsModel, items []models.EnvironmentItemModel, out output) error {
-	size := len(out.value.Reveal())
-	total := size
+// checkLimits applies envman's limits on the size of one value and of all values together.
+func checkLimits(limits envman.ConfigsModel, items []models.EnvironmentItemModel) error {
+	total := 0
 	for _, item := range items {
-		_, value, err := item.GetKeyValuePair()
+		key, value, err := item.GetKeyValuePair()
 		if err != nil {
 			return fmt.Errorf("the store is not valid: one of its %d variables has no key, or a value that is not a string", len(items))
 		}
+		if err := checkLimit("the value of "+key, len(value), limits.EnvBytesLimitInKB); err != nil {
+			return err
+		}
 		total += len(value)
 	}
-	var what string
-	var got, most int
-	switch {
-	case limits.EnvBytesLimitInKB > 0 && size > limits.EnvBytesLimitInKB<<10:
-		what, got, most = "the value of "+out.key, size, limits.EnvBytesLimitInKB
-	case limits.EnvListBytesLimitInKB > 0 && total > limits.EnvListBytesLimitInKB<<10:
-		what, got, most = "all outputs together, up to "+out.key+",", total, limits.EnvListBytesLimitInKB
-	default:
+	return checkLimit("all outputs together", total, limits.EnvListBytesLimitInKB)
+}
+
+// checkLimit applies a limit in KB. 0 means no limit.
+func checkLimit(what string, got, most int) error {
+	if most <= 0 || got <= most<<10 {
 		return nil
 	}
 	return explain.Advise(fmt.Errorf("%s must have at most %d KB, got %d KB, which exceeds envman's limit", what, most, (got+1023)>>10),

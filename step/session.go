@@ -37,6 +37,8 @@ type authenticator struct {
 	perBuild []string
 	// asksForSubject means that if a role is denied, one more request finds out whether callers can choose sub.
 	asksForSubject bool
+	// hasWarned means that a warning of a wrong clock was logged.
+	hasWarned bool
 }
 
 // newAuthenticator prepares the calls to Bitrise, STS, and ECR. Nothing is sent yet.
@@ -53,11 +55,15 @@ func newAuthenticator(
 	if err != nil {
 		return nil, fmt.Errorf("configure the AWS SDK: %w", err)
 	}
-	return &authenticator{
+	a := &authenticator{
 		config: config, log: log, now: now, http: client, sts: awsauth.NewClient(sdk, now), ecr: dockerlogin.NewClient(sdk),
-		tokens:   oidc.Client{HTTP: client.Client, BuildURL: config.BuildURL, BuildAPIToken: config.BuildAPIToken, Now: now},
 		perBuild: perBuild(environment),
-	}, nil
+	}
+	a.tokens = oidc.Client{
+		HTTP: client.Client, BuildURL: config.BuildURL, BuildAPIToken: config.BuildAPIToken, Now: now,
+		Retry: a.retry("Fetching an identity token"), Skew: a.warnOfSkew,
+	}
+	return a, nil
 }
 
 // session obtains credentials and verifies that they may be exported.
@@ -132,9 +138,7 @@ func (a *authenticator) identityToken(ctx context.Context) (idtoken.Token, error
 		return given, nil
 	}
 	started := a.now()
-	client := a.tokens
-	client.Retry, client.Skew = a.retry("Fetching an identity token"), a.warnOfSkew()
-	token, err := client.Token(ctx, a.config.Audience)
+	token, err := a.tokens.Token(ctx, a.config.Audience)
 	if err != nil {
 		return idtoken.Token{}, err
 	}
@@ -159,23 +163,20 @@ func (a *authenticator) obtain(ctx context.Context, from source, doing, done str
 	return session, nil
 }
 
-// warnOfSkew returns a function that warns, once, if the clock is wrong enough to cause errors.
-func (a *authenticator) warnOfSkew() func(ahead time.Duration) {
+// warnOfSkew warns, once, if the clock is wrong enough to cause errors.
+func (a *authenticator) warnOfSkew(ahead time.Duration) {
 	const tolerance = time.Minute
 
-	warned := false
-	return func(ahead time.Duration) {
-		if warned || ahead.Abs() <= tolerance {
-			return
-		}
-		warned = true
-		direction := "behind"
-		if ahead < 0 {
-			direction = "ahead of"
-		}
-		a.log.Warnf("This machine's clock is %s %s Bitrise's. A wrong clock is a common cause of errors.",
-			ahead.Abs().Round(time.Second), direction)
+	if a.hasWarned || ahead.Abs() <= tolerance {
+		return
 	}
+	a.hasWarned = true
+	direction := "behind"
+	if ahead < 0 {
+		direction = "ahead of"
+	}
+	a.log.Warnf("This machine's clock is %s %s Bitrise's. A wrong clock is a common cause of errors.",
+		ahead.Abs().Round(time.Second), direction)
 }
 
 // checkAccount returns an error for credentials of an account that is not allowed.
@@ -188,7 +189,7 @@ func checkAccount(session awsauth.Session, allowed []awsid.AccountID) error {
 	}
 	return explain.Advise(
 		fmt.Errorf("allowed_account_ids: the credentials belong to %s in account %s, which is not allowed; nothing was exported",
-			caller(session), session.AccountID),
+			session.CallerARN, session.AccountID),
 		"If the account is right, add it to allowed_account_ids.", "If not, correct role_arn or role_chain, or use a different access key.")
 }
 

@@ -238,9 +238,9 @@ func TestWarnOfSkew(t *testing.T) {
 	} {
 		t.Run(ahead.String(), func(t *testing.T) {
 			var log bytes.Buffer
-			warn := (&authenticator{log: report.NewPlainLog(&log)}).warnOfSkew()
-			warn(ahead)
-			warn(ahead)
+			a := &authenticator{log: report.NewPlainLog(&log)}
+			a.warnOfSkew(ahead)
+			a.warnOfSkew(ahead)
 			if got := log.String(); !strings.HasPrefix(got, want) || strings.Count(got, "Bitrise's") != min(1, len(want)) {
 				t.Errorf("got %q, want %q once", got, want)
 			}

@@ -18,6 +18,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
 const (
@@ -79,7 +81,7 @@ func try(ctx context.Context, attempt func(context.Context) error) error {
 }
 
 // errNoResponse replaces the error of an attempt that exceeded attemptTimeout.
-var errNoResponse = errors.New("no response within 10 seconds")
+var errNoResponse error = &transport.Error{Err: errors.New("no response within 10 seconds")}
 
 // backoff returns how long to wait after the attempt with this number. It returns false if too little time is left before the
 // deadline for another attempt, or for the wait that the server asked for.

@@ -45,8 +45,6 @@ func attempts(err error) (most int, after time.Duration) {
 		lookup   *net.DNSError
 	)
 	switch {
-	case errors.Is(err, errNoResponse):
-		return unlimited, 0
 	case errors.As(err, &returned):
 		code, after := returned.Status()
 		if isTransientStatus(code) {

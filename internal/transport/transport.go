@@ -162,18 +162,14 @@ func bufferBody(request *http.Request) error {
 	return err
 }
 
+// checkResponse returns a [RedirectError] if the response redirects to a different scheme, host, or port, or exceeds maxRedirects.
+// It is not an http.Client's CheckRedirect, because that isn't called for requests whose body can't be sent again, such as the AWS
+// SDK's. Removing the Authorization header, as net/http does, isn't enough, because the build's API token is in a different header.
 func checkResponse(response *http.Response) error {
 	// net/http skips 1xx responses except 101, whose body would not be bound to the request's context.
 	if response.StatusCode < http.StatusOK {
 		return fmt.Errorf("unexpected response %d %s", response.StatusCode, http.StatusText(response.StatusCode))
 	}
-	return checkRedirect(response)
-}
-
-// checkRedirect returns a [RedirectError] if the response redirects to a different scheme, host, or port, or exceeds maxRedirects.
-// It is not an http.Client's CheckRedirect, because that isn't called for requests whose body can't be sent again, such as the AWS
-// SDK's. Removing the Authorization header, as net/http does, isn't enough, because the build's API token is in a different header.
-func checkRedirect(response *http.Response) error {
 	target, err := response.Location()
 	if err != nil || response.StatusCode < 300 || response.StatusCode > 399 {
 		return nil

@@ -151,7 +151,7 @@ func TestRedirectsOnTheSameOriginAreFollowed(t *testing.T) {
 	}
 }
 
-func TestCheckRedirect(t *testing.T) {
+func TestCheckResponse(t *testing.T) {
 	notFollowed := func(from, to string) error {
 		return RedirectError(from + " redirects to " + to + ", and the redirect was not followed")
 	}
@@ -178,7 +178,7 @@ func TestCheckRedirect(t *testing.T) {
 			if row.location != "" {
 				header.Set("Location", row.location)
 			}
-			err := checkRedirect(&http.Response{StatusCode: row.status, Request: request, Header: header})
+			err := checkResponse(&http.Response{StatusCode: row.status, Request: request, Header: header})
 			if fmt.Sprint(err) != fmt.Sprint(row.want) {
 				t.Errorf("got %v, want %v", err, row.want)
 			}
