@@ -17,16 +17,14 @@ import (
 // buildTokenVariable is where a renewal reads the build's API token, which is written to no file.
 const buildTokenVariable = "BITRISE_BUILD_API_TOKEN" //nolint:gosec // the variable's name
 
-// Environment is the environment that the process was started with. It has the inputs, too. Several tools treat an empty variable
-// differently from one that is not set.
+// Environment is the environment that the process was started with. It has the inputs, too.
 type Environment map[string]string
 
 // TakeEnvironment returns a snapshot of the process's environment, and removes AWS's variables from the process, except those
 // that the Step honors (awsclient.Variables).
 //
-// Variables from earlier Steps must not affect this one, but AWS's SDK reads some sixty variables in several places, and an invalid
-// value in some of them is an error even if the code sets the option. Only unset variables are reliably ignored. They are not
-// restored, because neither this process nor the programs that it starts need them.
+// Variables from earlier Steps must not affect this one, but AWS's SDK reads some sixty of them in several places. An
+// invalid value can be an error even if the code sets the option. Only unset variables are reliably ignored.
 func TakeEnvironment(process env.Repository) (Environment, error) {
 	environment := Environment{}
 	for _, variable := range process.List() {
@@ -55,12 +53,11 @@ func (s *staged) note(format string, args ...any) {
 	s.notes = append(s.notes, fmt.Sprintf(format, args...))
 }
 
-// checkVariables adds outputs, notes, and warnings for the variables of the environment that are known to override the outputs: the AWS
-// CLI v1 or v2, boto3, an AWS SDK, or Docker prefers them to what the Step exports, or fails because of them.
+// checkVariables adds outputs, notes, and warnings for variables of the environment that are known to override the outputs:
+// the AWS CLI v1 or v2, boto3, an AWS SDK, or Docker prefers them to what the Step exports, or fails because of them.
 //
-// Other variables of AWS's tools don't matter. Those that the Step exports are replaced. AWS_CREDENTIAL_FILE, BOTO_CONFIG, and
-// AWS_EC2_METADATA_DISABLED come into play only if neither exported credentials nor a profile exist. AWS_ROLE_ARN does nothing
-// without AWS_WEB_IDENTITY_TOKEN_FILE.
+// Other variables don't matter. AWS_CREDENTIAL_FILE, BOTO_CONFIG, and AWS_EC2_METADATA_DISABLED have an effect only without
+// credentials and a profile, and AWS_ROLE_ARN only with AWS_WEB_IDENTITY_TOKEN_FILE.
 func (s *staged) checkVariables(environment Environment) {
 	if s.config.hasProfile() {
 		s.besideProfile(environment)
@@ -116,7 +113,7 @@ func (s *staged) besideProfile(environment Environment) {
 		s.warn("AWS_WEB_IDENTITY_TOKEN_FILE is set but empty, and AWS_ROLE_ARN is set, so the AWS SDK for Ruby fails before it reads "+
 			"the profile %q. Remove AWS_WEB_IDENTITY_TOKEN_FILE where it is set.", profile)
 	}
-	// These are old names of the two keys. Tools that know them use them if AWS_ACCESS_KEY_ID is unset or empty, as it is with a profile.
+	// Tools that know these old names use them if AWS_ACCESS_KEY_ID is empty, as it is with a profile.
 	if environment["AWS_ACCESS_KEY"] != "" && environment["AWS_SECRET_KEY"] != "" {
 		s.warn("AWS_ACCESS_KEY and AWS_SECRET_KEY are set. The AWS SDKs for Go, Java v1, and Ruby use these keys instead of the "+
 			"profile %q. Remove or rename these variables.", profile)

@@ -11,11 +11,10 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
-// Inputs are the Step's inputs with the keys and the order of step.yml, without leading and trailing whitespace. [ParseInputs] checks
-// them.
+// Inputs are the Step's inputs with the keys and the order of step.yml, without leading and trailing whitespace.
 //
-// stepconf reads the inputs with the tag env. Its constraints are not used, because it prints a value that violates one. It doesn't
-// read those with the tag secret, because a stepconf.Secret reveals its text in JSON and with some of fmt's verbs.
+// stepconf reads those with the tag env, without constraints, because it prints a value that violates one. It doesn't read
+// those with the tag secret, because a stepconf.Secret reveals its text in JSON and with some of fmt's verbs.
 type Inputs struct {
 	RoleARN string `env:"role_arn"`
 	Region  string `env:"region"`
@@ -85,7 +84,7 @@ func (in Inputs) each(visit func(key string, value secret.Text, isSecret bool)) 
 	}
 }
 
-// secrets returns the inputs that must never be shown: secrets, and inputs into which a secret was pasted.
+// secrets returns the inputs that must never be shown: secrets, and those into which one was pasted.
 func (in Inputs) secrets() []secret.Text {
 	var all []secret.Text
 	in.each(func(_ string, value secret.Text, isSecret bool) {
@@ -96,8 +95,7 @@ func (in Inputs) secrets() []secret.Text {
 	return all
 }
 
-// print writes the inputs that are set to the log, with secrets redacted, and a blank line. It doesn't use stepconf.Print, which writes
-// to standard output, past the log's redaction.
+// print writes the inputs that are set to the log. stepconf.Print writes to standard output.
 func (in Inputs) print(log *report.Log) {
 	log.Infof("Inputs:")
 	in.each(func(key string, value secret.Text, isSecret bool) {

@@ -30,7 +30,7 @@ type output struct {
 
 func plain(key, value string) output { return output{key: key, value: secret.New(value)} }
 
-// loginOutputs are the outputs of every login. With a profile, the credentials are not exported, because AWS's tools would prefer them.
+// loginOutputs are the outputs of every login. With a profile, there are no credentials, because AWS's tools would prefer them.
 func loginOutputs(environment Environment, config Config, session awsauth.Session) []output {
 	outputs := credentialOutputs(environment, session.Credentials)
 	if config.hasProfile() {
@@ -45,8 +45,7 @@ func loginOutputs(environment Environment, config Config, session awsauth.Sessio
 }
 
 // credentialOutputs are the credentials and their expiry. An unknown value is exported empty, so that these credentials are never
-// combined with a value from an earlier Step. AWS_SECURITY_TOKEN is an old name of the session token, which the AWS CLI and boto3 prefer
-// if it is set.
+// combined with a value from an earlier Step. If AWS_SECURITY_TOKEN is set, the AWS CLI and boto3 prefer this old name.
 func credentialOutputs(environment Environment, c credentials.Credentials) []output {
 	var expiration string
 	if !c.Expires.IsZero() {
@@ -64,8 +63,7 @@ func credentialOutputs(environment Environment, c credentials.Credentials) []out
 	return outputs
 }
 
-// emptyCredentialOutputs empty the credentials that are set. A variable that isn't set is not exported, because to some SDKs, an empty
-// variable is a value.
+// emptyCredentialOutputs empty the credentials that are set. To some SDKs, an empty variable differs from one that isn't set.
 func emptyCredentialOutputs(environment Environment) []output {
 	outputs := credentialOutputs(environment, credentials.Credentials{})
 	return slices.DeleteFunc(outputs, func(o output) bool { return environment.Get(o.key) == "" })
@@ -85,8 +83,7 @@ func printOutputs(log *report.Log, outputs []output) {
 	}
 }
 
-// envstore is the path of envman's store, a YAML file from which the Bitrise CLI reads a Step's outputs after the Step. It exists
-// and is empty when a Step starts.
+// envstore is the path of envman's store, a YAML file from which the Bitrise CLI reads a Step's outputs after the Step.
 type envstore string
 
 // findEnvstore returns the store that the Bitrise CLI has created for this run.
@@ -103,8 +100,7 @@ func findEnvstore(environment Environment) (envstore, error) {
 		"for a Step's outputs.")
 }
 
-// prepare adds outputs to a copy of the store, as "envman add --no-expand" would, and "envman add --no-expand --sensitive" for those
-// that are sensitive. The copy is a sharedfile.Change, so that it takes effect together with the other files.
+// prepare adds outputs to a copy of the store, as "envman add --no-expand" would, with "--sensitive" for those that are.
 func (s envstore) prepare(outputs []output) (*sharedfile.Change, error) {
 	change, err := sharedfile.File{Path: string(s), KeepMode: true, InPlace: true}.Prepare(func(content []byte) ([]byte, error) {
 		return addOutputs(content, outputs)

@@ -18,10 +18,10 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
-// Config is what one run does. Only [ParseInputs] makes one, so nothing in it needs to be checked again.
+// Config is what one run does. Only [ParseInputs] makes one, so it needs no further checks.
 type Config struct {
-	// IsLogout means that the run removes what earlier runs of this build added: Profile and Registries, or everything if there are none.
-	// Apart from these, only Region, Timeout, and Verbose are set.
+	// IsLogout means that the run removes what earlier runs of this build added: Profile and Registries, or everything if there
+	// are none. Apart from these, only Region, Timeout, and Verbose are set.
 	IsLogout bool
 	Region   awsid.Region
 	// Exactly one of these two is set.
@@ -80,8 +80,7 @@ type inputParser struct {
 	problems []Problem
 }
 
-// ParseInputs converts the inputs to a Config, or returns an [*InputError] with all problems. now is the current time, which is compared
-// with the expiration of identity_token.
+// ParseInputs converts the inputs to a Config, or returns an [*InputError] with all problems. A token must not have expired now.
 func ParseInputs(in Inputs, now time.Time) (Config, error) {
 	p := &inputParser{in: in, now: now}
 	p.choice("action", in.Action, "login", "logout")
@@ -189,7 +188,7 @@ func (p *inputParser) seconds(input, value string, shortest, longest time.Durati
 	return time.Duration(n) * time.Second
 }
 
-// source reads the source of the first credentials: an identity token or an access key. It reports inputs for both or neither.
+// source reads the source of the first credentials, an identity token or an access key, and reports both or neither.
 func (p *inputParser) source(config *Config) {
 	role, token := p.in.RoleARN != "", !p.in.IdentityToken.IsEmpty()
 	key := !p.in.AccessKeyID.IsEmpty() || !p.in.SecretAccessKey.IsEmpty() || !p.in.SessionToken.IsEmpty()

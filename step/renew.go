@@ -23,7 +23,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
-// renewalTimeout is how long the credential process may take. The SDK for Go kills it after a minute
+// renewalTimeout is how long the credential process may take. Go's SDK kills it after a minute
 // (credentials/processcreds.DefaultTimeout), without a reason that users could see.
 const renewalTimeout = 50 * time.Second
 
@@ -41,8 +41,8 @@ type CredentialProcess struct {
 	Exit func(code int)
 }
 
-// Run prints the credentials of the session whose key is the argument. It returns the exit code: 0 for success, 1 for an error, which
-// is on standard error, and 2 for invalid arguments.
+// Run prints the credentials of the session whose key is the argument. It returns the exit code: 0 for success, 1 for an error,
+// which is on standard error, and 2 for invalid arguments.
 func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
 	key := strings.Join(arguments, " ")
 	if key == "--help" {
@@ -126,7 +126,7 @@ func (p CredentialProcess) renew(ctx context.Context, inputs Inputs, kept Enviro
 	return session.Credentials, err
 }
 
-// restore returns the environment with the kept values of the kept variables. It also sets those that AWS's SDK reads in the process.
+// restore returns the environment with the kept values, and sets those that the SDK reads.
 func (p CredentialProcess) restore(kept Environment) (Environment, error) {
 	environment := maps.Clone(p.Environment)
 	for _, key := range keptVariables() {
@@ -144,19 +144,17 @@ func (p CredentialProcess) restore(kept Environment) (Environment, error) {
 	return environment, nil
 }
 
-// keep returns what a profile keeps from the run that wrote it: everything that a renewal needs to obtain the session again, except for
-// the build's API token, which is written to no file. It is an Environment in JSON, with the inputs and the variables. It reveals the
-// secrets.
+// keep returns what a profile keeps from the run that wrote it, as the JSON of an [Environment]: the inputs and the variables that
+// affect the session, except for the build's API token, which is written to no file. It reveals the other secrets.
 func (in Inputs) keep(environment Environment) secret.Text {
 	kept := Environment{}
 	in.each(func(key string, value secret.Text, _ bool) { kept[key] = value.Reveal() })
-	// Most of these don't affect the session. Neither does aws_profile, but each profile has its own session, so that a logout from one
-	// doesn't affect the others.
+	// aws_profile is kept because a logout from one profile must not affect the others.
 	for _, key := range []string{"action", "build_api_token", "docker_login", "ecr_registries", "timeout", "verbose"} {
 		delete(kept, key)
 	}
 	if token := kept["identity_token"]; token != "" {
-		// Each token has its own session, but the token is not kept, because it is valid for minutes only.
+		// Each token has its own session, but is not kept, because it is valid for minutes only.
 		digest := sha256.Sum256([]byte(token))
 		kept["identity_token"] = hex.EncodeToString(digest[:])
 	}
@@ -182,8 +180,8 @@ func parseKept(content secret.Text) (Environment, error) {
 
 const caBundle = "AWS_CA_BUNDLE"
 
-// keptVariables are those that set AWS's endpoints and the trusted certificates. A later Step may change them for its own purposes.
-// Proxies are not kept: a renewal uses those of the process that needs the credentials.
+// keptVariables set AWS's endpoints and the trusted certificates. A later Step may change them for its own purposes. Proxies
+// are not kept: a renewal uses those of the process that needs the credentials.
 func keptVariables() []string { return append(awsclient.Variables(), caBundle) }
 
 func errOtherBuild(owner, own build) error {

@@ -1,6 +1,5 @@
-// Package step is one run of the Step. [Step.Run] parses the inputs into a [Config], obtains and verifies credentials, logs Docker in
-// to registries, writes a profile, and exports the outputs. [CredentialProcess] renews a profile's credentials with a part of this
-// flow.
+// Package step is one run of the Step. [Step.Run] parses the inputs into a [Config], obtains and verifies credentials, logs
+// Docker in to registries, writes a profile, and exports the outputs. [CredentialProcess] renews a profile's credentials.
 //
 // Only this package reads inputs and the environment, and decides what is logged. It connects the packages oidc, awsauth,
 // dockerlogin, and profile, which don't import each other.
@@ -33,8 +32,7 @@ type Step struct {
 	isDone atomic.Bool
 }
 
-// Run does what the inputs ask for. If it fails, it exports nothing, explains the error in the log, and returns it. It stops when ctx
-// is done.
+// Run does what the inputs ask for. If it fails, it exports nothing, explains the error in the log, and returns it.
 func (s *Step) Run(ctx context.Context) error {
 	defer watch(ctx, graceAfterSignal, s.Log, s.exit)()
 	err := s.run(ctx)
@@ -64,8 +62,7 @@ func (s *Step) run(ctx context.Context) error {
 	return interruption(ctx, s.login(ctx, inputs, config))
 }
 
-// configure reads and checks the inputs. It writes nothing to the log, because the log may hang, and the watchdog isn't running until
-// the timeout is known.
+// configure reads and checks the inputs. It doesn't write to the log, which may hang, before the watchdog knows the timeout.
 func (s *Step) configure() (Inputs, Config, error) {
 	inputs := readInputs(s.Environment)
 	s.Log.Protect(inputs.secrets()...)

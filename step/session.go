@@ -35,7 +35,7 @@ type authenticator struct {
 	ecr    *dockerlogin.Client
 	// perBuild has values of variables that are different in every build.
 	perBuild []string
-	// asksForSubject means that if a role is denied, one more request finds out whether callers can choose sub.
+	// asksForSubject means that if a role is denied, one more request asks whether callers can choose sub.
 	asksForSubject bool
 	// hasWarned means that a warning of a wrong clock was logged.
 	hasWarned bool
@@ -96,8 +96,7 @@ func (a *authenticator) preconnect(ctx context.Context) {
 	a.http.Preconnect(ctx, urls...)
 }
 
-// firstSession obtains the credentials before role_chain. An identity token that expires before it is exchanged is replaced, unless it
-// is the one in identity_token.
+// firstSession obtains the credentials before role_chain. It replaces an identity token that expires before it is exchanged.
 func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, error) {
 	if a.config.AccessKey != nil {
 		return a.obtain(ctx, a.config.AccessKey, "Verifying the access key", "Verified the access key")

@@ -21,7 +21,7 @@ type files struct {
 	record string
 	docker dockerlogin.File
 	config profile.ConfigFile
-	// replaced is the session of the Step's profile that this run will replace, or nil if there is none.
+	// replaced is the session of the Step's profile that this run will replace, if there is one.
 	replaced *profile.Session
 }
 
@@ -66,8 +66,7 @@ type staged struct {
 	changes  []*sharedfile.Change
 	// done has the log lines to write when the changes are in place.
 	done []string
-	// notes are about variables of the environment that the outputs change, which is usually what the user wants. warnings are about
-	// those that prevent at least one tool from using the outputs.
+	// notes are about variables of the environment that the outputs change, warnings about those that defeat an output.
 	notes, warnings []string
 }
 
@@ -168,8 +167,8 @@ func (s *Step) warnOfReplacing(files files, name profile.Name) {
 	}
 }
 
-// warnOfLimits warns if the profile's credentials can't be renewed, or if renewing them requires a stored key or a variable. It reports
-// whether they can be renewed for as long as the build runs.
+// warnOfLimits reports whether the profile's credentials can be renewed for as long as the build runs. It warns if not, or if
+// that requires a stored key or a variable.
 func (s *Step) warnOfLimits(config Config) (isRenewable bool) {
 	switch {
 	case config.AccessKey != nil && !config.AccessKey.SessionToken.IsEmpty():
@@ -206,8 +205,7 @@ func (s *Step) stageRecord(staged *staged) error {
 	return err
 }
 
-// commit puts the files into place. Last is envman's store, with the outputs. If commit fails, nothing is exported, and the log lists
-// the files that were changed.
+// commit puts the files into place, the outputs last, so that nothing is exported if it fails.
 func (s *Step) commit(ctx context.Context, staged *staged) error {
 	started := s.Now()
 	exports, err := staged.files.store.prepare(staged.outputs)

@@ -85,8 +85,8 @@ func (s *Step) exit(code int) {
 	s.Exit(code)
 }
 
-// watch is a watchdog. It ends the process if stop isn't called shortly after ctx is done, because some operations ignore contexts,
-// such as writing to a log that no program reads. The last line of the log says so.
+// watch is a watchdog. It ends the process if stop isn't called shortly after ctx is done, because some operations ignore
+// contexts, such as writing to a log that no program reads.
 func watch(ctx context.Context, grace time.Duration, log *report.Log, exit func(code int)) (stop func()) {
 	done := make(chan struct{})
 	stopWaiting := context.AfterFunc(ctx, func() {

@@ -1,8 +1,8 @@
 // Package awsclient configures the AWS SDK for the Step's calls.
 //
-// The SDK's loader reads far more variables than the Step honors, and some of them make it fail. So the process removes those
-// from its environment before the SDK reads it (see step), and this package turns off the rest: configuration files,
-// credentials, retries. Retries are up to internal/retry, which can fetch a new identity token between two attempts.
+// The SDK's loader reads far more variables than the Step honors, and some of them make it fail. So the process removes
+// those from its environment (see step), and this package turns off configuration files, credentials, and retries,
+// which are up to internal/retry.
 package awsclient
 
 import (
@@ -21,8 +21,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/credentials"
 )
 
-// LoadConfig returns the SDK's configuration for unsigned calls in a Region, sent with an HTTP client. From the environment, it and
-// the SDK's clients read only the variables in [Variables].
+// LoadConfig returns the SDK's configuration for unsigned calls in a Region, sent with an HTTP client. The SDK must find
+// no other variables of AWS than [Variables].
 func LoadConfig(ctx context.Context, region awsid.Region, client *http.Client) (aws.Config, error) {
 	return config.LoadDefaultConfig(ctx,
 		config.WithRegion(region.String()),
@@ -63,8 +63,8 @@ func Variables() []string {
 	}
 }
 
-// Expiry returns when something that a service issued expires, by this machine's clock, which its readers use. It also reports
-// whether that is in the future by the service's clock (the response's Date), because this machine's clock may be wrong.
+// Expiry returns when something that a service issued expires, by this machine's clock, which its readers use. It also
+// reports whether that is in the future by the service's clock (the response's Date), if this machine's is wrong.
 func Expiry(expires *time.Time, metadata middleware.Metadata, now time.Time) (local time.Time, isValid bool) {
 	const tolerance = 10 * time.Second // Date is in seconds, and a response takes a while
 

@@ -23,7 +23,7 @@ type RedirectError string
 
 func (e RedirectError) Error() string { return string(e) }
 
-// Error is why a request got no response, not all of it, or one that the service can't have sent like this.
+// Error is why a request got no response, or an incomplete or invalid one.
 type Error struct {
 	Err error
 	// IsPermanent reports whether the same request would fail again.
@@ -37,8 +37,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // Garbled returns an [*Error] with the text of [fmt.Errorf], for a response that a proxy probably changed or replaced.
 func Garbled(format string, args ...any) error { return &Error{Err: fmt.Errorf(format, args...)} }
 
-// Failed returns the error of a request, or of reading its response, as an [*Error] with advice for the user. Its text doesn't
-// include the URL, because after a redirect, the server chooses it.
+// Failed returns the error of a request, or of reading its response, as an [*Error] with advice for the user. Its text
+// doesn't include the URL, because after a redirect, the server chooses it.
 func Failed(err error) error {
 	var failed *url.Error
 	if errors.As(err, &failed) {
@@ -48,8 +48,8 @@ func Failed(err error) error {
 	return explain.Advise(&Error{Err: err, IsPermanent: isPermanent}, advice...)
 }
 
-// classify reports whether a request's error is permanent, and what the user can do about it. Of a [ProxyError], the status says
-// whether it is permanent.
+// classify reports whether a request's error is permanent, and what the user can do about it. The status of a
+// [ProxyError] says whether that is permanent.
 func classify(err error) (isPermanent bool, advice []string) {
 	const runAgain = "Run the build again: network problems are often temporary."
 
@@ -102,8 +102,8 @@ func classify(err error) (isPermanent bool, advice []string) {
 	}
 }
 
-// RetryAfter returns how long a server asks the client to wait, in the header Retry-After (RFC 9110, section 10.2.3), or zero if it
-// doesn't ask. A date in the header is ignored, because it depends on two clocks.
+// RetryAfter returns how long a server asks to wait, in the header Retry-After (RFC 9110, section 10.2.3), or zero. A
+// date in the header is ignored, because it depends on two clocks.
 func RetryAfter(header http.Header) time.Duration {
 	seconds, err := strconv.ParseUint(header.Get("Retry-After"), 10, 31)
 	if err != nil {

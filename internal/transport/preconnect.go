@@ -7,9 +7,9 @@ import (
 	"net/url"
 )
 
-// Preconnect starts to open connections to the hosts of some URLs, through the proxy if there is one, and returns without
-// waiting for them. A later request uses the connection, or waits until it is open. Only handshakes are sent. Errors are ignored,
-// because the request that needs the connection opens a new one and returns its own error. Call it once, before the first request.
+// Preconnect starts to open connections to the hosts of some URLs, through the proxy if there is one. Only handshakes
+// are sent. A later request uses the connection, or waits until it is open. Errors are ignored, because that request
+// opens a new connection and returns its own error. Call Preconnect once, before the first request.
 //
 // CloseIdleConnections closes the connections that were not used, including those that are still being opened.
 func (c *Client) Preconnect(ctx context.Context, urls ...string) {

@@ -1,8 +1,6 @@
-// Package transport makes the HTTP client that the Step uses to call Bitrise and AWS. It contains everything that protects
-// secrets on the wire: which proxy is used, which redirects are followed, how much of a response is read, and which TLS versions
-// and certificate authorities are accepted.
-//
-// It also adds advice to the client's errors, and says which of them are permanent. internal/retry repeats the others.
+// Package transport makes the HTTP client that the Step uses to call Bitrise and AWS. It contains everything that
+// protects secrets on the wire: which proxy is used, which redirects are followed, how much of a response is read, and
+// which TLS versions and certificate authorities are accepted. It also explains the client's errors.
 package transport
 
 import (
@@ -25,7 +23,7 @@ import (
 )
 
 const (
-	// MaxResponse is the largest response body that is read, in bytes. A larger one is an [ErrTooLarge].
+	// MaxResponse is the size of the largest body that is read. A larger one is an [ErrTooLarge].
 	MaxResponse = 1 << 20
 	// maxRedirects is the number of redirects that are followed for one request.
 	maxRedirects = 3
@@ -33,18 +31,18 @@ const (
 
 // Options configure a [Client].
 type Options struct {
-	// CABundle is the path of a PEM file with certificate authorities to trust in addition to the system's. It may be empty.
+	// CABundle is the path of a PEM file with authorities to trust in addition to the system's, or empty.
 	CABundle string
-	// Getenv looks up HTTPS_PROXY and NO_PROXY, and their lower-case forms. nil means that no proxy is used.
+	// Getenv looks up HTTPS_PROXY and NO_PROXY, and their lower-case forms. nil means no proxy.
 	Getenv func(key string) string
-	// Debugf, if not nil, is called after each request, when the response headers have been received, with a line for a verbose log
-	// that has no user name, password, query, fragment, header, or body. Several goroutines may call it at the same time.
+	// Debugf, if not nil, is called with a line about each request, without a user name, password, query, fragment,
+	// header, or body. Several goroutines may call it at the same time.
 	Debugf func(format string, args ...any)
 	// Action returns what a call does, from the context of its request, for the lines of Debugf.
 	Action func(ctx context.Context) string
 }
 
-// Client is an HTTP client that opens at most one connection to a host at a time. Requests to the same host wait for each other.
+// Client is an HTTP client that opens at most one connection to a host. Requests to the same host wait for each other.
 type Client struct {
 	*http.Client
 	transport *roundTripper
@@ -78,8 +76,7 @@ func New(options Options) (*Client, error) {
 // rootCAs returns the system's authorities and those of a bundle. nil means the system's.
 func rootCAs(bundle string) (*x509.CertPool, error) {
 	if bundle == "" {
-		// Loading the system's authorities takes longer than anything else that the Step computes, and the first TLS handshake would
-		// have to wait for it.
+		// Loading the system's authorities takes longer than anything else, and the first handshake would wait for it.
 		go func() { _, _ = x509.SystemCertPool() }()
 		return nil, nil
 	}
@@ -108,8 +105,8 @@ type roundTripper struct {
 	dialer  net.Dialer
 }
 
-// RoundTrip sends a request. The response's status is 200 or higher, and its body has at most [MaxResponse] bytes. A redirect to a
-// different origin is a [RedirectError].
+// RoundTrip sends a request. The response's status is 200 or higher, and its body has at most [MaxResponse] bytes. A
+// redirect to a different origin is a [RedirectError].
 func (rt *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	bare := *request.URL
 	bare.User, bare.RawQuery, bare.Fragment = nil, "", ""
@@ -136,8 +133,7 @@ func (rt *roundTripper) RoundTrip(request *http.Request) (*http.Response, error)
 	}
 	if err != nil {
 		if request.Context().Err() != nil {
-			// net/http doesn't cancel a dial whose request has been canceled, and the next request would wait for it. This cancels
-			// the dials that no request is waiting for.
+			// The next request would wait for this one's dial. This cancels dials that no request waits for.
 			rt.CloseIdleConnections()
 		}
 		return nil, err
@@ -162,9 +158,9 @@ func bufferBody(request *http.Request) error {
 	return err
 }
 
-// checkResponse returns a [RedirectError] if the response redirects to a different scheme, host, or port, or exceeds maxRedirects.
-// It is not an http.Client's CheckRedirect, because that isn't called for requests whose body can't be sent again, such as the AWS
-// SDK's. Removing the Authorization header, as net/http does, isn't enough, because the build's API token is in a different header.
+// checkResponse returns a [RedirectError] if the response redirects to a different scheme, host, or port, or exceeds
+// maxRedirects. An http.Client's CheckRedirect isn't called for requests whose body can't be sent again, such as the
+// AWS SDK's. net/http removes the Authorization header, but the build's API token is in a different one.
 func checkResponse(response *http.Response) error {
 	// net/http skips 1xx responses except 101, whose body would not be bound to the request's context.
 	if response.StatusCode < http.StatusOK {
