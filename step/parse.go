@@ -89,11 +89,11 @@ func ParseInputs(in Inputs, now time.Time) (Config, error) {
 		config.Timeout = p.seconds("timeout", in.Timeout, 10*time.Second, time.Hour, "")
 	}
 	p.choice("verbose", in.Verbose, "true", "false")
+	config.Profile = optional(p, "aws_profile", in.AWSProfile, profile.ParseName)
 	if config.IsLogout {
 		p.logout(&config)
 	} else {
 		config.Region = parsed(p, "region", p.in.Region, awsid.ParseRegion)
-		config.Profile = optional(p, "aws_profile", p.in.AWSProfile, profile.ParseName)
 		config.DockerLogin = in.DockerLogin == "true"
 		p.choice("docker_login", in.DockerLogin, "true", "false")
 		p.source(&config)
@@ -164,7 +164,6 @@ func (p *inputParser) logout(config *Config) {
 	if p.in.DockerLogin == "true" {
 		p.report("docker_login", "has no effect because action is logout")
 	}
-	config.Profile = optional(p, "aws_profile", p.in.AWSProfile, profile.ParseName)
 	if p.in.ECRRegistries != "" {
 		config.Region = parsed(p, "region", p.in.Region, awsid.ParseRegion)
 		config.Registries = p.registries(config.Region)
@@ -224,15 +223,14 @@ func (p *inputParser) webIdentity(config *Config) {
 }
 
 func (p *inputParser) identityToken() idtoken.Token {
-	token, err := oidc.ParseToken(p.in.IdentityToken)
-	if err == nil && !token.Expires.IsZero() && !p.now.Before(token.Expires) {
-		err = fmt.Errorf("must be valid, got a token that expired at %s (it is now %s); run the Step that creates it right before "+
-			"this one", clock(token.Expires), clock(p.now))
-	}
-	if err != nil {
-		p.report("identity_token", "%s%s", err, nearMiss("identity_token", p.in.IdentityToken.Reveal()))
-	}
-	return token
+	return parsed(p, "identity_token", p.in.IdentityToken.Reveal(), func(given string) (idtoken.Token, error) {
+		token, err := oidc.ParseToken(secret.New(given))
+		if err == nil && !token.Expires.IsZero() && !p.now.Before(token.Expires) {
+			err = fmt.Errorf("must be valid, got a token that expired at %s (it is now %s); run the Step that creates it right before "+
+				"this one", clock(token.Expires), clock(p.now))
+		}
+		return token, err
+	})
 }
 
 func (p *inputParser) accessKey() *awsauth.AccessKey {

@@ -46,7 +46,13 @@ func (s *Step) Run(ctx context.Context) error {
 }
 
 func (s *Step) run(ctx context.Context) error {
-	inputs, config, err := s.configure()
+	// Nothing is logged until the watchdog knows the timeout, because the log may hang.
+	inputs := readInputs(s.Environment)
+	s.Log.Protect(inputs.secrets()...)
+	config, err := ParseInputs(inputs, s.Now())
+	if config.Verbose {
+		s.Log.EnableDebug()
+	}
 	timeout := cmp.Or(config.Timeout, defaultTimeout) // the timeout of invalid inputs is unknown
 	cause := fmt.Errorf("timed out after %d seconds (input: timeout)", int(timeout.Seconds()))
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
@@ -60,17 +66,6 @@ func (s *Step) run(ctx context.Context) error {
 		return interruption(ctx, s.logout(ctx, config))
 	}
 	return interruption(ctx, s.login(ctx, inputs, config))
-}
-
-// configure reads and checks the inputs. It doesn't write to the log, which may hang, before the watchdog knows the timeout.
-func (s *Step) configure() (Inputs, Config, error) {
-	inputs := readInputs(s.Environment)
-	s.Log.Protect(inputs.secrets()...)
-	config, err := ParseInputs(inputs, s.Now())
-	if config.Verbose {
-		s.Log.EnableDebug()
-	}
-	return inputs, config, err
 }
 
 // login obtains credentials, stages all files, with the outputs in the last one, and commits them.

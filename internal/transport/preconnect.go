@@ -46,9 +46,9 @@ func (rt *roundTripper) preconnect(ctx context.Context, address string) {
 
 // dial opens a TCP connection. Neither it nor the following handshakes need a time limit, because [roundTripper.RoundTrip] ends them
 // when the context of the waiting request is done.
-func (rt *roundTripper) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if started, ok := ctx.Value(dialStarted{}).(func()); ok {
 		started()
 	}
-	return rt.dialer.DialContext(ctx, network, address)
+	return new(net.Dialer).DialContext(ctx, network, address)
 }

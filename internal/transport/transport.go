@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -64,7 +63,7 @@ func New(options Options) (*Client, error) {
 	rt.Transport = &http.Transport{
 		Proxy:                  proxy,
 		OnProxyConnectResponse: checkProxyResponse,
-		DialContext:            rt.dial,
+		DialContext:            dial,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		MaxConnsPerHost:        1, // makes a request wait for the connection that Preconnect opens
 		IdleConnTimeout:        90 * time.Second,
@@ -102,7 +101,6 @@ func rootCAs(bundle string) (*x509.CertPool, error) {
 type roundTripper struct {
 	*http.Transport
 	options Options
-	dialer  net.Dialer
 }
 
 // RoundTrip sends a request. The response's status is 200 or higher, and its body has at most [MaxResponse] bytes. A
