@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -92,9 +91,6 @@ func findEnvstore(environment Environment) (envstore, error) {
 	err := errors.New("the variable ENVMAN_ENVSTORE_PATH is not set, so the outputs can't be exported")
 	if path != "" {
 		_, err = os.Stat(path)
-	}
-	if err == nil {
-		path, err = filepath.Abs(path)
 	}
 	return envstore(path), explain.Advise(err, "Run this Step in a build on Bitrise, or locally with \"bitrise run\". Both create the file "+
 		"for a Step's outputs.")

@@ -149,7 +149,8 @@ func (p CredentialProcess) restore(kept Environment) (Environment, error) {
 func (in Inputs) keep(environment Environment) secret.Text {
 	kept := Environment{}
 	in.each(func(key string, value secret.Text, _ bool) { kept[key] = value.Reveal() })
-	// aws_profile is kept because a logout from one profile must not affect the others.
+	// These don't affect the session, except for the API token. Neither does aws_profile, but it gives each profile
+	// its own session, so that a logout from one doesn't affect the others.
 	for _, key := range []string{"action", "build_api_token", "docker_login", "ecr_registries", "timeout", "verbose"} {
 		delete(kept, key)
 	}

@@ -179,7 +179,9 @@ func TestWatch(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer watch(ctx, time.Second, report.NewPlainLog(&log), func(code int) { exited <- code })()
 		cancel()
-		if code := <-exited; code != 1 || log.String() != "interrupted by a signal: the Step did not stop in time and was terminated\n" {
+		code := <-exited
+		synctest.Wait()
+		if code != 1 || log.String() != "interrupted by a signal: the Step did not stop in time and was terminated\n" {
 			t.Errorf("got exit code %d, log %q", code, &log)
 		}
 	})

@@ -96,15 +96,8 @@ func watch(ctx context.Context, grace time.Duration, log *report.Log, exit func(
 		case <-time.After(grace):
 		}
 		// Writing to the log may hang, too.
-		written := make(chan struct{})
-		go func() {
-			log.Errorf("%s: the Step did not stop in time and was terminated", endOf(ctx))
-			close(written)
-		}()
-		select {
-		case <-written:
-		case <-time.After(20 * time.Millisecond):
-		}
+		go log.Errorf("%s: the Step did not stop in time and was terminated", endOf(ctx))
+		time.Sleep(20 * time.Millisecond)
 		exit(1)
 	})
 	return func() { stopWaiting(); close(done) }
