@@ -85,7 +85,7 @@ func TestAPITokenIsNotRedirected(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		guarded, err := transport.New(transport.Options{})
+		guarded, err := transport.New(func(string) string { return "" }, func(context.Context, string) {})
 		if err != nil {
 			t.Fatal(err)
 		}

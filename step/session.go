@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
@@ -45,8 +46,8 @@ type authenticator struct {
 func newAuthenticator(
 	ctx context.Context, config Config, environment Environment, log *report.Log, now func() time.Time,
 ) (*authenticator, error) {
-	client, err := transport.New(transport.Options{
-		CABundle: environment.Get("AWS_CA_BUNDLE"), Getenv: environment.Get, Debugf: log.Debugf, Action: awsclient.Action,
+	client, err := transport.New(environment.Get, func(ctx context.Context, line string) {
+		log.Debugf("%s", strings.TrimSpace(awsclient.Action(ctx)+" "+line))
 	})
 	if err != nil {
 		return nil, err

@@ -38,7 +38,7 @@ func LoadConfig(ctx context.Context, region awsid.Region, client *http.Client) (
 	)
 }
 
-// Action returns the action of a call from the context of its request, such as "STS AssumeRole".
+// Action returns the action of a call from the context of its request, such as "STS AssumeRole", or empty for other requests.
 func Action(ctx context.Context) string {
 	return strings.TrimSpace(awsmiddleware.GetServiceID(ctx) + " " + awsmiddleware.GetOperationName(ctx))
 }

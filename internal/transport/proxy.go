@@ -20,9 +20,6 @@ import (
 // proxyFromEnvironment returns the function that an http.Transport calls to find a request's proxy. Requests over plain
 // HTTP never use one, because it could read the secrets in them, so HTTP_PROXY has no effect.
 func proxyFromEnvironment(getenv func(string) string) (func(*http.Request) (*url.URL, error), error) {
-	if getenv == nil {
-		return nil, nil
-	}
 	proxy := strings.TrimSpace(cmp.Or(getenv("HTTPS_PROXY"), getenv("https_proxy")))
 	if err := checkProxy(proxy); err != nil {
 		return nil, err

@@ -28,36 +28,26 @@ const (
 	maxRedirects = 3
 )
 
-// Options configure a [Client].
-type Options struct {
-	// CABundle is the path of a PEM file with authorities to trust in addition to the system's, or empty.
-	CABundle string
-	// Getenv looks up HTTPS_PROXY and NO_PROXY, and their lower-case forms. nil means no proxy.
-	Getenv func(key string) string
-	// Debugf, if not nil, is called with a line about each request, without a user name, password, query, fragment,
-	// header, or body. Several goroutines may call it at the same time.
-	Debugf func(format string, args ...any)
-	// Action returns what a call does, from the context of its request, for the lines of Debugf.
-	Action func(ctx context.Context) string
-}
-
 // Client is an HTTP client that opens at most one connection to a host. Requests to the same host wait for each other.
 type Client struct {
 	*http.Client
 	transport *roundTripper
 }
 
-// New makes a client. A proxy variable that isn't a URL is an error, as is a bundle that can't be read or has no certificates.
-func New(options Options) (*Client, error) {
-	roots, err := rootCAs(options.CABundle)
+// New makes a client. getenv looks up HTTPS_PROXY and NO_PROXY, their lower-case forms, and AWS_CA_BUNDLE, the path of a
+// PEM file with authorities to trust in addition to the system's. A proxy that isn't a URL is an error, as is a file
+// that can't be read or has no certificates. debug is called with a line about each request, without a user name,
+// password, query, fragment, header, or body, and with its context. Several goroutines may call it at the same time.
+func New(getenv func(key string) string, debug func(ctx context.Context, line string)) (*Client, error) {
+	roots, err := rootCAs(getenv("AWS_CA_BUNDLE"))
 	if err != nil {
 		return nil, explain.Advise(err, "Set AWS_CA_BUNDLE to the path of a PEM file with certificates, or unset it.")
 	}
-	proxy, err := proxyFromEnvironment(options.Getenv)
+	proxy, err := proxyFromEnvironment(getenv)
 	if err != nil {
 		return nil, err
 	}
-	rt := &roundTripper{options: options}
+	rt := &roundTripper{debug: debug}
 	// HTTP/2 is off, as in every transport with a DialContext. AWS's endpoints don't support it, and its first frames would be sent
 	// before there is a request.
 	rt.Transport = &http.Transport{
@@ -100,7 +90,7 @@ func rootCAs(bundle string) (*x509.CertPool, error) {
 // roundTripper is the client's transport.
 type roundTripper struct {
 	*http.Transport
-	options Options
+	debug func(ctx context.Context, line string)
 }
 
 // RoundTrip sends a request. The response's status is 200 or higher, and its body has at most [MaxResponse] bytes. A
@@ -121,14 +111,12 @@ func (rt *roundTripper) RoundTrip(request *http.Request) (*http.Response, error)
 	}
 	started := time.Now()
 	response, err := rt.Transport.RoundTrip(request)
-	if rt.options.Debugf != nil {
-		result := any(err)
-		if err == nil {
-			result = response.StatusCode
-		}
-		call := strings.TrimSpace(rt.options.Action(request.Context()) + " " + request.Method)
-		rt.options.Debugf("%s %s: %v (%d ms, %s)", call, &bare, result, time.Since(started).Milliseconds(), connection)
+	result := any(err)
+	if err == nil {
+		result = response.StatusCode
 	}
+	rt.debug(request.Context(), fmt.Sprintf("%s %s: %v (%d ms, %s)",
+		request.Method, &bare, result, time.Since(started).Milliseconds(), connection))
 	if err != nil {
 		if request.Context().Err() != nil {
 			// The next request would wait for this one's dial. This cancels dials that no request waits for.

@@ -28,7 +28,7 @@ func TestAnswersAreReadUpTo1MiB(t *testing.T) {
 				_, _ = io.WriteString(w, strings.Repeat("x", size))
 			}))
 			defer server.Close()
-			response, err := newClient(t, Options{}).Get(server.URL)
+			response, err := newClient(t).Get(server.URL)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -57,7 +57,7 @@ func TestSwitchingProtocolsIsAnError(t *testing.T) {
 				}
 				_, _ = io.WriteString(connection, "HTTP/1.1 204 No Content\r\n\r\n")
 			})
-			client := newClient(t, Options{})
+			client := newClient(t)
 			response, err := client.Post("http://"+address, "text/plain", strings.NewReader("x"))
 			if err == nil {
 				_ = response.Body.Close()
@@ -74,7 +74,7 @@ func TestSwitchingProtocolsIsAnError(t *testing.T) {
 			_, _ = http.ReadRequest(bufio.NewReader(connection))
 			_, _ = io.WriteString(connection, "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")
 		})
-		mustGet(t, newClient(t, Options{}), "http://"+address)
+		mustGet(t, newClient(t), "http://"+address)
 	})
 }
 
@@ -99,7 +99,7 @@ func TestRedirectsToOtherOriginsAreErrors(t *testing.T) {
 					if !repeatable {
 						request.GetBody = nil
 					}
-					response, err := newClient(t, Options{}).Do(request)
+					response, err := newClient(t).Do(request)
 					if err == nil {
 						_ = response.Body.Close()
 					}
@@ -135,7 +135,7 @@ func TestRedirectsOnTheSameOriginAreFollowed(t *testing.T) {
 					t.Fatal(err)
 				}
 				request.Header.Set("BUILD_API_TOKEN", "secret")
-				response, err := newClient(t, Options{}).Do(request)
+				response, err := newClient(t).Do(request)
 				if err == nil {
 					_ = response.Body.Close()
 				}
@@ -206,10 +206,10 @@ func TestCABundleAddsToTheSystem(t *testing.T) {
 func TestCABundle(t *testing.T) {
 	server := startServer(t, nil)
 	t.Run("valid", func(t *testing.T) {
-		mustGet(t, newClient(t, Options{CABundle: server.bundle(t)}), server.URL)
+		mustGet(t, newClient(t, "AWS_CA_BUNDLE="+server.bundle(t)), server.URL)
 	})
 	t.Run("none", func(t *testing.T) {
-		if _, err := newClient(t, Options{}).Get(server.URL); !errors.As(err, new(*tls.CertificateVerificationError)) {
+		if _, err := newClient(t).Get(server.URL); !errors.As(err, new(*tls.CertificateVerificationError)) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -224,7 +224,7 @@ func TestCABundle(t *testing.T) {
 		os.DevNull:                       "AWS_CA_BUNDLE is set to /dev/null, which is not a regular file",
 	} {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			_, err := New(Options{CABundle: path})
+			_, err := New(variables("AWS_CA_BUNDLE="+path), nil)
 			if err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(adviceOf(err), "path of a PEM file") {
 				t.Errorf("got %v", err)
 			}
@@ -240,7 +240,7 @@ func TestOldTLSIsRefused(t *testing.T) {
 	old.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 	old.StartTLS()
 	defer old.Close()
-	client := newClient(t, Options{CABundle: server.bundle(t)})
+	client := newClient(t, "AWS_CA_BUNDLE="+server.bundle(t))
 	if _, err := client.Get(old.URL); err == nil || !strings.Contains(err.Error(), "protocol version") {
 		t.Errorf("got %v", err)
 	}
@@ -250,10 +250,10 @@ func TestOldTLSIsRefused(t *testing.T) {
 func TestDebugLines(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	var lines []string
-	client := newClient(t, Options{
-		Debugf: func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) },
-		Action: func(context.Context) string { return "STS AssumeRole" },
-	})
+	client, err := New(variables(), func(_ context.Context, line string) { lines = append(lines, line) })
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
 		mustGet(t, client, strings.Replace(server.URL, "http://", "http://user:hunter2@", 1)+"/path?token=hunter2#hunter2")
 	}
@@ -262,8 +262,8 @@ func TestDebugLines(t *testing.T) {
 		t.Fatal("got a response from a closed server")
 	}
 	got := regexp.MustCompile(`\(\d+ ms`).ReplaceAllString(strings.Join(lines, "\n"), "(TIME")
-	line := "STS AssumeRole GET " + server.URL + "/path: 418 (TIME, "
-	want := regexp.MustCompile("^" + regexp.QuoteMeta(line+"new connection)\n"+line+"open connection)\nSTS AssumeRole GET "+server.URL+": ") +
+	line := "GET " + server.URL + "/path: 418 (TIME, "
+	want := regexp.MustCompile("^" + regexp.QuoteMeta(line+"new connection)\n"+line+"open connection)\nGET "+server.URL+": ") +
 		`.*connection refused \(TIME, open connection\)$`)
 	if !want.MatchString(got) {
 		t.Errorf("got %s", got)
@@ -290,7 +290,7 @@ func TestEarlyClosedBodyKeepsTheConnection(t *testing.T) {
 			t.Errorf("the server got %q, error %v", body, err)
 		}
 	})
-	client := newClient(t, Options{CABundle: server.bundle(t)})
+	client := newClient(t, "AWS_CA_BUNDLE="+server.bundle(t))
 	for range 2 {
 		body := sdkBody{bytes.NewReader([]byte("question")), make(chan struct{})}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, io.NopCloser(body))
@@ -318,7 +318,7 @@ func (b *failingBody) Close() error { b.closed = true; return nil }
 func TestBodyThatCannotBeRead(t *testing.T) {
 	server := startServer(t, nil)
 	body := &failingBody{}
-	client := newClient(t, Options{CABundle: server.bundle(t)})
+	client := newClient(t, "AWS_CA_BUNDLE="+server.bundle(t))
 	if _, err := client.Post(server.URL, "text/plain", body); !errors.Is(err, io.ErrClosedPipe) || !body.closed {
 		t.Errorf("got closed %v, error %v", body.closed, err)
 	}
