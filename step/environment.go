@@ -17,7 +17,7 @@ import (
 // buildTokenVariable is where a renewal reads the build's API token, which is written to no file.
 const buildTokenVariable = "BITRISE_BUILD_API_TOKEN" //nolint:gosec // the variable's name
 
-// Environment is the environment that the process was started with. It has the inputs, too.
+// Environment is the environment that the process was started with: the inputs, and all other variables, which can be empty.
 type Environment map[string]string
 
 // TakeEnvironment returns a snapshot of the process's environment, and removes AWS's variables from the process, except those
