@@ -171,11 +171,8 @@ func checkResponse(response *http.Response) error {
 
 // origin returns the scheme, host, and port of a URL, without the scheme's default port.
 func origin(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	if port := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]; port != "" {
-		host = strings.TrimSuffix(host, port)
-	}
-	return u.Scheme + "://" + host
+	defaultPort := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
+	return u.Scheme + "://" + strings.TrimSuffix(strings.ToLower(u.Host), defaultPort)
 }
 
 // limitedBody replaces the error of an http.MaxBytesReader, whose text is about requests.
