@@ -28,8 +28,7 @@ func main() {
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	// If the log's reader exits, writes fail but the run continues. The signal is caught and not ignored, because programs that the
-	// Step starts would inherit an ignored signal.
+	// The run continues without a reader of its log. Programs that the Step starts would inherit a signal that is ignored.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	// net/http quotes unexpected responses in the standard log, which does not redact secrets.

@@ -35,7 +35,7 @@ func TestExplanations(t *testing.T) {
 				w := webIdentity(t)
 				w.Token.Issuer, w.Token.Claims = "https://token.builds.bitrise.io/", map[string]idtoken.Claim{"aud": {Value: "my-audience"}}
 				_, err := obtain(t, w, client, 1)
-				x := explain.Of(w.Explain(err, awsauth.SubjectUnknown))
+				x := explain.Of(w.Explain(err, awsauth.SubjectUnknown, nil))
 				if (len(x.ConditionKeys) == 2) != showsClaims[code] {
 					t.Errorf("got the claims %q, want one claim: %v", x.ConditionKeys, showsClaims[code])
 				}

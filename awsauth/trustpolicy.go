@@ -26,7 +26,7 @@ const (
 )
 
 // explainDenial explains AccessDenied, with advice about the role and the token, and a trust policy.
-func (w WebIdentity) explainDenial(x *explain.Explanation, subject Subject) {
+func (w WebIdentity) explainDenial(x *explain.Explanation, subject Subject, perBuild []string) {
 	x.Section, x.Cause = "role-does-not-trust-the-build", "role "+w.Role.name+" does not trust this build or does not exist"
 	x.Means = []string{"This error means that the role doesn't exist, its trust policy names a different provider, or a condition isn't met."}
 	x.Do = []string{
@@ -35,7 +35,7 @@ func (w WebIdentity) explainDenial(x *explain.Explanation, subject Subject) {
 		"Check that " + w.Role.owner() + " has a role with exactly the ARN in role_arn, and that the principal of its trust policy is " +
 			w.principal() + ".",
 	}
-	suggested := suggest(w.Token, subject)
+	suggested := suggest(w.Token, subject, perBuild)
 	if x.Policy = w.policy(suggested.claims); x.Policy != "" {
 		x.PolicyLetsIn = suggested.letsIn
 		x.Do = append(x.Do, strings.TrimSpace("Or use the trust policy below, which lets in "+suggested.letsIn+". "+suggested.caveat))
@@ -52,13 +52,13 @@ type suggestion struct {
 	advice         []string
 }
 
-// suggest returns a policy that lets in the app's builds of this workflow.
+// suggest returns a policy that lets in the app's builds of this workflow. perBuild are values that change with every build.
 //
 //   - By default, the policy requires app_slug and workflow. It lets no one in if IAM doesn't evaluate these claims.
 //   - If sub is fixed, contains the app's slug, and doesn't change with every build, the policy requires sub.
 //   - Without an app_slug, the token is usually from a different issuer, and the policy requires sub. If it is from Bitrise, the
 //     policy does so only if sub is fixed.
-func suggest(token idtoken.Token, subject Subject) suggestion {
+func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion {
 	neverRely := "Never rely on sub for Bitrise. It is not known whether callers can choose it."
 	if subject == SubjectChosen {
 		neverRely = "Never rely on sub for Bitrise. Its token endpoint lets callers choose it, so any app's token can have the same sub."
@@ -80,8 +80,9 @@ func suggest(token idtoken.Token, subject Subject) suggestion {
 	if token.Claims["workflow"].Value != "" {
 		claims, letsIn = append(claims, "workflow"), "builds of this app and workflow only"
 	}
+	perBuild = append(perBuild, values(token, "build_|commit")...)
 	appAt := findWord(sub, app, "_.~%+-") // with these characters, it can be part of a longer slug
-	if subject == SubjectFixed && appAt >= 0 && !contains(sub, values(token, "build_|commit")) {
+	if subject == SubjectFixed && appAt >= 0 && !contains(sub, perBuild) {
 		bySub := map[string][]string{"StringEquals": {"aud", "sub"}, "StringEqualsIfExists": claims}
 		return suggestion{claims: bySub, letsIn: "builds of this app with this sub only"}
 	}
@@ -92,7 +93,7 @@ func suggest(token idtoken.Token, subject Subject) suggestion {
 	switch {
 	case subject != SubjectFixed:
 		advice[0] += " " + neverRely
-	case appAt >= 0 && !contains(sub[:appAt], values(token, "")): // else, another app can have this slug there
+	case appAt >= 0 && !contains(sub[:appAt], append(perBuild, values(token, "")...)): // else, another app can have this slug there
 		advice = append(advice, "If AWS rejects the build even with this policy, you can use a condition StringLike on sub, because Bitrise "+
 			"decides what sub says. Replace the parts that change with every build with *, and keep the app's slug before the first *.")
 	}

@@ -25,7 +25,7 @@ func denied(t *testing.T, role, issuer string, subject awsauth.Subject, claims m
 	if !awsauth.IsDenied(err) {
 		t.Fatalf("got %v", err)
 	}
-	return explain.Of(w.Explain(err, subject))
+	return explain.Of(w.Explain(err, subject, []string{"v4711"}))
 }
 
 // claims returns the usual claims of a token, changed by NAME=VALUE items. An empty value removes a claim.
@@ -102,6 +102,8 @@ func TestSuggestedPolicy(t *testing.T) {
 		"build number":             {awsauth.SubjectFixed, []string{"sub=project:0a1b:build:7"}, byDefault, onlyWorkflow, true},
 		"build number in a word":   {awsauth.SubjectFixed, []string{"sub=app:0a1b:build-7"}, byDefault, onlyWorkflow, true},
 		"commit":                   {awsauth.SubjectFixed, []string{"sub=0a1b@0123456789abcdef0123456789abcdef01234567"}, byDefault, onlyWorkflow, true},
+		"variable":                 {awsauth.SubjectFixed, []string{"sub=app:0a1b:v4711"}, byDefault, onlyWorkflow, true},
+		"variable before the app":  {awsauth.SubjectFixed, []string{"sub=v4711:0a1b"}, byDefault, onlyWorkflow, false},
 		"build before the app":     {awsauth.SubjectFixed, []string{"sub=build:7:app:0a1b"}, byDefault, onlyWorkflow, false},
 		"branch before the app":    {awsauth.SubjectFixed, []string{"sub=main/0a1b/7"}, byDefault, onlyWorkflow, false},
 		"slug is a build number":   {awsauth.SubjectFixed, []string{"app_slug=7", "sub=build:7"}, []string{aud, "StringEquals app_slug=7", workflow}, onlyWorkflow, true},
@@ -243,7 +245,7 @@ func TestNoPolicyAgainstOtherDenials(t *testing.T) {
 			w := webIdentity(t)
 			w.Token.Issuer, w.Token.Claims = bitrise, claims()
 			_, err := obtain(t, w, client, 100)
-			x := explain.Of(w.Explain(err, awsauth.SubjectUnknown))
+			x := explain.Of(w.Explain(err, awsauth.SubjectUnknown, nil))
 			if awsauth.IsDenied(err) || x.Policy != "" || len(x.ConditionKeys) == 0 || x.Cause != want.cause || len(x.Do) != 1 ||
 				!strings.Contains(x.Do[0], want.advice) {
 				t.Errorf("got %v, %+v", err, x)

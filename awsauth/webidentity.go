@@ -70,8 +70,8 @@ func IsDenied(err error) bool {
 	return isDenied && !d.IsExplicit && slices.Contains(ofRole, d.Policy) && (d.Action == "" || d.Action == exchange)
 }
 
-// Explain explains an error of [WebIdentity.Session].
-func (w WebIdentity) Explain(err error, subject Subject) error {
+// Explain explains an error of [WebIdentity.Session]. perBuild are values that change with every build.
+func (w WebIdentity) Explain(err error, subject Subject, perBuild []string) error {
 	err = awserr.Explain(err, w.table(), awserr.Call{
 		Action: exchange, Resource: w.Role.text, Policy: "the trust policy of role " + w.Role.name,
 	})
@@ -85,7 +85,7 @@ func (w WebIdentity) Explain(err error, subject Subject) error {
 		explained.ConditionKeys = ConditionKeys(w.Token)
 	}
 	if IsDenied(err) {
-		w.explainDenial(&explained.Explanation, subject)
+		w.explainDenial(&explained.Explanation, subject, perBuild)
 	}
 	return err
 }

@@ -162,7 +162,7 @@ func TestRenewalChecksTheAccount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edited := strings.Replace(string(content), `"AllowedAccountIDs": "123456789012"`, `"AllowedAccountIDs": "210987654321"`, 1)
+	edited := strings.Replace(string(content), `"allowed_account_ids": "123456789012"`, `"allowed_account_ids": "210987654321"`, 1)
 	if err := os.WriteFile(files[0], []byte(edited), 0o600); err != nil || edited == string(content) {
 		t.Fatalf("%v:\n%s", err, content)
 	}

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 )
 
@@ -20,38 +19,21 @@ func elapsed(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// expiry formats when something expires: the time, and how long that is from now, unless that can't be right.
+// expiry formats when something expires: the time, and how long that is from now.
 func expiry(expires, now time.Time) string {
-	at := "at " + expires.UTC().Format("15:04:05Z")
 	left := expires.Sub(now)
-	if left <= 0 || left > 24*time.Hour {
-		return at
-	}
-	return at + ", in " + lifetime(left)
-}
-
-// lifetime formats how long something lasts.
-func lifetime(d time.Duration) string {
-	minutes := d.Round(time.Minute) / time.Minute
-	switch {
+	in := fmt.Sprintf("%d seconds", left/time.Second)
+	switch minutes := left.Round(time.Minute) / time.Minute; {
 	case minutes >= 120 && minutes%60 == 0:
-		return fmt.Sprintf("%d hours", minutes/60)
+		in = fmt.Sprintf("%d hours", minutes/60)
 	case minutes >= 2:
-		return fmt.Sprintf("%d minutes", minutes)
+		in = fmt.Sprintf("%d minutes", minutes)
 	}
-	return fmt.Sprintf("%d seconds", d/time.Second)
+	return fmt.Sprintf("at %s, in %s", expires.UTC().Format("15:04:05Z"), in)
 }
 
 // clock formats a time for outputs and errors.
-func clock(t time.Time) string {
-	if t.IsZero() {
-		return "an unknown time"
-	}
-	return t.UTC().Format(time.RFC3339)
-}
-
-// caller returns the identity that the credentials belong to.
-func caller(session awsauth.Session) string { return cmp.Or(session.CallerARN, "an unknown caller") }
+func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // describe returns a token's issuer, audience, and subject.
 func describe(token idtoken.Token) string {

@@ -1,7 +1,6 @@
 package step
 
 import (
-	"fmt"
 	"reflect"
 	"strings"
 
@@ -12,11 +11,10 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 )
 
-// Inputs are the Step's inputs with the keys and the order of step.yml, without leading and trailing whitespace. [ParseInputs] checks
-// them.
+// Inputs are the Step's inputs with the keys and the order of step.yml, without leading and trailing whitespace.
 //
-// stepconf reads the inputs with the tag env. Its constraints are not used, because it prints a value that violates one. It doesn't
-// read those with the tag secret, because a stepconf.Secret reveals its text in JSON and with some of fmt's verbs.
+// stepconf reads those with the tag env, without constraints, because it prints a value that violates one. It doesn't read
+// those with the tag secret, because a stepconf.Secret reveals its text in JSON and with some of fmt's verbs.
 type Inputs struct {
 	RoleARN string `env:"role_arn"`
 	Region  string `env:"region"`
@@ -57,25 +55,20 @@ type reader struct {
 	environment Environment
 }
 
-func (r reader) Get(key string) string { return r.environment.Get(key) }
+func (r reader) Get(key string) string { return strings.TrimSpace(r.environment.Get(key)) }
 
 // readInputs reads the inputs from the environment.
-func readInputs(environment Environment) (Inputs, error) {
+func readInputs(environment Environment) Inputs {
 	var in Inputs
-	if err := stepconf.NewInputParser(reader{environment: environment}).Parse(&in); err != nil {
-		return Inputs{}, fmt.Errorf("read the inputs: %w", err)
-	}
+	trimmed := reader{environment: environment}
+	_ = stepconf.NewInputParser(trimmed).Parse(&in) // can fail only for constraints, and for types other than string
 	fields := reflect.ValueOf(&in).Elem()
 	for i := range fields.NumField() {
-		switch value := fields.Field(i).Addr().Interface().(type) {
-		case *string:
-			*value = strings.TrimSpace(*value)
-		case *secret.Text:
-			key := fields.Type().Field(i).Tag.Get("secret")
-			*value = secret.New(strings.TrimSpace(environment.Get(key)))
+		if field, isSecret := fields.Field(i).Addr().Interface().(*secret.Text); isSecret {
+			*field = secret.New(trimmed.Get(fields.Type().Field(i).Tag.Get("secret")))
 		}
 	}
-	return in, nil
+	return in
 }
 
 // each calls a function with the key and the value of every input, in the order of step.yml.
@@ -91,7 +84,7 @@ func (in Inputs) each(visit func(key string, value secret.Text, isSecret bool)) 
 	}
 }
 
-// secrets returns the inputs that must never be shown: secrets, and inputs into which a secret was pasted.
+// secrets returns the inputs that must never be shown: secrets, and those into which one was pasted.
 func (in Inputs) secrets() []secret.Text {
 	var all []secret.Text
 	in.each(func(_ string, value secret.Text, isSecret bool) {
@@ -102,8 +95,7 @@ func (in Inputs) secrets() []secret.Text {
 	return all
 }
 
-// print writes the inputs that are set to the log, with secrets redacted, and a blank line. It doesn't use stepconf.Print, which writes
-// to standard output, past the log's redaction.
+// print writes the inputs that are set to the log. stepconf.Print writes to standard output.
 func (in Inputs) print(log *report.Log) {
 	log.Infof("Inputs:")
 	in.each(func(key string, value secret.Text, isSecret bool) {

@@ -29,7 +29,7 @@ func (s *Step) logout(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	outputs := emptyCredentialOutputs()
+	outputs := emptyCredentialOutputs(s.Environment)
 	if config.hasProfile() || len(config.Registries) > 0 {
 		outputs = nil
 		written.Profiles = slices.DeleteFunc(written.Profiles, func(p writtenProfile) bool {

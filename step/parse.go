@@ -19,6 +19,38 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
+// Config is what one run does. Only [ParseInputs] makes one, so it needs no further checks.
+type Config struct {
+	// IsLogout means that the run removes what earlier runs of this build added: Profile and Registries, or everything if there
+	// are none. Apart from these, only Region, Timeout, and Verbose are set.
+	IsLogout bool
+	Region   awsid.Region
+	// Exactly one of these two is set.
+	WebIdentity *awsauth.WebIdentity
+	AccessKey   *awsauth.AccessKey
+	// With these three, an identity token is fetched if WebIdentity has none.
+	Audience      string
+	BuildURL      oidc.BuildURL
+	BuildAPIToken secret.Text
+	// Chain has the roles to assume next, each with the session of the one before.
+	Chain []awsauth.AssumedRole
+	// HasPolicyGap means that a variable in inline_session_policy may have been expanded to nothing.
+	HasPolicyGap bool
+	// AllowedAccounts are the accounts whose credentials may be exported. If empty, all are allowed.
+	AllowedAccounts []awsid.AccountID
+
+	// Profile is the profile to write or to remove. The zero value means none.
+	Profile     profile.Name
+	DockerLogin bool
+	// Registries are those to log in to, or out of.
+	Registries []dockerlogin.Registry
+	// Timeout is how long the whole run may take.
+	Timeout time.Duration
+	Verbose bool
+}
+
+func (c Config) hasProfile() bool { return c.Profile.String() != "" }
+
 // The defaults for empty inputs, which are the same as in step.yml.
 const (
 	defaultAudience = "sts.amazonaws.com"
@@ -63,8 +95,7 @@ type inputParser struct {
 	problems []Problem
 }
 
-// ParseInputs converts the inputs to a Config, or returns an [*InputError] with all problems. now is the current time, which is compared
-// with the expiration of identity_token.
+// ParseInputs converts the inputs to a Config, or returns an [*InputError] with all problems. A token must not have expired now.
 func ParseInputs(in Inputs, now time.Time) (Config, error) {
 	p := &inputParser{in: in, now: now}
 	p.choice("action", in.Action, "login", "logout")
@@ -73,11 +104,11 @@ func ParseInputs(in Inputs, now time.Time) (Config, error) {
 		config.Timeout = p.seconds("timeout", in.Timeout, 10*time.Second, time.Hour, "")
 	}
 	p.choice("verbose", in.Verbose, "true", "false")
+	config.Profile = optional(p, "aws_profile", in.AWSProfile, profile.ParseName)
 	if config.IsLogout {
 		p.logout(&config)
 	} else {
 		config.Region = parsed(p, "region", p.in.Region, awsid.ParseRegion)
-		config.Profile = optional(p, "aws_profile", p.in.AWSProfile, profile.ParseName)
 		config.DockerLogin = in.DockerLogin == "true"
 		p.choice("docker_login", in.DockerLogin, "true", "false")
 		p.source(&config)
@@ -117,6 +148,23 @@ func optional[T any](p *inputParser, input, given string, parse func(string) (T,
 	return parsed(p, input, given, parse)
 }
 
+// The separators of lists.
+const (
+	byLine        = "\r\n"
+	byCommaOrLine = ",\r\n"
+)
+
+// list parses the items of a list. Whitespace around an item and empty items are ignored.
+func list[T any](p *inputParser, input, joined, separators string, parse func(string) (T, error)) []T {
+	var values []T
+	for _, item := range strings.FieldsFunc(joined, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
+		if item = strings.TrimSpace(item); item != "" {
+			values = append(values, parsed(p, input, item, parse))
+		}
+	}
+	return values
+}
+
 // logout reads what to log out of, and reports inputs that have no effect, except those with a default in step.yml.
 func (p *inputParser) logout(config *Config) {
 	mayBeSet := []string{
@@ -131,7 +179,6 @@ func (p *inputParser) logout(config *Config) {
 	if p.in.DockerLogin == "true" {
 		p.report("docker_login", "has no effect because action is logout")
 	}
-	config.Profile = optional(p, "aws_profile", p.in.AWSProfile, profile.ParseName)
 	if p.in.ECRRegistries != "" {
 		config.Region = parsed(p, "region", p.in.Region, awsid.ParseRegion)
 		config.Registries = p.registries(config.Region)
@@ -155,7 +202,7 @@ func (p *inputParser) seconds(input, value string, shortest, longest time.Durati
 	return time.Duration(n) * time.Second
 }
 
-// source reads the source of the first credentials: an identity token or an access key. It reports inputs for both or neither.
+// source reads the source of the first credentials, an identity token or an access key, and reports both or neither.
 func (p *inputParser) source(config *Config) {
 	role, token := p.in.RoleARN != "", !p.in.IdentityToken.IsEmpty()
 	key := !p.in.AccessKeyID.IsEmpty() || !p.in.SecretAccessKey.IsEmpty() || !p.in.SessionToken.IsEmpty()
@@ -191,15 +238,14 @@ func (p *inputParser) webIdentity(config *Config) {
 }
 
 func (p *inputParser) identityToken() idtoken.Token {
-	token, err := oidc.ParseToken(p.in.IdentityToken)
-	if err == nil && !token.Expires.IsZero() && !p.now.Before(token.Expires) {
-		err = fmt.Errorf("must be valid, got a token that expired at %s (it is now %s); run the Step that creates it right before "+
-			"this one", clock(token.Expires), clock(p.now))
-	}
-	if err != nil {
-		p.report("identity_token", "%s%s", err, nearMiss("identity_token", p.in.IdentityToken.Reveal()))
-	}
-	return token
+	return parsed(p, "identity_token", p.in.IdentityToken.Reveal(), func(given string) (idtoken.Token, error) {
+		token, err := oidc.ParseToken(secret.New(given))
+		if err == nil && !token.Expires.IsZero() && !p.now.Before(token.Expires) {
+			err = fmt.Errorf("must be valid, got a token that expired at %s (it is now %s); run the Step that creates it right before "+
+				"this one", clock(token.Expires), clock(p.now))
+		}
+		return token, err
+	})
 }
 
 func (p *inputParser) accessKey() *awsauth.AccessKey {

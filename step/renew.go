@@ -2,10 +2,15 @@ package step
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/bitrise-io/go-utils/v2/env"
@@ -18,7 +23,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
-// renewalTimeout is how long the credential process may take. The SDK for Go kills it after a minute
+// renewalTimeout is how long the credential process may take. Go's SDK kills it after a minute
 // (credentials/processcreds.DefaultTimeout), without a reason that users could see.
 const renewalTimeout = 50 * time.Second
 
@@ -36,49 +41,42 @@ type CredentialProcess struct {
 	Exit func(code int)
 }
 
-// Run prints the credentials of the session whose key is the argument. It returns the exit code: 0 for success, 1 for an error, which
-// is on standard error, and 2 for invalid arguments.
+// Run prints the credentials of the session whose key is the argument. It returns the exit code: 0 for success, 1 for an error,
+// which is on standard error, and 2 for invalid arguments.
 func (p CredentialProcess) Run(ctx context.Context, arguments []string) int {
-	if len(arguments) == 1 && (arguments[0] == "--help" || arguments[0] == "-h") {
+	key := strings.Join(arguments, " ")
+	if key == "--help" {
 		_, _ = io.WriteString(p.Stdout, profile.Usage)
 		return 0
 	}
-	if len(arguments) != 1 {
-		_, _ = io.WriteString(p.Stderr, profile.Usage)
-		return 2
-	}
-	folder, session, err := profile.Find(p.Program, arguments[0])
+	folder, session, err := profile.Find(p.Program, key)
 	if err != nil {
 		_, _ = fmt.Fprintf(p.Stderr, "%s: %s\n\n%s", profile.ProgramName, err, profile.Usage)
 		return 2
 	}
 	log := report.NewPlainLog(p.Stderr)
-	ctx, cancel := context.WithTimeoutCause(ctx, renewalTimeout, errRenewalTimeout)
+	cause := fmt.Errorf("no new credentials within %d seconds", int(renewalTimeout.Seconds()))
+	ctx, cancel := context.WithTimeoutCause(ctx, renewalTimeout, cause)
 	defer cancel()
-	defer watch(ctx, graceAfterSignal, log, p.Exit, "interrupted or out of time: the credential process did not stop and was terminated")()
+	defer watch(ctx, graceAfterSignal, log, p.Exit)()
 	issued, expiration, err := p.credentials(ctx, folder, session, log)
+	if err == nil {
+		err = profile.Print(p.Stdout, issued, expiration)
+	}
 	switch {
 	case err == nil:
-	case errors.Is(context.Cause(ctx), errRenewalTimeout):
-		x := explain.Of(err)
-		x.Cause, x.Means = errRenewalTimeout.Error(), append([]string{lastError(err)}, x.Means...)
-		log.Explain(x)
-		return 1
-	case ctx.Err() != nil:
-		log.Errorf("interrupted by a signal before there were new credentials")
-		return 1
-	default:
+		return 0
+	case ctx.Err() == nil:
 		log.Explain(explain.Of(err))
-		return 1
+	case errors.Is(endOf(ctx), errInterrupted):
+		log.Errorf("%s before there were new credentials", errInterrupted)
+	default:
+		x := explain.Of(err)
+		x.Cause, x.Means = endOf(ctx).Error(), append([]string{lastError(err)}, x.Means...)
+		log.Explain(x)
 	}
-	if err := profile.Print(p.Stdout, issued, expiration); err != nil {
-		log.Errorf("%s: print the credentials: %s", profile.ProgramName, err)
-		return 1
-	}
-	return 0
+	return 1
 }
-
-var errRenewalTimeout = fmt.Errorf("no new credentials within %d seconds", int(renewalTimeout.Seconds()))
 
 // credentials returns the credentials of a session. A session that is known to belong to a different build is an error.
 func (p CredentialProcess) credentials(
@@ -92,22 +90,21 @@ func (p CredentialProcess) credentials(
 	if err != nil {
 		return credentials.Credentials{}, time.Time{}, err
 	}
-	if own := buildOf(p.Environment); kept.Build.isOther(own) {
-		return credentials.Credentials{}, time.Time{}, errOtherBuild(kept.Build, own)
+	if owner, own := buildOf(kept), buildOf(p.Environment); owner.isOther(own) {
+		return credentials.Credentials{}, time.Time{}, errOtherBuild(owner, own)
 	}
-	log.Protect(kept.Inputs.secrets()...)
+	inputs := readInputs(kept)
+	inputs.BuildAPIToken = secret.New(p.Environment.Get(buildTokenVariable))
+	log.Protect(inputs.secrets()...)
 	return folder.Get(ctx, session, p.Now, func(ctx context.Context) (credentials.Credentials, error) {
-		return p.renew(ctx, kept, log.Quiet())
+		return p.renew(ctx, inputs, kept, log.Quiet())
 	})
 }
 
 // renew obtains the session again, as the run of the Step did.
-func (p CredentialProcess) renew(ctx context.Context, kept kept, log *report.Log) (credentials.Credentials, error) {
-	inputs := kept.Inputs
-	inputs.BuildAPIToken = secret.New(p.Environment.Get(buildTokenVariable))
-	log.Protect(inputs.BuildAPIToken)
+func (p CredentialProcess) renew(ctx context.Context, inputs Inputs, kept Environment, log *report.Log) (credentials.Credentials, error) {
 	switch {
-	case kept.GivenToken != "":
+	case !inputs.IdentityToken.IsEmpty():
 		return credentials.Credentials{}, errTokenNotKept()
 	case inputs.AccessKeyID.IsEmpty() && inputs.BuildAPIToken.IsEmpty():
 		return credentials.Credentials{}, errNoBuildToken()
@@ -116,7 +113,7 @@ func (p CredentialProcess) renew(ctx context.Context, kept kept, log *report.Log
 	if err != nil {
 		return credentials.Credentials{}, err
 	}
-	environment, err := p.restore(kept.Environment)
+	environment, err := p.restore(kept)
 	if err != nil {
 		return credentials.Credentials{}, err
 	}
@@ -129,18 +126,15 @@ func (p CredentialProcess) renew(ctx context.Context, kept kept, log *report.Log
 	return session.Credentials, err
 }
 
-// restore returns the environment with the kept values of the kept variables. It also sets those that AWS's SDK reads in the process.
+// restore returns the environment with the kept values, and sets those that the SDK reads.
 func (p CredentialProcess) restore(kept Environment) (Environment, error) {
 	environment := maps.Clone(p.Environment)
 	for _, key := range keptVariables() {
-		delete(environment, key)
+		environment[key] = kept.Get(key)
 	}
-	maps.Copy(environment, kept)
 	for _, key := range awsclient.Variables() {
-		var err error
-		if value := kept.Get(key); value == "" {
-			err = p.Process.Unset(key)
-		} else {
+		err := p.Process.Unset(key)
+		if value := kept.Get(key); value != "" {
 			err = p.Process.Set(key, value)
 		}
 		if err != nil {
@@ -150,40 +144,73 @@ func (p CredentialProcess) restore(kept Environment) (Environment, error) {
 	return environment, nil
 }
 
-func errOtherBuild(owner, own build) error {
-	return &explain.Error{
-		Err: fmt.Errorf("the profile belongs to build %s, but this process belongs to build %s", owner, own),
-		Explanation: explain.Explanation{
-			Means: []string{"Builds that share a machine write their profiles to the same file. The other build wrote a profile with " +
-				"this name later, so its credentials aren't meant for this build."},
-			Do: []string{"Give each build's profile its own name: set aws_profile to bitrise-$BITRISE_BUILD_SLUG."},
-		},
+// keep returns what a profile keeps from the run that wrote it, as the JSON of an [Environment]: the inputs and the variables that
+// affect the session, except for the build's API token, which is written to no file. It reveals the other secrets.
+func (in Inputs) keep(environment Environment) secret.Text {
+	kept := Environment{}
+	in.each(func(key string, value secret.Text, _ bool) { kept[key] = value.Reveal() })
+	// These don't affect the session, except for the API token. Neither does aws_profile, but it gives each profile
+	// its own session, so that a logout from one doesn't affect the others.
+	for _, key := range []string{"action", "build_api_token", "docker_login", "ecr_registries", "timeout", "verbose"} {
+		delete(kept, key)
 	}
+	if token := kept["identity_token"]; token != "" {
+		// Each token has its own session, but is not kept, because it is valid for minutes only.
+		digest := sha256.Sum256([]byte(token))
+		kept["identity_token"] = hex.EncodeToString(digest[:])
+	}
+	for _, key := range append(keptVariables(), "BITRISE_BUILD_SLUG", "BITRISE_BUILD_URL") {
+		kept[key] = environment.Get(key)
+	}
+	if bundle, err := filepath.Abs(kept[caBundle]); err == nil && kept[caBundle] != "" {
+		kept[caBundle] = bundle // a renewal may run in any folder
+	}
+	maps.DeleteFunc(kept, func(_, value string) bool { return value == "" })
+	content, _ := json.MarshalIndent(kept, "", "  ") // cannot fail for strings
+	return secret.New(string(content) + "\n")
+}
+
+// parseKept returns what [Inputs.keep] returned.
+func parseKept(content secret.Text) (Environment, error) {
+	var kept Environment
+	if err := json.Unmarshal([]byte(content.Reveal()), &kept); err != nil {
+		return nil, explain.Advise(errors.New("the settings of the session are damaged"), "Run the Step again.") // err may quote a secret
+	}
+	return kept, nil
+}
+
+const caBundle = "AWS_CA_BUNDLE"
+
+// keptVariables set AWS's endpoints and the trusted certificates. A later Step may change them for its own purposes. Proxies
+// are not kept: a renewal uses those of the process that needs the credentials.
+func keptVariables() []string { return append(awsclient.Variables(), caBundle) }
+
+func errOtherBuild(owner, own build) error {
+	err := fmt.Errorf("the profile belongs to build %s, but this process belongs to build %s", owner, own)
+	return &explain.Error{Err: err, Explanation: explain.Explanation{
+		Means: []string{"Builds that share a machine write their profiles to the same file. The other build wrote a profile with " +
+			"this name later, so its credentials aren't meant for this build."},
+		Do: []string{"Give each build's profile its own name: set aws_profile to bitrise-$BITRISE_BUILD_SLUG."},
+	}}
 }
 
 func errTokenNotKept() error {
-	return &explain.Error{
-		Err: errors.New("the credentials were obtained with identity_token, which is not kept, so they can't be renewed"),
-		Explanation: explain.Explanation{
-			Means: []string{"The Step was given an existing identity token. It is valid for only a few minutes, so it can't be used " +
-				"to renew the credentials."},
-			Do: []string{"Leave identity_token empty, so that the profile can fetch tokens. Or run the Step again with a new " +
-				"token before the Step that failed."},
-		},
-	}
+	err := errors.New("the credentials were obtained with identity_token, which is not kept, so they can't be renewed")
+	return &explain.Error{Err: err, Explanation: explain.Explanation{
+		Means: []string{"The Step was given an existing identity token. It is valid for only a few minutes, so it can't be used " +
+			"to renew the credentials."},
+		Do: []string{"Leave identity_token empty, so that the profile can fetch tokens. Or run the Step again with a new " +
+			"token before the Step that failed."},
+	}}
 }
 
 func errNoBuildToken() error {
-	return &explain.Error{
-		Err: errors.New("the variable " + buildTokenVariable + " is not set, so the credentials can't be renewed"),
-		Explanation: explain.Explanation{
-			Means: []string{"The profile's credentials have expired. To get new ones, this program asks Bitrise for an identity token " +
-				"with the build's API token, which it reads from that variable and never stores. Bitrise sets it for every Step, so a " +
-				"program in between removed it."},
-			Do: []string{
-				"Pass the variable on to the program that uses the profile: sudo --preserve-env=" +
-					buildTokenVariable + ", docker run --env " + buildTokenVariable + ", or the option of the program that cleared the environment.",
-			},
-		},
-	}
+	err := errors.New("the variable " + buildTokenVariable + " is not set, so the credentials can't be renewed")
+	return &explain.Error{Err: err, Explanation: explain.Explanation{
+		Means: []string{"The profile's credentials have expired. To get new ones, this program asks Bitrise for an identity token " +
+			"with the build's API token, which it reads from that variable and never stores. Bitrise sets it for every Step, so a " +
+			"program in between removed it."},
+		Do: []string{"Pass the variable on to the program that uses the profile: sudo --preserve-env=" + buildTokenVariable +
+			", docker run --env " + buildTokenVariable + ", or the option of the program that cleared the environment."},
+	}}
 }

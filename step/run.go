@@ -1,6 +1,5 @@
-// Package step is one run of the Step. [Step.Run] parses the inputs into a [Config], obtains and verifies credentials, logs Docker in
-// to registries, writes a profile, and exports the outputs. [CredentialProcess] renews a profile's credentials with a part of this
-// flow.
+// Package step is one run of the Step. [Step.Run] parses the inputs into a [Config], obtains and verifies credentials, logs
+// Docker in to registries, writes a profile, and exports the outputs. [CredentialProcess] renews a profile's credentials.
 //
 // Only this package reads inputs and the environment, and decides what is logged. It connects the packages oidc, awsauth,
 // dockerlogin, and profile, which don't import each other.
@@ -9,6 +8,8 @@ package step
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -31,26 +32,32 @@ type Step struct {
 	isDone atomic.Bool
 }
 
-// Run does what the inputs ask for. If it fails, it exports nothing, explains the error in the log, and returns it. It stops when ctx
-// is done.
+// Run does what the inputs ask for. If it fails, it exports nothing, explains the error in the log, and returns it.
 func (s *Step) Run(ctx context.Context) error {
-	defer watch(ctx, graceAfterSignal, s.Log, s.exit, stopped(errInterrupted))()
+	defer watch(ctx, graceAfterSignal, s.Log, s.exit)()
 	err := s.run(ctx)
 	if err != nil {
-		ctx, cancel := context.WithTimeout(ctx, timeToExplain)
+		ctx, cancel := context.WithTimeoutCause(ctx, timeToExplain, errors.New("reporting the error took too long"))
 		defer cancel()
-		defer watch(ctx, graceAfterTimeout, s.Log, s.exit, "the Step was stopped before it finished reporting the error")()
+		defer watch(ctx, graceAfterTimeout, s.Log, s.exit)()
 		s.explain(ctx, err)
 	}
 	return err
 }
 
 func (s *Step) run(ctx context.Context) error {
-	inputs, config, err := s.configure()
+	// Nothing is logged until the watchdog knows the timeout, because the log may hang.
+	inputs := readInputs(s.Environment)
+	s.Log.Protect(inputs.secrets()...)
+	config, err := ParseInputs(inputs, s.Now())
+	if config.Verbose {
+		s.Log.EnableDebug()
+	}
 	timeout := cmp.Or(config.Timeout, defaultTimeout) // the timeout of invalid inputs is unknown
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, &timeoutError{after: timeout})
+	cause := fmt.Errorf("timed out after %d seconds (input: timeout)", int(timeout.Seconds()))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 	defer cancel()
-	defer watch(ctx, graceAfterTimeout, s.Log, s.exit, stopped(&timeoutError{after: timeout}))()
+	defer watch(ctx, graceAfterTimeout, s.Log, s.exit)()
 	inputs.print(s.Log)
 	if err != nil {
 		return err
@@ -59,21 +66,6 @@ func (s *Step) run(ctx context.Context) error {
 		return interruption(ctx, s.logout(ctx, config))
 	}
 	return interruption(ctx, s.login(ctx, inputs, config))
-}
-
-// configure reads and checks the inputs. It writes nothing to the log, because the log may hang, and the watchdog isn't running until
-// the timeout is known.
-func (s *Step) configure() (Inputs, Config, error) {
-	inputs, err := readInputs(s.Environment)
-	if err != nil {
-		return Inputs{}, Config{}, err
-	}
-	s.Log.Protect(inputs.secrets()...)
-	config, err := ParseInputs(inputs, s.Now())
-	if config.Verbose {
-		s.Log.EnableDebug()
-	}
-	return inputs, config, err
 }
 
 // login obtains credentials, stages all files, with the outputs in the last one, and commits them.
@@ -86,7 +78,11 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 	if err != nil {
 		return err
 	}
-	for _, line := range movedEndpoints(s.Environment, config.DockerLogin) {
+	moved, err := movedEndpoints(s.Environment, config.DockerLogin)
+	if err != nil {
+		return err
+	}
+	for _, line := range moved {
 		s.Log.Printf("%s", line)
 	}
 	authenticator, err := newAuthenticator(ctx, config, s.Environment, s.Log, s.Now)
@@ -100,14 +96,12 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 		return err
 	}
 
-	staged := &staged{files: files, outputs: commonOutputs(config.Region, session)}
+	staged := &staged{config: config, files: files, outputs: loginOutputs(s.Environment, config, session)}
 	defer staged.discard()
 	if config.hasProfile() {
-		if err := s.stageProfile(ctx, staged, config, inputs.keep(s.Environment), session); err != nil {
+		if err := s.stageProfile(ctx, staged, inputs.keep(s.Environment), session); err != nil {
 			return err
 		}
-	} else {
-		staged.outputs = append(credentialOutputs(session.Credentials), staged.outputs...)
 	}
 	if config.DockerLogin {
 		if err := s.stageLogins(ctx, staged, authenticator, session); err != nil {
@@ -117,15 +111,10 @@ func (s *Step) login(ctx context.Context, inputs Inputs, config Config) error {
 	if err := s.stageRecord(staged); err != nil {
 		return err
 	}
-	effects := variableEffects(s.Environment, staged.facts(config))
-	staged.outputs = append(staged.outputs, effects.outputs...)
-	if config.hasProfile() {
-		staged.outputs = append(staged.outputs, plain(profileVariable, config.Profile.String()))
-	}
+	staged.checkVariables(s.Environment)
 	if err := s.commit(ctx, staged); err != nil {
 		return err
 	}
-	effects.print(s.Log)
 	if config.hasProfile() || config.DockerLogin {
 		if err := s.sweep(ctx, files.folder); err != nil {
 			s.Log.Debugf("Could not remove all files of earlier builds from %s: %s", files.folder, explain.OneLine(err))

@@ -106,7 +106,7 @@ func TestExportsInAFixedOrder(t *testing.T) {
 		}},
 		"old name of the session token": {step.Environment{"AWS_SECURITY_TOKEN": "old"}, []variable{
 			{"AWS_ACCESS_KEY_ID", "AKIACANARY", true}, {"AWS_SECRET_ACCESS_KEY", "canary-secret", true}, {"AWS_SESSION_TOKEN", "", true},
-			{"AWS_SECURITY_TOKEN", "", true}, {"AWS_CREDENTIAL_EXPIRATION", "", false},
+			{"AWS_CREDENTIAL_EXPIRATION", "", false}, {"AWS_SECURITY_TOKEN", "", true},
 			{"AWS_REGION", "eu-west-1", false}, {"AWS_DEFAULT_REGION", "eu-west-1", false}, {"AWS_ACCOUNT_ID", "123456789012", false},
 			{"AWS_CALLER_ARN", "arn:aws:iam::123456789012:user/ci", false},
 		}},
@@ -138,10 +138,10 @@ func TestLogoutEmptiesTheCredentials(t *testing.T) {
 		want        []variable
 	}{
 		"all set": {set, []variable{
-			{key: "AWS_ACCESS_KEY_ID"}, {key: "AWS_SECRET_ACCESS_KEY"}, {key: "AWS_SESSION_TOKEN"}, {key: "AWS_SECURITY_TOKEN"},
-			{key: "AWS_CREDENTIAL_EXPIRATION"},
+			{"AWS_ACCESS_KEY_ID", "", true}, {"AWS_SECRET_ACCESS_KEY", "", true}, {"AWS_SESSION_TOKEN", "", true},
+			{"AWS_CREDENTIAL_EXPIRATION", "", false}, {"AWS_SECURITY_TOKEN", "", true},
 		}},
-		"one set": {unset, []variable{{key: "AWS_SESSION_TOKEN"}}},
+		"one set": {unset, []variable{{"AWS_SESSION_TOKEN", "", true}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if log, err := runWithKey(t, logout, row.environment); err != nil {

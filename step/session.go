@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
@@ -33,19 +34,20 @@ type authenticator struct {
 	tokens oidc.Client
 	sts    *awsauth.Client
 	ecr    *dockerlogin.Client
-	// asksForSubject means that if a role is denied, one more request finds out whether callers can choose sub.
+	// perBuild has values of variables that are different in every build.
+	perBuild []string
+	// asksForSubject means that if a role is denied, one more request asks whether callers can choose sub.
 	asksForSubject bool
+	// hasWarned means that a warning of a wrong clock was logged.
+	hasWarned bool
 }
 
 // newAuthenticator prepares the calls to Bitrise, STS, and ECR. Nothing is sent yet.
 func newAuthenticator(
 	ctx context.Context, config Config, environment Environment, log *report.Log, now func() time.Time,
 ) (*authenticator, error) {
-	if err := awsclient.Check(environment.Get); err != nil {
-		return nil, err
-	}
-	client, err := transport.New(transport.Options{
-		CABundle: environment.Get("AWS_CA_BUNDLE"), Getenv: environment.Get, Debugf: log.Debugf, Action: awsclient.Action,
+	client, err := transport.New(environment.Get, func(ctx context.Context, line string) {
+		log.Debugf("%s", strings.TrimSpace(awsclient.Action(ctx)+" "+line))
 	})
 	if err != nil {
 		return nil, err
@@ -54,10 +56,15 @@ func newAuthenticator(
 	if err != nil {
 		return nil, fmt.Errorf("configure the AWS SDK: %w", err)
 	}
-	return &authenticator{
+	a := &authenticator{
 		config: config, log: log, now: now, http: client, sts: awsauth.NewClient(sdk, now), ecr: dockerlogin.NewClient(sdk),
-		tokens: oidc.Client{HTTP: client.Client, BuildURL: config.BuildURL, BuildAPIToken: config.BuildAPIToken, Now: now},
-	}, nil
+		perBuild: perBuild(environment),
+	}
+	a.tokens = oidc.Client{
+		HTTP: client.Client, BuildURL: config.BuildURL, BuildAPIToken: config.BuildAPIToken, Now: now,
+		Retry: a.retry("Fetching an identity token"), Skew: a.warnOfSkew,
+	}
+	return a, nil
 }
 
 // session obtains credentials and verifies that they may be exported.
@@ -80,16 +87,17 @@ func (a *authenticator) session(ctx context.Context) (awsauth.Session, error) {
 
 // preconnect starts to open connections to AWS while the token is fetched.
 func (a *authenticator) preconnect(ctx context.Context) {
+	var urls []string
 	if url, err := a.sts.Endpoint(ctx); err == nil { // the call itself will return the error
-		a.http.Preconnect(ctx, url)
+		urls = append(urls, url)
 	}
 	if a.config.DockerLogin {
-		a.http.Preconnect(ctx, a.ecr.Endpoints(ctx, a.config.Registries)...)
+		urls = append(urls, a.ecr.Endpoints(ctx, a.config.Registries)...)
 	}
+	a.http.Preconnect(ctx, urls...)
 }
 
-// firstSession obtains the credentials before role_chain. An identity token that expires before it is exchanged is replaced, unless it
-// is the one in identity_token.
+// firstSession obtains the credentials before role_chain. It replaces an identity token that expires before it is exchanged.
 func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, error) {
 	if a.config.AccessKey != nil {
 		return a.obtain(ctx, a.config.AccessKey, "Verifying the access key", "Verified the access key")
@@ -118,7 +126,7 @@ func (a *authenticator) firstSession(ctx context.Context) (awsauth.Session, erro
 			if a.asksForSubject && !isGiven && awsauth.IsDenied(err) {
 				subject = a.subject(ctx, token)
 			}
-			err = role.Explain(err, subject)
+			err = role.Explain(err, subject, a.perBuild)
 		}
 		return session, err
 	}
@@ -131,9 +139,7 @@ func (a *authenticator) identityToken(ctx context.Context) (idtoken.Token, error
 		return given, nil
 	}
 	started := a.now()
-	client := a.tokens
-	client.Retry, client.Skew = a.retry("Fetching an identity token"), a.warnOfSkew()
-	token, err := client.Token(ctx, a.config.Audience)
+	token, err := a.tokens.Token(ctx, a.config.Audience)
 	if err != nil {
 		return idtoken.Token{}, err
 	}
@@ -158,23 +164,20 @@ func (a *authenticator) obtain(ctx context.Context, from source, doing, done str
 	return session, nil
 }
 
-// warnOfSkew returns a function that warns, once, if the clock is wrong enough to cause errors.
-func (a *authenticator) warnOfSkew() func(ahead time.Duration) {
+// warnOfSkew warns, once, if the clock is wrong enough to cause errors.
+func (a *authenticator) warnOfSkew(ahead time.Duration) {
 	const tolerance = time.Minute
 
-	warned := false
-	return func(ahead time.Duration) {
-		if warned || ahead.Abs() <= tolerance {
-			return
-		}
-		warned = true
-		direction := "behind"
-		if ahead < 0 {
-			direction = "ahead of"
-		}
-		a.log.Warnf("This machine's clock is %s %s Bitrise's. A wrong clock is a common cause of errors.",
-			ahead.Abs().Round(time.Second), direction)
+	if a.hasWarned || ahead.Abs() <= tolerance {
+		return
 	}
+	a.hasWarned = true
+	direction := "behind"
+	if ahead < 0 {
+		direction = "ahead of"
+	}
+	a.log.Warnf("This machine's clock is %s %s Bitrise's. A wrong clock is a common cause of errors.",
+		ahead.Abs().Round(time.Second), direction)
 }
 
 // checkAccount returns an error for credentials of an account that is not allowed.
@@ -187,7 +190,7 @@ func checkAccount(session awsauth.Session, allowed []awsid.AccountID) error {
 	}
 	return explain.Advise(
 		fmt.Errorf("allowed_account_ids: the credentials belong to %s in account %s, which is not allowed; nothing was exported",
-			caller(session), session.AccountID),
+			session.CallerARN, session.AccountID),
 		"If the account is right, add it to allowed_account_ids.", "If not, correct role_arn or role_chain, or use a different access key.")
 }
 

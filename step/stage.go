@@ -8,6 +8,7 @@ import (
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/awsauth"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/secret"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/sharedfile"
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
@@ -51,6 +52,7 @@ func (s *Step) findFiles(config Config) (found files, err error) {
 
 // staged is what a run is going to change.
 type staged struct {
+	config  Config
 	files   files
 	outputs []output
 	// registries are the hosts of the Docker logins.
@@ -60,6 +62,8 @@ type staged struct {
 	changes []*sharedfile.Change
 	// done has the log lines to write when the changes are in place.
 	done []string
+	// notes are about variables of the environment that the outputs change, warnings about those that defeat an output.
+	notes, warnings []string
 }
 
 // discard removes the changes that were not committed.
@@ -118,11 +122,10 @@ func (s *Step) stageEntries(staged *staged, entries []dockerlogin.Entry) {
 	}
 }
 
-// stageProfile stages a profile that provides the session's credentials and renews them. The credentials are not exported, because
-// they would take precedence over the profile.
-func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, kept kept, session awsauth.Session) error {
-	file, folder := staged.files.config, staged.files.folder
-	stored, command, changes, err := folder.Stage(ctx, s.Program, kept.encode(), session.Credentials, s.Now())
+// stageProfile stages a profile that provides the session's credentials and renews them.
+func (s *Step) stageProfile(ctx context.Context, staged *staged, settings secret.Text, session awsauth.Session) error {
+	config, file, folder := staged.config, staged.files.config, staged.files.folder
+	stored, command, changes, err := folder.Stage(ctx, s.Program, settings, session.Credentials, s.Now())
 	staged.changes = append(staged.changes, changes...)
 	if err != nil {
 		return err
@@ -134,13 +137,11 @@ func (s *Step) stageProfile(ctx context.Context, staged *staged, config Config, 
 	staged.changes = append(staged.changes, changes...)
 	staged.entries.Profiles = []writtenProfile{{File: file, Name: config.Profile.String(), Session: stored, Written: s.Now().UTC()}}
 	written := fmt.Sprintf("Wrote the profile %q to %s", config.Profile, file)
-	if config.isRenewable() {
+	if s.warnOfLimits(config) {
 		written += "; it renews its credentials automatically"
 	}
 	staged.done = append(staged.done, written)
-	staged.outputs = append(emptyCredentialOutputs(), staged.outputs...)
-	staged.outputs = append(staged.outputs, plain("AWS_SDK_LOAD_CONFIG", "1"))
-	s.warnOfLimits(config)
+	staged.outputs = append(staged.outputs, plain("AWS_PROFILE", config.Profile.String()), plain("AWS_SDK_LOAD_CONFIG", "1"))
 	s.warnOfReplacing(staged.files, config.Profile)
 	return nil
 }
@@ -157,13 +158,15 @@ func (s *Step) warnOfReplacing(files files, name profile.Name) {
 	}
 }
 
-// warnOfLimits warns if credentials can't be renewed, or if renewing them requires a stored key.
-func (s *Step) warnOfLimits(config Config) {
+// warnOfLimits reports whether the profile's credentials can be renewed for as long as the build runs. It warns if not, or if
+// that requires a stored key or a variable.
+func (s *Step) warnOfLimits(config Config) (isRenewable bool) {
 	switch {
 	case config.AccessKey != nil && !config.AccessKey.SessionToken.IsEmpty():
 		s.Log.Warnf("session_token is set, so the profile's credentials can be renewed only until that session expires, if at all.")
 	case config.AccessKey != nil && len(config.Chain) > 0:
 		s.Log.Warnf("The profile keeps the access key in a file that only this user can read, because it needs the key to renew its credentials.")
+		return true
 	case config.AccessKey != nil:
 		s.Log.Warnf("The profile keeps the access key in a file that only this user can read and returns it unchanged because it doesn't expire.")
 	case !config.WebIdentity.Token.Text.IsEmpty():
@@ -172,18 +175,11 @@ func (s *Step) warnOfLimits(config Config) {
 	case config.BuildAPIToken.Reveal() != s.Environment.Get(buildTokenVariable):
 		s.Log.Warnf("build_api_token differs from %s, which the profile reads when it renews its credentials. Set that variable for "+
 			"the next Steps.", buildTokenVariable)
+		return true
+	default:
+		return true
 	}
-}
-
-// facts returns what the environment's variables are compared with.
-func (s *staged) facts(config Config) runFacts {
-	run := runFacts{
-		region: config.Region.String(), profile: config.Profile.String(), registries: s.registries, dockerFile: string(s.files.docker),
-	}
-	if config.hasProfile() {
-		run.configFile, run.credentialsFile = s.files.config.Path, s.files.config.Credentials
-	}
-	return run
+	return false
 }
 
 // stageRecord stages the record of what the build writes, as the first file that is put into place. Earlier logins to the same registry
@@ -208,12 +204,10 @@ func (s *Step) stageRecord(staged *staged) error {
 	return err
 }
 
-// commit puts the files into place. Last is envman's store, with the outputs. If commit fails, nothing is exported, and the log lists
-// the files that were changed.
+// commit puts the files into place, the outputs last, so that nothing is exported if it fails.
 func (s *Step) commit(ctx context.Context, staged *staged) error {
 	started := s.Now()
-	outputs := forEnvironment(staged.outputs, s.Environment)
-	exports, err := staged.files.store.prepare(outputs)
+	exports, err := staged.files.store.prepare(staged.outputs)
 	if err != nil {
 		return err
 	}
@@ -226,25 +220,30 @@ func (s *Step) commit(ctx context.Context, staged *staged) error {
 	for _, line := range staged.done {
 		s.Log.Printf("%s", line)
 	}
-	if len(outputs) > 0 {
+	if len(staged.outputs) > 0 {
 		s.Log.Printf("")
 		s.Log.Donef("Exported for the next Steps (%s):", elapsed(s.Now().Sub(started)))
-		printOutputs(s.Log, outputs)
+		printOutputs(s.Log, staged.outputs)
+	}
+	if len(staged.notes)+len(staged.warnings) > 0 {
+		s.Log.Printf("")
+	}
+	for _, line := range staged.notes {
+		s.Log.Printf("%s", line)
+	}
+	for _, line := range staged.warnings {
+		s.Log.Warnf("%s", line)
 	}
 	return nil
 }
 
 // listWritten lists the files that a failed run has changed.
 func (s *Step) listWritten(changes []*sharedfile.Change) {
-	isFirst := true
-	for _, change := range changes {
-		if !change.IsDone() {
-			continue
-		}
-		if isFirst {
-			s.Log.Warnf("The Step changed these files before it failed (action: logout removes what it added):")
-		}
-		isFirst = false
+	written := slices.DeleteFunc(slices.Clone(changes), func(change *sharedfile.Change) bool { return !change.IsDone() })
+	if len(written) > 0 {
+		s.Log.Warnf("The Step changed these files before it failed (action: logout removes what it added):")
+	}
+	for _, change := range written {
 		s.Log.Warnf("- %s", change.Path())
 	}
 }

@@ -3,7 +3,6 @@ package step
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -23,32 +22,25 @@ const (
 // errInterrupted is the error of a run that a signal stopped.
 var errInterrupted = errors.New("interrupted by a signal")
 
-// timeoutError is the error of a run that its timeout stopped.
-type timeoutError struct{ after time.Duration }
-
-func (e *timeoutError) Error() string {
-	return fmt.Sprintf("timed out after %d seconds (input: timeout)", int(e.after.Seconds()))
-}
-
-// stopped returns the last log line of a run that didn't stop in time.
-func stopped(reason error) string {
-	return reason.Error() + ": the Step did not stop in time and was terminated"
+// endOf returns why ctx is done: a signal, or else the cause that is set for its timeout.
+func endOf(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return context.Cause(ctx)
+	}
+	return errInterrupted
 }
 
 // interruption replaces an error that was caused by the end of ctx with the reason for that end.
 func interruption(ctx context.Context, err error) error {
-	var timeout *timeoutError
-	if err == nil || ctx.Err() == nil || errors.Is(err, errInterrupted) || errors.As(err, &timeout) {
+	if err == nil || ctx.Err() == nil || errors.Is(err, endOf(ctx)) {
 		return err
 	}
-	if !errors.As(context.Cause(ctx), &timeout) {
+	if errors.Is(endOf(ctx), errInterrupted) {
 		return errInterrupted
 	}
-	x := explain.Explanation{Cause: timeout.Error(), Do: []string{
+	return &explain.Error{Err: endOf(ctx), Explanation: explain.Explanation{Means: []string{lastError(err)}, Do: []string{
 		"Run the build again: network errors are often temporary.", "If a service is slow to respond, raise timeout.",
-	}}
-	x.Means = []string{lastError(err)}
-	return &explain.Error{Err: timeout, Explanation: x}
+	}}}
 }
 
 // lastError describes the error that a timeout interrupted, without the part that says so.
@@ -76,9 +68,9 @@ func (s *Step) exit(code int) {
 	s.Exit(code)
 }
 
-// watch is a watchdog. It ends the process if stop isn't called shortly after ctx is done, because some operations ignore contexts,
-// such as writing to a log that no program reads. The line is the last one in the log.
-func watch(ctx context.Context, grace time.Duration, log *report.Log, exit func(code int), line string) (stop func()) {
+// watch is a watchdog. It ends the process if stop isn't called shortly after ctx is done, because some operations ignore
+// contexts, such as writing to a log that no program reads.
+func watch(ctx context.Context, grace time.Duration, log *report.Log, exit func(code int)) (stop func()) {
 	done := make(chan struct{})
 	stopWaiting := context.AfterFunc(ctx, func() {
 		select {
@@ -87,15 +79,8 @@ func watch(ctx context.Context, grace time.Duration, log *report.Log, exit func(
 		case <-time.After(grace):
 		}
 		// Writing to the log may hang, too.
-		written := make(chan struct{})
-		go func() {
-			log.Errorf("%s", line)
-			close(written)
-		}()
-		select {
-		case <-written:
-		case <-time.After(20 * time.Millisecond):
-		}
+		go log.Errorf("%s: the Step did not stop in time and was terminated", endOf(ctx))
+		time.Sleep(20 * time.Millisecond)
 		exit(1)
 	})
 	return func() { stopWaiting(); close(done) }

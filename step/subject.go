@@ -11,8 +11,8 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/idtoken"
 )
 
-// subject finds out whether callers can choose sub, by requesting one more token, with a random sub. Only suggested trust policies
-// depend on the result, so it makes a single attempt and doesn't log it. The new token is not used for anything else.
+// subject finds out whether callers can choose sub, by requesting one more token, with a random sub, which is not used for
+// anything else. Only suggested trust policies depend on the result, so it makes a single attempt and doesn't log it.
 func (a *authenticator) subject(ctx context.Context, token idtoken.Token) awsauth.Subject {
 	const timeout = 3 * time.Second
 
@@ -35,7 +35,7 @@ func (a *authenticator) subject(ctx context.Context, token idtoken.Token) awsaut
 	}
 }
 
-// randomSubject returns the token's sub with random values in place of its claims, because an endpoint may use only subjects of a form.
+// randomSubject returns the token's sub with random values of its claims, because an endpoint may require the form of a sub.
 func randomSubject(token idtoken.Token) string {
 	sub := token.Claims["sub"].Value
 	random := sub
@@ -65,4 +65,16 @@ func randomLike(text string) string {
 			return r
 		}
 	}, text)
+}
+
+// perBuild returns the values of variables that are different in every build.
+func perBuild(environment Environment) (values []string) {
+	for _, key := range []string{
+		"BITRISE_BUILD_NUMBER", "BITRISE_BUILD_SLUG", "BITRISE_BUILD_TRIGGER_TIMESTAMP", "BITRISE_GIT_COMMIT", "GIT_CLONE_COMMIT_HASH",
+	} {
+		if value := environment.Get(key); value != "" {
+			values = append(values, value)
+		}
+	}
+	return values
 }

@@ -1,15 +1,11 @@
-// Package retry repeats a call that failed with a transient error: with exponential backoff and full jitter, a limit on each
-// attempt, and for as long as the context allows.
+// Package retry repeats a call that failed with a transient error: with exponential backoff and full jitter, a limit
+// on each attempt, and for as long as the context allows. transient.go decides what is retried.
 //
-// Full jitter (a random wait between zero and the current backoff) spreads out clients that were rejected at the same moment:
-// https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/. The longest backoff determines how many of these
-// clients a service sees per second once they are spread out: with 20 seconds, hundreds of builds can share a service that
-// handles ten calls per second.
+// Full jitter (a random wait between zero and the current backoff) spreads out clients that were rejected at the same
+// moment: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/. With a longest backoff of 20
+// seconds, hundreds of builds can share a service that handles ten calls per second.
 //
-// The retryer of the AWS SDK is turned off (aws.NopRetryer), because it does not limit the time of a single attempt. The calls to
-// Bitrise need retries, too, and share this package.
-//
-// transient.go decides what is retried, for all calls.
+// The AWS SDK's retryer is turned off (aws.NopRetryer), because it does not limit the time of a single attempt.
 package retry
 
 import (
@@ -18,6 +14,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/transport"
 )
 
 const (
@@ -33,12 +31,12 @@ const (
 
 // Policy determines how a call is repeated. The zero value is ready to use.
 type Policy struct {
-	// Notify, if not nil, is called before each wait, with the number of the failed attempt, starting at 1, and its error.
+	// Notify, if not nil, is called before each wait, with the failed attempt's number and error.
 	Notify func(attempt int, err error, wait time.Duration)
 }
 
-// Do calls attempt until it succeeds, returns a permanent error, or ctx is done. It returns the error of the last attempt, with a
-// note if it was not retried because of the deadline of ctx. Each attempt is limited to 10 seconds.
+// Do calls attempt until it succeeds, returns a permanent error, or ctx is done. It returns the last attempt's error,
+// with a note if it was not retried because of the deadline of ctx. Each attempt is limited to 10 seconds.
 func (p Policy) Do(ctx context.Context, attempt func(context.Context) error) error {
 	limited := 0
 	for number := 1; ; number++ {
@@ -79,14 +77,14 @@ func try(ctx context.Context, attempt func(context.Context) error) error {
 }
 
 // errNoResponse replaces the error of an attempt that exceeded attemptTimeout.
-var errNoResponse = errors.New("no response within 10 seconds")
+var errNoResponse error = &transport.Error{Err: errors.New("no response within 10 seconds")}
 
-// backoff returns how long to wait after the attempt with this number. It returns false if too little time is left before the
-// deadline for another attempt, or for the wait that the server asked for.
+// backoff returns how long to wait after the attempt with this number. It returns false if too little time is left
+// before the deadline for another attempt, or for the wait that the server asked for.
 func backoff(ctx context.Context, number int, after time.Duration) (time.Duration, bool) {
 	// Six doublings exceed the longest backoff. Without the cap, the shift would eventually overflow.
 	limit := min(longestBackoff, firstBackoff<<min(number-1, 6))
-	// Jitter is added to what the server asked for, because otherwise all clients would come back at the same time.
+	// Without jitter, all clients would come back at the time that the server asked for.
 	wait := after + rand.N(limit) //nolint:gosec // no one gains from guessing it
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -96,6 +94,6 @@ func backoff(ctx context.Context, number int, after time.Duration) (time.Duratio
 	if after >= left {
 		return 0, false
 	}
-	// A wait that would last until the deadline is shortened, so that the remaining time is used for one more attempt.
+	// A wait that would last until the deadline is shortened, so that one more attempt is made.
 	return min(wait, left), true
 }

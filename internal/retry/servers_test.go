@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"log"
@@ -32,7 +33,7 @@ func TestServersWithoutTLS(t *testing.T) {
 				server.Start()
 			}
 			defer server.Close()
-			client, err := transport.New(transport.Options{})
+			client, err := transport.New(func(string) string { return "" }, func(context.Context, string) {})
 			if err != nil {
 				t.Fatal(err)
 			}

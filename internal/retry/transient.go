@@ -1,7 +1,6 @@
 package retry
 
 import (
-	"crypto/tls"
 	"errors"
 	"math"
 	"net"
@@ -21,8 +20,8 @@ import (
 // How often a call is attempted before its error is final.
 const (
 	permanent = 1
-	// lookups is for host names that aren't found: a name server can fail for a moment, but a misspelled
-	// name is never found. It takes less than four seconds.
+	// lookups is for host names that aren't found: a name server can fail for a moment. It takes less
+	// than four seconds.
 	lookups = 4
 	// propagation is for credentials that are new. It takes about half a minute.
 	propagation = 8
@@ -36,17 +35,15 @@ type response interface {
 	Status() (code int, after time.Duration)
 }
 
-// attempts returns how often a call is attempted before err is final, and how long the server asked
-// the client to wait.
+// attempts returns how often a call is made before err is final, and how long the server asked to wait.
 func attempts(err error) (most int, after time.Duration) {
 	var (
 		returned response
 		ofAWS    *awserr.Error
+		failed   *transport.Error
 		lookup   *net.DNSError
 	)
 	switch {
-	case errors.Is(err, errNoResponse), errors.As(err, new(*transport.GarbledError)):
-		return unlimited, 0
 	case errors.As(err, &returned):
 		code, after := returned.Status()
 		if isTransientStatus(code) {
@@ -56,24 +53,16 @@ func attempts(err error) (most int, after time.Duration) {
 			return attemptsOf(ofAWS), after
 		}
 		return permanent, 0
-	case !errors.As(err, new(*transport.Error)),
-		errors.Is(err, transport.ErrTooLarge),
-		errors.As(err, new(*transport.RedirectError)),
-		errors.As(err, new(*tls.CertificateVerificationError)),
-		errors.As(err, new(tls.RecordHeaderError)),
-		errors.Is(err, http.ErrSchemeMismatch),
-		errors.As(err, new(*net.AddrError)), // such as a port that is out of range
-		transport.IsOldTLS(err), transport.IsOutOfFiles(err):
+	case !errors.As(err, &failed) || failed.IsPermanent:
 		return permanent, 0
 	case errors.As(err, &lookup) && lookup.IsNotFound:
 		return lookups, 0
-	default: // such as a connection that is rejected, reset, or closed, or an incomplete response
+	default:
 		return unlimited, 0
 	}
 }
 
-// isTransientStatus reports whether an HTTP status is that of a transient error: 408 (RFC 9110, section 15.5.9), 429 (RFC 6585,
-// section 4), or 5xx.
+// isTransientStatus reports whether a status is transient: 408 (RFC 9110), 429 (RFC 6585), or 5xx.
 func isTransientStatus(code int) bool {
 	return code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
 }
@@ -90,7 +79,7 @@ func attemptsOf(r *awserr.Error) int {
 		// STS could not reach the identity provider, and documents that callers should retry.
 		return unlimited
 	case r.Code == "InvalidIdentityToken" && strings.Contains(strings.ToLower(r.Message), "retrieve verification key"):
-		// A dozen permanent errors have this code, and one transient error: STS could not fetch the provider's keys.
+		// STS could not fetch the provider's keys. A dozen permanent errors have the same code.
 		return unlimited
 	case r.NewCredentials && slices.Contains([]string{"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"}, r.Code):
 		// New credentials take time to propagate, because IAM is eventually consistent:

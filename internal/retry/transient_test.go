@@ -40,7 +40,7 @@ func TestErrorsOfTheClient(t *testing.T) {
 		"proxy returns 201":         {&transport.ProxyError{Target: "a:443", StatusCode: 201}, permanent},
 		"proxy forbids":             {&transport.ProxyError{Target: "a:443", StatusCode: 403}, permanent},
 		"proxy requires a password": {&transport.ProxyError{Target: "a:443", StatusCode: 407}, permanent},
-		"redirect":                  {&transport.RedirectError{From: "https://a", To: "https://b"}, permanent},
+		"redirect":                  {transport.RedirectError("redirected"), permanent},
 		"too large":                 {transport.ErrTooLarge, permanent},
 		"lookup fails":              {failed, unlimited},
 		"host is not found":         {notFound, lookups},
@@ -111,7 +111,7 @@ func TestErrorsOfAWS(t *testing.T) {
 		"page with 403":       {sdkError(403, errors.New("a page")), false, permanent},
 		"too large":           {sdkError(200, &smithy.DeserializationError{Err: transport.ErrTooLarge}), false, permanent},
 		"connection":          {sdkError(0, &smithyhttp.RequestSendError{Err: &url.Error{Err: io.EOF}}), false, unlimited},
-		"redirect":            {sdkError(0, &smithyhttp.RequestSendError{Err: &url.Error{Err: &transport.RedirectError{}}}), false, permanent},
+		"redirect":            {sdkError(0, &smithyhttp.RequestSendError{Err: &url.Error{Err: transport.RedirectError("")}}), false, permanent},
 		"canceled":            {&smithy.OperationError{Err: context.Canceled}, false, permanent},
 		"something else":      {errors.New("unknown"), false, permanent},
 	} {

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/pem"
 	"io"
@@ -77,9 +78,10 @@ func variables(entries ...string) func(string) string {
 	}
 }
 
-func newClient(t *testing.T, options Options) *Client {
+// newClient returns a client for KEY=VALUE entries.
+func newClient(t *testing.T, environ ...string) *Client {
 	t.Helper()
-	client, err := New(options)
+	client, err := New(variables(environ...), func(context.Context, string) {})
 	if err != nil {
 		t.Fatal(err)
 	}

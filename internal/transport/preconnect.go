@@ -4,17 +4,21 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/url"
 )
 
-// Preconnect starts to open connections to the hosts of some URLs, through the proxy if there is one, and returns without
-// waiting for them. A later request uses the connection, or waits until it is open. Only handshakes are sent. Errors are ignored,
-// because the request that needs the connection opens a new one and returns its own error. Hosts that the client has already
-// called, and URLs that can't be called, are ignored, too.
+// Preconnect starts to open connections to the hosts of some URLs, through the proxy if there is one. Only handshakes
+// are sent. A later request uses the connection, or waits until it is open. Errors are ignored, because that request
+// opens a new connection and returns its own error. Call Preconnect once, before the first request.
 //
 // CloseIdleConnections closes the connections that were not used, including those that are still being opened.
 func (c *Client) Preconnect(ctx context.Context, urls ...string) {
-	for _, u := range urls {
-		c.transport.preconnect(ctx, u)
+	started := map[string]bool{}
+	for _, address := range urls {
+		if u, err := url.Parse(address); err == nil && !started[origin(u)] {
+			started[origin(u)] = true
+			c.transport.preconnect(ctx, address)
+		}
 	}
 }
 
@@ -34,7 +38,7 @@ func (rt *roundTripper) preconnect(ctx context.Context, address string) {
 		<-returned
 	})
 	request, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
-	if err != nil || ctx.Err() != nil || !rt.markContacted(request.URL) {
+	if err != nil {
 		return
 	}
 	_, _ = rt.Transport.RoundTrip(request) //nolint:bodyclose // the request is never sent, so there is no response
@@ -42,9 +46,9 @@ func (rt *roundTripper) preconnect(ctx context.Context, address string) {
 
 // dial opens a TCP connection. Neither it nor the following handshakes need a time limit, because [roundTripper.RoundTrip] ends them
 // when the context of the waiting request is done.
-func (rt *roundTripper) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if started, ok := ctx.Value(dialStarted{}).(func()); ok {
 		started()
 	}
-	return rt.dialer.DialContext(ctx, network, address)
+	return new(net.Dialer).DialContext(ctx, network, address)
 }

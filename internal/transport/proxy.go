@@ -17,12 +17,9 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-// proxyFromEnvironment returns the function that an http.Transport calls to find a request's proxy. Requests over plain HTTP never
-// use one, because it could read the secrets in them, so HTTP_PROXY has no effect.
+// proxyFromEnvironment returns the function that an http.Transport calls to find a request's proxy. Requests over plain
+// HTTP never use one, because it could read the secrets in them, so HTTP_PROXY has no effect.
 func proxyFromEnvironment(getenv func(string) string) (func(*http.Request) (*url.URL, error), error) {
-	if getenv == nil {
-		return nil, nil
-	}
 	proxy := strings.TrimSpace(cmp.Or(getenv("HTTPS_PROXY"), getenv("https_proxy")))
 	if err := checkProxy(proxy); err != nil {
 		return nil, err
@@ -34,8 +31,8 @@ func proxyFromEnvironment(getenv func(string) string) (func(*http.Request) (*url
 
 var proxyHost = regexp.MustCompile(`^[\pL\pN._:%-]+$`)
 
-// checkProxy returns an error for a value that isn't the URL of a proxy, because httpproxy would use no proxy, or the wrong one. The
-// error doesn't contain the value, which may contain a password.
+// checkProxy returns an error for a value that isn't the URL of a proxy, because httpproxy would use no proxy, or the
+// wrong one. The error doesn't contain the value, which may contain a password.
 func checkProxy(value string) error {
 	if value == "" {
 		return nil

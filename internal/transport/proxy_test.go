@@ -89,7 +89,7 @@ func TestInvalidProxyVariables(t *testing.T) {
 	} {
 		for _, variable := range []string{"HTTPS_PROXY", "https_proxy"} {
 			t.Run(name+" in "+variable, func(t *testing.T) {
-				_, err := New(Options{Getenv: variables(variable + "=" + value)})
+				_, err := New(variables(variable+"="+value), nil)
 				if err == nil || !strings.HasPrefix(err.Error(), "HTTPS_PROXY must be the URL of a proxy") ||
 					!strings.Contains(err.Error(), "percent-encode") || !strings.Contains(adviceOf(err), "Correct HTTPS_PROXY") {
 					t.Fatalf("got %v", err)
@@ -109,7 +109,7 @@ func TestPlainHTTPDoesNotReachTheProxy(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
-	client := newClient(t, Options{Getenv: variables("HTTP_PROXY="+proxy.URL, "HTTPS_PROXY="+proxy.URL)})
+	client := newClient(t, "HTTP_PROXY="+proxy.URL, "HTTPS_PROXY="+proxy.URL)
 	client.Preconnect(t.Context(), "http://LOCALHOST:"+port)
 	mustGet(t, client, "http://LOCALHOST:"+port)
 }
@@ -124,7 +124,7 @@ func TestTunnels(t *testing.T) {
 				tunnels <- number
 				tunnel(connection, target)
 			})
-			client := newClient(t, Options{CABundle: server.bundle(t), Getenv: variables("HTTPS_PROXY=" + scheme + "://" + address)})
+			client := newClient(t, "AWS_CA_BUNDLE="+server.bundle(t), "HTTPS_PROXY="+scheme+"://"+address)
 			client.Preconnect(t.Context(), remoteTarget)
 			<-server.handshakes // before the first request
 			mustGet(t, client, remoteTarget)
@@ -140,7 +140,7 @@ func TestTunnels(t *testing.T) {
 func TestProxyThatDoesNotResolve(t *testing.T) {
 	for _, scheme := range []string{"http", "https", "socks5"} {
 		t.Run(scheme, func(t *testing.T) {
-			client := newClient(t, Options{Getenv: variables("HTTPS_PROXY=" + scheme + "://proxy.invalid:3128")})
+			client := newClient(t, "HTTPS_PROXY="+scheme+"://proxy.invalid:3128")
 			_, err := client.Get(remoteTarget)
 			var lookup *net.DNSError
 			if !errors.As(err, &lookup) || lookup.Name != "proxy.invalid" {

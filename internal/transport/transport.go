@@ -1,8 +1,6 @@
-// Package transport makes the HTTP client that the Step uses to call Bitrise and AWS. It contains everything that protects
-// secrets on the wire: which proxy is used, which redirects are followed, how much of a response is read, and which TLS versions
-// and certificate authorities are accepted.
-//
-// It also adds advice to the client's errors. internal/retry decides which of them are transient.
+// Package transport makes the HTTP client that the Step uses to call Bitrise and AWS. It contains everything that
+// protects secrets on the wire: which proxy is used, which redirects are followed, how much of a response is read, and
+// which TLS versions and certificate authorities are accepted. It also explains the client's errors.
 package transport
 
 import (
@@ -13,61 +11,49 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
 const (
-	// MaxResponse is the largest response body that is read, in bytes. A larger one is an [ErrTooLarge].
+	// MaxResponse is the size of the largest body that is read. A larger one is an [ErrTooLarge].
 	MaxResponse = 1 << 20
 	// maxRedirects is the number of redirects that are followed for one request.
 	maxRedirects = 3
 )
 
-// Options configure a [Client].
-type Options struct {
-	// CABundle is the path of a PEM file with certificate authorities to trust in addition to the system's. It may be empty.
-	CABundle string
-	// Getenv looks up HTTPS_PROXY and NO_PROXY, and their lower-case forms. nil means that no proxy is used.
-	Getenv func(key string) string
-	// Debugf, if not nil, is called after each request, when the response headers have been received, with a line for a verbose log
-	// that has no user name, password, query, fragment, header, or body. Several goroutines may call it at the same time.
-	Debugf func(format string, args ...any)
-	// Action returns what a call does, from the context of its request, for the lines of Debugf.
-	Action func(ctx context.Context) string
-}
-
-// Client is an HTTP client that opens at most one connection to a host at a time. Requests to the same host wait for each other.
+// Client is an HTTP client that opens at most one connection to a host. Requests to the same host wait for each other.
 type Client struct {
 	*http.Client
 	transport *roundTripper
 }
 
-// New makes a client. A proxy variable that isn't a URL is an error, as is a bundle that can't be read or has no certificates.
-func New(options Options) (*Client, error) {
-	roots, err := rootCAs(options.CABundle)
+// New makes a client. getenv looks up HTTPS_PROXY and NO_PROXY, their lower-case forms, and AWS_CA_BUNDLE, the path of a
+// PEM file with authorities to trust in addition to the system's. A proxy that isn't a URL is an error, as is a file
+// that can't be read or has no certificates. debug is called with a line about each request, without a user name,
+// password, query, fragment, header, or body, and with its context. Several goroutines may call it at the same time.
+func New(getenv func(key string) string, debug func(ctx context.Context, line string)) (*Client, error) {
+	roots, err := rootCAs(getenv("AWS_CA_BUNDLE"))
 	if err != nil {
 		return nil, explain.Advise(err, "Set AWS_CA_BUNDLE to the path of a PEM file with certificates, or unset it.")
 	}
-	proxy, err := proxyFromEnvironment(options.Getenv)
+	proxy, err := proxyFromEnvironment(getenv)
 	if err != nil {
 		return nil, err
 	}
-	rt := &roundTripper{options: options, contacted: map[string]bool{}}
+	rt := &roundTripper{debug: debug}
 	// HTTP/2 is off, as in every transport with a DialContext. AWS's endpoints don't support it, and its first frames would be sent
 	// before there is a request.
 	rt.Transport = &http.Transport{
 		Proxy:                  proxy,
 		OnProxyConnectResponse: checkProxyResponse,
-		DialContext:            rt.dial,
+		DialContext:            dial,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		MaxConnsPerHost:        1, // makes a request wait for the connection that Preconnect opens
 		IdleConnTimeout:        90 * time.Second,
@@ -79,8 +65,7 @@ func New(options Options) (*Client, error) {
 // rootCAs returns the system's authorities and those of a bundle. nil means the system's.
 func rootCAs(bundle string) (*x509.CertPool, error) {
 	if bundle == "" {
-		// Loading the system's authorities takes longer than anything else that the Step computes, and the first TLS handshake would
-		// have to wait for it.
+		// Loading the system's authorities takes longer than anything else, and the first handshake would wait for it.
 		go func() { _, _ = x509.SystemCertPool() }()
 		return nil, nil
 	}
@@ -105,18 +90,12 @@ func rootCAs(bundle string) (*x509.CertPool, error) {
 // roundTripper is the client's transport.
 type roundTripper struct {
 	*http.Transport
-	options Options
-	dialer  net.Dialer
-
-	mu sync.Mutex
-	// contacted has the origins that requests or preconnections were sent to.
-	contacted map[string]bool
+	debug func(ctx context.Context, line string)
 }
 
-// RoundTrip sends a request. The response's status is 200 or higher, and its body has at most [MaxResponse] bytes. A redirect to a
-// different origin is a [*RedirectError].
+// RoundTrip sends a request. The response's status is 200 or higher, and its body has at most [MaxResponse] bytes. A
+// redirect to a different origin is a [RedirectError].
 func (rt *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
-	rt.markContacted(request.URL)
 	bare := *request.URL
 	bare.User, bare.RawQuery, bare.Fragment = nil, "", ""
 	connection := "open connection"
@@ -132,18 +111,15 @@ func (rt *roundTripper) RoundTrip(request *http.Request) (*http.Response, error)
 	}
 	started := time.Now()
 	response, err := rt.Transport.RoundTrip(request)
-	if rt.options.Debugf != nil {
-		result := any(err)
-		if err == nil {
-			result = response.StatusCode
-		}
-		call := strings.TrimSpace(rt.options.Action(request.Context()) + " " + request.Method)
-		rt.options.Debugf("%s %s: %v (%d ms, %s)", call, &bare, result, time.Since(started).Milliseconds(), connection)
+	result := any(err)
+	if err == nil {
+		result = response.StatusCode
 	}
+	rt.debug(request.Context(), fmt.Sprintf("%s %s: %v (%d ms, %s)",
+		request.Method, &bare, result, time.Since(started).Milliseconds(), connection))
 	if err != nil {
 		if request.Context().Err() != nil {
-			// net/http doesn't cancel a dial whose request has been canceled, and the next request would wait for it. This cancels
-			// the dials that no request is waiting for.
+			// The next request would wait for this one's dial. This cancels dials that no request waits for.
 			rt.CloseIdleConnections()
 		}
 		return nil, err
@@ -168,18 +144,14 @@ func bufferBody(request *http.Request) error {
 	return err
 }
 
+// checkResponse returns a [RedirectError] if the response redirects to a different scheme, host, or port, or exceeds
+// maxRedirects. An http.Client's CheckRedirect isn't called for requests whose body can't be sent again, such as the
+// AWS SDK's. net/http removes the Authorization header, but the build's API token is in a different one.
 func checkResponse(response *http.Response) error {
 	// net/http skips 1xx responses except 101, whose body would not be bound to the request's context.
 	if response.StatusCode < http.StatusOK {
 		return fmt.Errorf("unexpected response %d %s", response.StatusCode, http.StatusText(response.StatusCode))
 	}
-	return checkRedirect(response)
-}
-
-// checkRedirect returns a [*RedirectError] if the response redirects to a different scheme, host, or port, or exceeds maxRedirects.
-// It is not an http.Client's CheckRedirect, because that isn't called for requests whose body can't be sent again, such as the AWS
-// SDK's. Removing the Authorization header, as net/http does, isn't enough, because the build's API token is in a different header.
-func checkRedirect(response *http.Response) error {
 	target, err := response.Location()
 	if err != nil || response.StatusCode < 300 || response.StatusCode > 399 {
 		return nil
@@ -188,19 +160,19 @@ func checkRedirect(response *http.Response) error {
 	for r := response.Request; r.Response != nil; r = r.Response.Request {
 		followed++
 	}
-	if from := origin(response.Request.URL); origin(target) != from || followed >= maxRedirects {
-		return &RedirectError{From: from, To: origin(target)}
+	switch from, to := origin(response.Request.URL), origin(target); {
+	case to != from:
+		return RedirectError(fmt.Sprintf("%s redirects to %s, and the redirect was not followed", from, to))
+	case followed >= maxRedirects:
+		return RedirectError(fmt.Sprintf("%s redirected the request more than %d times", from, maxRedirects))
 	}
 	return nil
 }
 
 // origin returns the scheme, host, and port of a URL, without the scheme's default port.
 func origin(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	if port := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]; port != "" {
-		host = strings.TrimSuffix(host, port)
-	}
-	return u.Scheme + "://" + host
+	defaultPort := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
+	return u.Scheme + "://" + strings.TrimSuffix(strings.ToLower(u.Host), defaultPort)
 }
 
 // limitedBody replaces the error of an http.MaxBytesReader, whose text is about requests.
@@ -212,13 +184,4 @@ func (b limitedBody) Read(p []byte) (int, error) {
 		err = ErrTooLarge
 	}
 	return n, err
-}
-
-// markContacted marks a URL's origin, and reports whether it was not marked before.
-func (rt *roundTripper) markContacted(u *url.URL) bool {
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
-	first := !rt.contacted[origin(u)]
-	rt.contacted[origin(u)] = true
-	return first
 }

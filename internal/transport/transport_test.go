@@ -28,7 +28,7 @@ func TestAnswersAreReadUpTo1MiB(t *testing.T) {
 				_, _ = io.WriteString(w, strings.Repeat("x", size))
 			}))
 			defer server.Close()
-			response, err := newClient(t, Options{}).Get(server.URL)
+			response, err := newClient(t).Get(server.URL)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -57,7 +57,7 @@ func TestSwitchingProtocolsIsAnError(t *testing.T) {
 				}
 				_, _ = io.WriteString(connection, "HTTP/1.1 204 No Content\r\n\r\n")
 			})
-			client := newClient(t, Options{})
+			client := newClient(t)
 			response, err := client.Post("http://"+address, "text/plain", strings.NewReader("x"))
 			if err == nil {
 				_ = response.Body.Close()
@@ -74,7 +74,7 @@ func TestSwitchingProtocolsIsAnError(t *testing.T) {
 			_, _ = http.ReadRequest(bufio.NewReader(connection))
 			_, _ = io.WriteString(connection, "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")
 		})
-		mustGet(t, newClient(t, Options{}), "http://"+address)
+		mustGet(t, newClient(t), "http://"+address)
 	})
 }
 
@@ -99,12 +99,12 @@ func TestRedirectsToOtherOriginsAreErrors(t *testing.T) {
 					if !repeatable {
 						request.GetBody = nil
 					}
-					response, err := newClient(t, Options{}).Do(request)
+					response, err := newClient(t).Do(request)
 					if err == nil {
 						_ = response.Body.Close()
 					}
-					var redirect *RedirectError
-					if !errors.As(err, &redirect) || redirect.From != server.URL || redirect.To == server.URL {
+					var redirect RedirectError
+					if !errors.As(err, &redirect) || !strings.HasPrefix(redirect.Error(), server.URL+" redirects to ") {
 						t.Errorf("got %v", err)
 					}
 				})
@@ -135,11 +135,11 @@ func TestRedirectsOnTheSameOriginAreFollowed(t *testing.T) {
 					t.Fatal(err)
 				}
 				request.Header.Set("BUILD_API_TOKEN", "secret")
-				response, err := newClient(t, Options{}).Do(request)
+				response, err := newClient(t).Do(request)
 				if err == nil {
 					_ = response.Body.Close()
 				}
-				var redirect *RedirectError
+				var redirect RedirectError
 				switch {
 				case want && (err != nil || response.StatusCode != http.StatusOK || bodies != redirects+1):
 					t.Errorf("got %d requests, error %v", bodies, err)
@@ -151,7 +151,10 @@ func TestRedirectsOnTheSameOriginAreFollowed(t *testing.T) {
 	}
 }
 
-func TestCheckRedirect(t *testing.T) {
+func TestCheckResponse(t *testing.T) {
+	notFollowed := func(from, to string) error {
+		return RedirectError(from + " redirects to " + to + ", and the redirect was not followed")
+	}
 	for name, row := range map[string]struct {
 		from, location string
 		status         int
@@ -159,11 +162,11 @@ func TestCheckRedirect(t *testing.T) {
 	}{
 		"default port left out": {"https://a.example:443/x", "https://A.example/y", 307, nil},
 		"default port of http":  {"http://127.0.0.1/x", "http://127.0.0.1:80/y", 307, nil},
-		"other scheme's port":   {"https://a.example", "https://a.example:80", 307, &RedirectError{"https://a.example", "https://a.example:80"}},
-		"IPv6":                  {"https://[::1]:8/x", "https://[::1]/y", 307, &RedirectError{"https://[::1]:8", "https://[::1]"}},
+		"other scheme's port":   {"https://a.example", "https://a.example:80", 307, notFollowed("https://a.example", "https://a.example:80")},
+		"IPv6":                  {"https://[::1]:8/x", "https://[::1]/y", 307, notFollowed("https://[::1]:8", "https://[::1]")},
 		"user name":             {"https://a.example/x", "https://b.example@a.example/y", 307, nil},
-		"lowest status":         {"https://a.example", "https://b.example", 300, &RedirectError{"https://a.example", "https://b.example"}},
-		"highest status":        {"https://a.example", "https://b.example", 399, &RedirectError{"https://a.example", "https://b.example"}},
+		"lowest status":         {"https://a.example", "https://b.example", 300, notFollowed("https://a.example", "https://b.example")},
+		"highest status":        {"https://a.example", "https://b.example", 399, notFollowed("https://a.example", "https://b.example")},
 		"status below":          {"https://a.example", "https://b.example", 299, nil},
 		"status above":          {"https://a.example", "https://b.example", 400, nil},
 		"no Location":           {"https://a.example", "", 304, nil},
@@ -175,7 +178,7 @@ func TestCheckRedirect(t *testing.T) {
 			if row.location != "" {
 				header.Set("Location", row.location)
 			}
-			err := checkRedirect(&http.Response{StatusCode: row.status, Request: request, Header: header})
+			err := checkResponse(&http.Response{StatusCode: row.status, Request: request, Header: header})
 			if fmt.Sprint(err) != fmt.Sprint(row.want) {
 				t.Errorf("got %v, want %v", err, row.want)
 			}
@@ -203,10 +206,10 @@ func TestCABundleAddsToTheSystem(t *testing.T) {
 func TestCABundle(t *testing.T) {
 	server := startServer(t, nil)
 	t.Run("valid", func(t *testing.T) {
-		mustGet(t, newClient(t, Options{CABundle: server.bundle(t)}), server.URL)
+		mustGet(t, newClient(t, "AWS_CA_BUNDLE="+server.bundle(t)), server.URL)
 	})
 	t.Run("none", func(t *testing.T) {
-		if _, err := newClient(t, Options{}).Get(server.URL); !errors.As(err, new(*tls.CertificateVerificationError)) {
+		if _, err := newClient(t).Get(server.URL); !errors.As(err, new(*tls.CertificateVerificationError)) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -221,7 +224,7 @@ func TestCABundle(t *testing.T) {
 		os.DevNull:                       "AWS_CA_BUNDLE is set to /dev/null, which is not a regular file",
 	} {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			_, err := New(Options{CABundle: path})
+			_, err := New(variables("AWS_CA_BUNDLE="+path), nil)
 			if err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(adviceOf(err), "path of a PEM file") {
 				t.Errorf("got %v", err)
 			}
@@ -237,7 +240,7 @@ func TestOldTLSIsRefused(t *testing.T) {
 	old.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 	old.StartTLS()
 	defer old.Close()
-	client := newClient(t, Options{CABundle: server.bundle(t)})
+	client := newClient(t, "AWS_CA_BUNDLE="+server.bundle(t))
 	if _, err := client.Get(old.URL); err == nil || !strings.Contains(err.Error(), "protocol version") {
 		t.Errorf("got %v", err)
 	}
@@ -247,10 +250,10 @@ func TestOldTLSIsRefused(t *testing.T) {
 func TestDebugLines(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	var lines []string
-	client := newClient(t, Options{
-		Debugf: func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) },
-		Action: func(context.Context) string { return "STS AssumeRole" },
-	})
+	client, err := New(variables(), func(_ context.Context, line string) { lines = append(lines, line) })
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
 		mustGet(t, client, strings.Replace(server.URL, "http://", "http://user:hunter2@", 1)+"/path?token=hunter2#hunter2")
 	}
@@ -259,8 +262,8 @@ func TestDebugLines(t *testing.T) {
 		t.Fatal("got a response from a closed server")
 	}
 	got := regexp.MustCompile(`\(\d+ ms`).ReplaceAllString(strings.Join(lines, "\n"), "(TIME")
-	line := "STS AssumeRole GET " + server.URL + "/path: 418 (TIME, "
-	want := regexp.MustCompile("^" + regexp.QuoteMeta(line+"new connection)\n"+line+"open connection)\nSTS AssumeRole GET "+server.URL+": ") +
+	line := "GET " + server.URL + "/path: 418 (TIME, "
+	want := regexp.MustCompile("^" + regexp.QuoteMeta(line+"new connection)\n"+line+"open connection)\nGET "+server.URL+": ") +
 		`.*connection refused \(TIME, open connection\)$`)
 	if !want.MatchString(got) {
 		t.Errorf("got %s", got)
@@ -287,7 +290,7 @@ func TestEarlyClosedBodyKeepsTheConnection(t *testing.T) {
 			t.Errorf("the server got %q, error %v", body, err)
 		}
 	})
-	client := newClient(t, Options{CABundle: server.bundle(t)})
+	client := newClient(t, "AWS_CA_BUNDLE="+server.bundle(t))
 	for range 2 {
 		body := sdkBody{bytes.NewReader([]byte("question")), make(chan struct{})}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, io.NopCloser(body))
@@ -315,7 +318,7 @@ func (b *failingBody) Close() error { b.closed = true; return nil }
 func TestBodyThatCannotBeRead(t *testing.T) {
 	server := startServer(t, nil)
 	body := &failingBody{}
-	client := newClient(t, Options{CABundle: server.bundle(t)})
+	client := newClient(t, "AWS_CA_BUNDLE="+server.bundle(t))
 	if _, err := client.Post(server.URL, "text/plain", body); !errors.Is(err, io.ErrClosedPipe) || !body.closed {
 		t.Errorf("got closed %v, error %v", body.closed, err)
 	}

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/awsid"
+	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/profile"
 )
 
 // environmentOf returns an environment of KEY=VALUE entries.
@@ -16,19 +19,33 @@ func environmentOf(environ []string) Environment {
 	return environment
 }
 
-func TestVariableEffects(t *testing.T) {
+func TestCheckVariables(t *testing.T) {
 	const registry = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
-	plainRun := runFacts{region: "us-east-1"}
-	profileRun := runFacts{region: "us-east-1", profile: "bitrise", configFile: "/home/user/.aws/config", credentialsFile: "/home/user/.aws/credentials"}
-	dockerRun := runFacts{region: "us-east-1", registries: []string{registry}, dockerFile: "/home/user/.docker/config.json"}
+	region, err := awsid.ParseRegion("us-east-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := profile.ParseName("bitrise")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plainRun := staged{config: Config{Region: region}}
+	profileRun := staged{
+		config: Config{Region: region, Profile: name},
+		files:  files{config: profile.ConfigFile{Path: "/home/user/.aws/config", Credentials: "/home/user/.aws/credentials"}},
+	}
+	dockerRun := staged{
+		config: Config{Region: region}, registries: []string{registry},
+		files: files{docker: "/home/user/.docker/config.json"},
+	}
 
 	tests := []struct {
 		name    string
 		environ []string
-		run     runFacts
+		run     staged
 		output  string // KEY=VALUE
 		warns   string
-		fact    string
+		note    string
 	}{
 		{name: "nothing is set", run: plainRun},
 		{name: "nothing is set, with a profile", run: profileRun},
@@ -47,21 +64,21 @@ func TestVariableEffects(t *testing.T) {
 		{name: "another default profile", environ: []string{"AWS_DEFAULT_PROFILE=mine"}, run: plainRun, warns: `AWS_DEFAULT_PROFILE is set to "mine"`},
 		{
 			name: "empty default profile, with a profile", environ: []string{"AWS_DEFAULT_PROFILE="}, run: profileRun,
-			output: "AWS_DEFAULT_PROFILE=bitrise", fact: `AWS_DEFAULT_PROFILE was "" and is also set to "bitrise"`,
+			output: "AWS_DEFAULT_PROFILE=bitrise", note: `AWS_DEFAULT_PROFILE was "" and is also set to "bitrise"`,
 		},
 		{
 			name: "another default profile, with a profile", environ: []string{"AWS_DEFAULT_PROFILE=mine"}, run: profileRun,
-			output: "AWS_DEFAULT_PROFILE=bitrise", fact: `AWS_DEFAULT_PROFILE was "mine"`,
+			output: "AWS_DEFAULT_PROFILE=bitrise", note: `AWS_DEFAULT_PROFILE was "mine"`,
 		},
 		{name: "the same default profile", environ: []string{"AWS_DEFAULT_PROFILE=bitrise"}, run: profileRun},
 
 		{
 			name: "old session token", environ: []string{"AWS_SECURITY_TOKEN=old"}, run: plainRun,
-			fact: "AWS_SECURITY_TOKEN is also set to the session token",
+			note: "AWS_SECURITY_TOKEN is also set to the session token",
 		},
 		{
 			name: "old session token, with a profile", environ: []string{"AWS_SECURITY_TOKEN=old"}, run: profileRun,
-			fact: "AWS_SECURITY_TOKEN is also set to the session token",
+			note: "AWS_SECURITY_TOKEN is also set to the session token",
 		},
 		{name: "empty old session token", environ: []string{"AWS_SECURITY_TOKEN="}, run: plainRun},
 
@@ -78,11 +95,11 @@ func TestVariableEffects(t *testing.T) {
 		{name: "empty old keys", environ: []string{"AWS_ACCESS_KEY=", "AWS_SECRET_KEY=b"}, run: profileRun},
 		{
 			name: "empty config file", environ: []string{"AWS_CONFIG_FILE="}, run: profileRun,
-			output: "AWS_CONFIG_FILE=/home/user/.aws/config", fact: "AWS_CONFIG_FILE was empty and is now the default path",
+			output: "AWS_CONFIG_FILE=/home/user/.aws/config", note: "AWS_CONFIG_FILE was empty and is now the default path",
 		},
 		{
 			name: "empty credentials file", environ: []string{"AWS_SHARED_CREDENTIALS_FILE="}, run: profileRun,
-			output: "AWS_SHARED_CREDENTIALS_FILE=/home/user/.aws/credentials", fact: "AWS_SHARED_CREDENTIALS_FILE was empty and is now the default path",
+			output: "AWS_SHARED_CREDENTIALS_FILE=/home/user/.aws/credentials", note: "AWS_SHARED_CREDENTIALS_FILE was empty and is now the default path",
 		},
 		{name: "other files", environ: []string{"AWS_CONFIG_FILE=/a", "AWS_SHARED_CREDENTIALS_FILE=/b"}, run: profileRun},
 
@@ -97,13 +114,14 @@ func TestVariableEffects(t *testing.T) {
 		{name: "Podman reads Docker's file", environ: []string{"REGISTRY_AUTH_FILE=/home/user/.docker//config.json"}, run: dockerRun},
 		{name: "Podman reads another file, but no login", environ: []string{"REGISTRY_AUTH_FILE=/auth.json"}, run: plainRun},
 
-		{name: "another Region", environ: []string{"AWS_REGION=eu-west-3"}, run: plainRun, fact: `AWS_REGION was "eu-west-3" and is now "us-east-1"`},
-		{name: "another default Region", environ: []string{"AWS_DEFAULT_REGION=eu-west-3"}, run: profileRun, fact: `AWS_DEFAULT_REGION was "eu-west-3"`},
+		{name: "another Region", environ: []string{"AWS_REGION=eu-west-3"}, run: plainRun, note: `AWS_REGION was "eu-west-3" and is now "us-east-1"`},
+		{name: "another default Region", environ: []string{"AWS_DEFAULT_REGION=eu-west-3"}, run: profileRun, note: `AWS_DEFAULT_REGION was "eu-west-3"`},
 		{name: "the same Region", environ: []string{"AWS_REGION=us-east-1", "AWS_DEFAULT_REGION="}, run: plainRun},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := variableEffects(environmentOf(test.environ), test.run)
+			got := test.run
+			got.checkVariables(environmentOf(test.environ))
 
 			var outputs []string
 			for _, out := range got.outputs {
@@ -114,8 +132,8 @@ func TestVariableEffects(t *testing.T) {
 			}
 			checkOne(t, "outputs", outputs, test.output)
 			checkOne(t, "warnings", got.warnings, test.warns)
-			checkOne(t, "facts", got.facts, test.fact)
-			for _, line := range slices.Concat(got.warnings, got.facts) {
+			checkOne(t, "notes", got.notes, test.note)
+			for _, line := range slices.Concat(got.warnings, got.notes) {
 				if strings.Contains(line, "secret@") || strings.Contains(line, "/secret") || strings.Contains(line, "c2VjcmV0") {
 					t.Errorf("%q contains a secret", line)
 				}
@@ -148,6 +166,37 @@ func TestMovedEndpoints(t *testing.T) {
 		{environ: []string{"AWS_ENDPOINT_URL_STS=https://minio.example.com", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=True"}},
 		{environ: []string{"AWS_ENDPOINT_URL_ECR_PUBLIC="}, withDocker: true},
 	} {
-		checkOne(t, strings.Join(test.environ, " "), movedEndpoints(environmentOf(test.environ), test.withDocker), test.want)
+		got, err := movedEndpoints(environmentOf(test.environ), test.withDocker)
+		if err != nil {
+			t.Error(err)
+		}
+		checkOne(t, strings.Join(test.environ, " "), got, test.want)
+	}
+}
+
+func TestInvalidEndpoints(t *testing.T) {
+	for name, row := range map[string]struct {
+		environ []string
+		want    []string
+	}{
+		"nothing set":        {nil, nil},
+		"valid":              {[]string{"AWS_ENDPOINT_URL=https://x", "AWS_USE_FIPS_ENDPOINT=False", "AWS_ENDPOINT_URL_STS=http://127.0.0.1:1"}, nil},
+		"ignored":            {[]string{"AWS_ENDPOINT_URL=nonsense", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true"}, nil},
+		"no host":            {[]string{"AWS_ENDPOINT_URL_ECR=https://"}, []string{"AWS_ENDPOINT_URL_ECR must be a URL"}},
+		"another scheme":     {[]string{"AWS_ENDPOINT_URL_STS=ftp://x"}, []string{"AWS_ENDPOINT_URL_STS must be a URL"}},
+		"not a URL":          {[]string{"AWS_ENDPOINT_URL=http://u:canary@x:port"}, []string{"AWS_ENDPOINT_URL must be a URL"}},
+		"several are listed": {[]string{"AWS_ENDPOINT_URL_STS=1", "AWS_ENDPOINT_URL=x"}, []string{"AWS_ENDPOINT_URL_STS must", "AWS_ENDPOINT_URL must"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := movedEndpoints(environmentOf(row.environ), false)
+			if (err == nil) != (row.want == nil) {
+				t.Fatalf("got %v, want %q", err, row.want)
+			}
+			for _, want := range row.want {
+				if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {
+					t.Errorf("got %v, want %q", err, want)
+				}
+			}
+		})
 	}
 }
