@@ -107,5 +107,4 @@ func (in Inputs) print(log *report.Log) {
 			log.Printf("- %s: %s", key, strings.ReplaceAll(shown, "\n", "\n  "))
 		}
 	})
-	log.Printf("")
 }

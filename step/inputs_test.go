@@ -59,7 +59,7 @@ func TestInputsAreReadAndPrinted(t *testing.T) {
 func printed(in Inputs) []string {
 	var written bytes.Buffer
 	in.print(report.NewPlainLog(&written))
-	return strings.Split(strings.TrimSuffix(written.String(), "\n\n"), "\n")
+	return strings.Split(strings.TrimSuffix(written.String(), "\n"), "\n")
 }
 
 func TestInputsThatAreNotSetAreNotPrinted(t *testing.T) {

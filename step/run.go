@@ -62,6 +62,7 @@ func (s *Step) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.Log.Printf("")
 	if config.IsLogout {
 		return interruption(ctx, s.logout(ctx, config))
 	}

@@ -2,7 +2,9 @@ package step
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -39,9 +41,9 @@ func (a *authenticator) subject(ctx context.Context, token idtoken.Token) awsaut
 func randomSubject(token idtoken.Token) string {
 	sub := token.Claims["sub"].Value
 	random := sub
-	for name, claim := range token.Claims {
-		if name != "sub" && claim.Value != "" {
-			random = strings.ReplaceAll(random, claim.Value, randomLike(claim.Value))
+	for _, name := range slices.Sorted(maps.Keys(token.Claims)) {
+		if value := token.Claims[name].Value; name != "sub" && value != "" {
+			random = strings.ReplaceAll(random, value, randomLike(value))
 		}
 	}
 	if random == sub {

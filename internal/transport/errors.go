@@ -56,9 +56,10 @@ func classify(err error) (isPermanent bool, advice []string) {
 	var (
 		proxy     *ProxyError
 		operation *net.OpError
+		lookup    *net.DNSError
 	)
 	toProxy := errors.As(err, &operation) && operation.Op == "proxyconnect"
-	isLookup := errors.As(err, new(*net.DNSError))
+	isLookup := errors.As(err, &lookup)
 	text := err.Error() // of errors without an exported type
 	isOldTLS := strings.Contains(text, "tls: ") && strings.Contains(text, "protocol version")
 	switch {
@@ -86,12 +87,7 @@ func classify(err error) (isPermanent bool, advice []string) {
 	case isLookup && toProxy:
 		return false, []string{"Check the proxy's host name in HTTPS_PROXY.", "Check that this machine can resolve host names."}
 	case isLookup:
-		// See https://docs.aws.amazon.com/sdkref/latest/guide/feature-endpoints.html.
-		return false, []string{
-			"Check the input region, and AWS_ENDPOINT_URL, AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT, and similar variables if they " +
-				"are set: the host name is derived from them. Not every service has FIPS and dual-stack endpoints in every Region.",
-			"Check that this machine can resolve host names.",
-		}
+		return false, []string{originOf(lookup.Name), "Check that this machine can resolve host names."}
 	case toProxy:
 		return false, []string{"Check the proxy's host and port in HTTPS_PROXY, and that the proxy is running.", runAgain}
 	default: // such as a connection that is rejected, reset, or closed, or an incomplete response
@@ -100,6 +96,19 @@ func classify(err error) (isPermanent bool, advice []string) {
 			"If the problem persists, check that this machine can reach the host: a firewall may block it, or HTTPS_PROXY may be missing or wrong.",
 		}
 	}
+}
+
+// originOf says what a host name is derived from. Endpoints for FIPS and dual-stack, which not every service has in every Region, have
+// other names: see https://docs.aws.amazon.com/sdkref/latest/guide/feature-endpoints.html.
+func originOf(host string) string {
+	variable := "AWS_USE_DUALSTACK_ENDPOINT"
+	switch isDualStack := strings.HasSuffix(host, ".api.aws") || strings.HasSuffix(host, ".api.amazonwebservices.com.cn"); {
+	case strings.Contains(host, "fips"):
+		variable = "AWS_USE_FIPS_ENDPOINT"
+	case !isDualStack:
+		return "Check the input region, and AWS_ENDPOINT_URL and similar variables if they are set: the host name is derived from them."
+	}
+	return "The host name is due to " + variable + ", and AWS may not have such an endpoint in this Region. Unset it, or change region."
 }
 
 // RetryAfter returns how long a server asks to wait, in the header Retry-After (RFC 9110, section 10.2.3), or zero. A
