@@ -10,7 +10,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/retry"
 )
 
-// Responses that STS would not send are rejected (issue 16, item 15).
+// Responses that STS would not send are rejected.
 func TestAnswersAreChecked(t *testing.T) {
 	const invalid = "STS returned no valid credentials"
 	good := keysXML("ASIAEXAMPLE", "secret-canary", "session-canary")

@@ -69,7 +69,7 @@ func TestSettingsAreSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	form := (*calls)[0].Form
-	// The policy is compacted before its length is checked and it is sent (issue 16, item 22).
+	// The policy is compacted before its length is checked and it is sent.
 	if form.Get("DurationSeconds") != "900" || form.Get("Policy") != `{"Version":"2012-10-17"}` || form.Get("PolicyArns.member.1.arn") != "arn:aws:iam::aws:policy/ReadOnlyAccess" {
 		t.Errorf("got form %v", form)
 	}

@@ -175,7 +175,7 @@ func TestLogoutCreatesNothing(t *testing.T) {
 	}
 }
 
-// Changes that another program makes between Prepare and Commit are kept (issue 16, item 6).
+// Changes that another program makes between Prepare and Commit are kept.
 func TestChangesOfOthersAreKept(t *testing.T) {
 	file := fileWith(t, `{}`)
 	change, _, err := file.PrepareLogins(loginsTo(host))

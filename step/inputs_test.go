@@ -69,7 +69,7 @@ func TestInputsThatAreNotSetAreNotPrinted(t *testing.T) {
 	}
 }
 
-// Pasted secrets are redacted, other values are not (issue 16, item 11).
+// Pasted secrets are redacted, other values are not.
 func TestRedactPasted(t *testing.T) {
 	const jwt = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2lnbmF0dXJl"
 	for given, want := range map[string]string{

@@ -199,7 +199,7 @@ func TestInputLimits(t *testing.T) {
 		{"logout with a role", func(in *step.Inputs) { in.Action = "logout" }, "role_arn", "has no effect because action is logout"},
 		{"logout with docker_login", func(in *step.Inputs) { *in = step.Inputs{Action: "logout", DockerLogin: "true"} }, "docker_login", "has no effect because action is logout"},
 		{"logout with a key", func(in *step.Inputs) { *in = accessKey(); in.Action = "logout" }, "secret_access_key", "has no effect because action is logout"},
-		// Secrets that were pasted into the wrong input are not repeated (issue 16, item 11).
+		// Secrets that were pasted into the wrong input are not repeated.
 		{"token as the role", func(in *step.Inputs) { in.RoleARN = token(`{"canary":1}`).Reveal() }, "role_arn", `got "[REDACTED]"`},
 		{"token as the Region", func(in *step.Inputs) { in.Region = token(`{}`).Reveal() }, "region", "[REDACTED]"},
 		{"URL with a password as the Region", func(in *step.Inputs) { in.Region = "https:/user:canary@host" }, "region", "[REDACTED]@host"},

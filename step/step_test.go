@@ -171,7 +171,7 @@ func TestInterruption(t *testing.T) {
 	}
 }
 
-// A run that does not end in time is stopped, with a line that says so. Other runs are not affected (issue 16, item 3).
+// A run that does not end in time is stopped, with a line that says so. Other runs are not affected.
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -199,7 +199,7 @@ type blocked struct{}
 
 func (blocked) Write([]byte) (int, error) { select {} }
 
-// A blocked log does not keep the watchdog from stopping the process (issue 16, item 3).
+// A blocked log does not keep the watchdog from stopping the process.
 func TestWatchWithABlockedLog(t *testing.T) {
 	exited := make(chan int, 1)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -43,7 +43,7 @@ func executeTemplate(s string) string {
 	return page.String()
 }
 
-// A secret is redacted in the forms in which a service may repeat it (issue 16, item 13).
+// A secret is redacted in the forms in which a service may repeat it.
 func TestRedactKnowsEveryForm(t *testing.T) {
 	for _, plain := range []string{
 		"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL3Rva2VuIn0.c2lnbmF0dXJl-_canary", // an identity token
@@ -125,7 +125,7 @@ func TestRedactKnowsASecretWithinBase64(t *testing.T) {
 	}
 }
 
-// If one secret is a part of another, or they overlap, no part of the longer one remains (issue 16, item 12).
+// If one secret is a part of another, or they overlap, no part of the longer one remains.
 func TestRedactLongerSecrets(t *testing.T) {
 	for name, secrets := range map[string][]string{
 		"shorter first": {"prefix-canary", "prefix-canary-and-more"},
@@ -141,7 +141,7 @@ func TestRedactLongerSecrets(t *testing.T) {
 	}
 }
 
-// Truncated secrets are redacted too (issue 16, item 12).
+// Truncated secrets are redacted too.
 func TestRedactCutSecrets(t *testing.T) {
 	const plain = "0123456789abcdefghij"
 	for text, want := range map[string]string{
@@ -160,7 +160,7 @@ func TestRedactCutSecrets(t *testing.T) {
 	}
 }
 
-// The header of a JSON Web Token is public, so the rest of the token is as good as all of it (issue 24, item 2).
+// The header of a JSON Web Token is public, so the rest of the token is as good as all of it.
 func TestRedactTheEndOfAToken(t *testing.T) {
 	const header, payload, signature = "eyJhbGciOiJSUzI1NiJ9", "eyJpc3MiOiJodHRwczovL3Rva2VuIn0", "c2lnbmF0dXJl-_canary"
 

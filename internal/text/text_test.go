@@ -6,7 +6,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/text"
 )
 
-// No invisible characters and no parts of escape sequences are left (issue 16, item 17).
+// No invisible characters and no parts of escape sequences are left.
 func TestClean(t *testing.T) {
 	for name, row := range map[string]struct{ in, want string }{
 		"nothing to remove":            {" ünïcode ☃ 日本語\n\ta\u00a0b ", " ünïcode ☃ 日本語\n\ta\u00a0b "},

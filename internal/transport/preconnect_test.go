@@ -154,7 +154,7 @@ func TestRequestsToOneHostShareAConnection(t *testing.T) {
 	server.mustHaveSeen(t, 1, 5)
 }
 
-// A handshake that is never completed does not block later requests to the host (issue 16, item 2).
+// A handshake that is never completed does not block later requests to the host.
 func TestStuckHandshakeDoesNotBlockTheHost(t *testing.T) {
 	server := startServer(t, nil)
 	target := server.Listener.Addr().String()

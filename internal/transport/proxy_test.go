@@ -36,7 +36,7 @@ func TestProxyVariables(t *testing.T) {
 		"no_proxy":                    {[]string{"HTTPS_PROXY=http://proxy.example", "no_proxy=.amazonaws.com"}, target, ""},
 		"NO_PROXY for another":        {[]string{"HTTPS_PROXY=http://proxy.example", "NO_PROXY=.bitrise.io"}, target, "http://proxy.example"},
 		"HTTP_PROXY is not for https": {[]string{"HTTP_PROXY=http://proxy.example"}, target, ""},
-		// Plain HTTP requests never use a proxy (issue 16, item 10).
+		// Plain HTTP requests never use a proxy.
 		"plain http: LOCALHOST":       {both, "http://LOCALHOST:8080", ""},
 		"plain http: LocalHost.":      {both, "http://LocalHost.:8080", ""},
 		"plain http: 127.0.0.2":       {both, "http://127.0.0.2:8080", ""},
@@ -61,7 +61,7 @@ func TestProxyVariables(t *testing.T) {
 	}
 }
 
-// An invalid variable is an error that names the variable but not its value (issue 16, item 19).
+// An invalid variable is an error that names the variable but not its value.
 func TestInvalidProxyVariables(t *testing.T) {
 	for name, value := range map[string]string{
 		"escape":                     "http://user:hunter2%zz@proxy.example:3128",
@@ -136,7 +136,7 @@ func TestTunnels(t *testing.T) {
 	}
 }
 
-// If the proxy's name does not resolve, the advice is about the proxy (issue 16, item 19).
+// If the proxy's name does not resolve, the advice is about the proxy.
 func TestProxyThatDoesNotResolve(t *testing.T) {
 	for _, scheme := range []string{"http", "https", "socks5"} {
 		t.Run(scheme, func(t *testing.T) {

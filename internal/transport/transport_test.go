@@ -41,7 +41,7 @@ func TestAnswersAreReadUpTo1MiB(t *testing.T) {
 	}
 }
 
-// A response with status 101, or any other final 1xx, is an error (issue 16, item 1).
+// A response with status 101, or any other final 1xx, is an error.
 func TestSwitchingProtocolsIsAnError(t *testing.T) {
 	for name, head := range map[string]string{
 		"with Upgrade":    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
