@@ -17,7 +17,7 @@ type BuildURL struct{ url string }
 func ParseBuildURL(s string) (BuildURL, error) {
 	u, err := url.Parse(s)
 	switch {
-	case err != nil || strings.ContainsAny(s, "@?#"):
+	case err != nil || strings.ContainsAny(s+u.String(), "@?#"):
 		return BuildURL{}, errors.New("must be a URL without a user name, password, query, or " +
 			"fragment, such as https://app.bitrise.io/build/0123456789abcdef")
 	case u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http"):
