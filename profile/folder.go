@@ -219,17 +219,14 @@ func (f Folder) Remove(ctx context.Context, s Session) error {
 	if _, err := os.Lstat(f.file(s, settingsName)); err == nil {
 		return nil // a different run has written it again
 	}
-	if err := removeFile(f.file(s, lockName)); err != nil {
+	if err := errors.Join(removeFile(f.file(s, lockName)), removeIfEmpty(session)); err != nil {
 		return err
 	}
-	_ = os.Remove(session) // fails, as it should, if the folder isn't empty
 	left, err := os.ReadDir(version)
 	if err != nil || slices.ContainsFunc(left, fs.DirEntry.IsDir) {
 		return err
 	}
-	err = removeFile(filepath.Join(version, ProgramName))
-	_ = os.Remove(version)
-	return err
+	return errors.Join(removeFile(filepath.Join(version, ProgramName)), removeIfEmpty(version))
 }
 
 // RemoveIfEmpty removes a folder in the folder, and the folder itself, if they are empty.
@@ -246,6 +243,14 @@ func (f Folder) Sweep() {
 		}
 		return nil
 	})
+}
+
+// removeIfEmpty removes a folder unless it contains something.
+func removeIfEmpty(folder string) error {
+	if err := removeFile(folder); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 func removeFile(path string) error {
