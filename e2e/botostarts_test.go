@@ -11,7 +11,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// Issue 26: botocore asks for new credentials at every call when less than 15 minutes are left. A client that makes 200 calls starts the
+// Botocore asks for new credentials at every call when less than 15 minutes are left. A client that makes 200 calls starts the
 // credential process once, however much of the session's hour is left, because the profile renews before.
 func TestBoto3StartsTheProcessOnce(t *testing.T) {
 	t.Parallel()

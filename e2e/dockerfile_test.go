@@ -37,7 +37,7 @@ func wantContent(t *testing.T, path, want string) {
 	}
 }
 
-// Issue 16, item 5: 50 Steps whose exports fail at the same time leave no logins in Docker's file.
+// 50 Steps whose exports fail at the same time leave no logins in Docker's file.
 func TestFailingStepsLeaveNoLogin(t *testing.T) {
 	t.Parallel()
 	const before = `{"auths":{"registry.example.com":{"auth":"a2VwdDprZXB0"}}}`
@@ -63,7 +63,7 @@ func TestFailingStepsLeaveNoLogin(t *testing.T) {
 	wantContent(t, path, before)
 }
 
-// Issue 16, item 6: docker login, which ignores the Step's lock, stores a login while the Step runs. It is not lost.
+// Docker login, which ignores the Step's lock, stores a login while the Step runs. It is not lost.
 func TestConcurrentDockerLoginIsKept(t *testing.T) {
 	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
@@ -108,7 +108,7 @@ func TestConcurrentDockerLoginIsKept(t *testing.T) {
 	}
 }
 
-// Issue 16, item 3: the Step logs in to a thousand registries with one call, and stores all logins together.
+// The Step logs in to a thousand registries with one call, and stores all logins together.
 func TestThousandRegistries(t *testing.T) {
 	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
@@ -132,7 +132,7 @@ func TestThousandRegistries(t *testing.T) {
 	}
 }
 
-// Issue 16, items 3 and 16: a file that the Step cannot edit safely is rejected before anything is sent, and not changed.
+// A file that the Step cannot edit safely is rejected before anything is sent, and not changed.
 func TestDockerFilesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {

@@ -10,7 +10,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/e2e/sandbox"
 )
 
-// Issue 16, item 1: a response that switches protocols is retried, for each kind of call. Without the fix, the Step hung and
+// A response that switches protocols is retried, for each kind of call. Without the fix, the Step hung and
 // ignored signals, so this test would time out.
 func TestSwitchingProtocols(t *testing.T) {
 	t.Parallel()
@@ -34,7 +34,7 @@ func TestSwitchingProtocols(t *testing.T) {
 	}
 }
 
-// Issue 16, item 1: if every response switches protocols, a signal and the timeout still end the Step.
+// If every response switches protocols, a signal and the timeout still end the Step.
 func TestSwitchingProtocolsForever(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
@@ -57,7 +57,7 @@ func TestSwitchingProtocolsForever(t *testing.T) {
 	}
 }
 
-// Issue 16, item 1, in the credential process, which must also release its lock.
+// The same in the credential process, which must also release its lock.
 func TestSwitchingProtocolsDuringRenewal(t *testing.T) {
 	t.Parallel()
 	for _, call := range []string{idToken, assume} {
@@ -74,7 +74,7 @@ func TestSwitchingProtocolsDuringRenewal(t *testing.T) {
 	}
 }
 
-// Issue 16, item 2: a proxy ignores the first request for a tunnel, to either host or to both, and handles the next one.
+// A proxy ignores the first request for a tunnel, to either host or to both, and handles the next one.
 func TestProxyThatLeavesATunnelUnanswered(t *testing.T) {
 	t.Parallel()
 	hosts := []string{"app.bitrise.io", "sts.us-east-1.amazonaws.com"}
@@ -104,7 +104,7 @@ func TestProxyThatLeavesATunnelUnanswered(t *testing.T) {
 	}
 }
 
-// Issue 16, item 10: the build's API token, which a plain HTTP request contains in the clear, is never sent to HTTP_PROXY.
+// The build's API token, which a plain HTTP request contains in the clear, is never sent to HTTP_PROXY.
 func TestPlainHTTPUsesNoProxy(t *testing.T) {
 	for _, host := range []string{"LOCALHOST", "LocalHost", "127.0.0.1"} {
 		t.Run(host, func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestPlainHTTPUsesNoProxy(t *testing.T) {
 	}
 }
 
-// Issue 16, item 19: the Step and the credential process reject a proxy variable that is not a URL before they send anything.
+// The Step and the credential process reject a proxy variable that is not a URL before they send anything.
 func TestInvalidProxyVariables(t *testing.T) {
 	t.Parallel()
 	const password = "proxy-password-canary"
@@ -152,7 +152,7 @@ func TestInvalidProxyVariables(t *testing.T) {
 	}
 }
 
-// Issue 16, item 19: if the proxy's name does not resolve, the advice is about the proxy, not about the Region.
+// If the proxy's name does not resolve, the advice is about the proxy, not about the Region.
 func TestProxyThatDoesNotResolve(t *testing.T) {
 	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{TLS: true, Hosts: []string{"app.bitrise.io"}})

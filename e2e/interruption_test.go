@@ -73,7 +73,7 @@ func TestInterruptionAtEachRename(t *testing.T) {
 	}
 }
 
-// Issue 24: whenever a logout is killed, the next one removes what is left: the long-lived key that a session of a role chain keeps, the
+// Whenever a logout is killed, the next one removes what is left: the long-lived key that a session of a role chain keeps, the
 // profile, and the login.
 func TestLogoutThatIsKilled(t *testing.T) {
 	t.Parallel()
@@ -131,7 +131,7 @@ func TestLogoutAfterALoginThatIsKilled(t *testing.T) {
 	}
 }
 
-// Issue 24: a file that can't be replaced is noticed before anything is changed.
+// A file that can't be replaced is noticed before anything is changed.
 func TestFileThatCannotBeReplaced(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

@@ -144,7 +144,7 @@ func (r *run) describe(requests *recordedRequests) string {
 	return strings.Join(lines, "\n")
 }
 
-// Issue 12: AWS's variables from an earlier Step change neither the calls nor which credentials are exported.
+// AWS's variables from an earlier Step change neither the calls nor which credentials are exported.
 func TestHarmfulVariablesChangeNothing(t *testing.T) {
 	t.Parallel()
 	program := plainProgram(t)
@@ -182,7 +182,7 @@ func TestHarmfulVariablesChangeNothing(t *testing.T) {
 	}
 }
 
-// Issue 12: nor does it change a renewal.
+// Nor does it change a renewal.
 func TestHarmfulVariablesChangeNoRenewal(t *testing.T) {
 	t.Parallel()
 	for name, given := range map[string]map[string]string{"one role": nil, "a chain": {"role_chain": targetRole}} {
@@ -218,7 +218,7 @@ func TestHarmfulVariablesChangeNoRenewal(t *testing.T) {
 	}
 }
 
-// Issue 12: a renewal goes where the Step went, also if a later Step has set only the other of two variables.
+// A renewal goes where the Step went, also if a later Step has set only the other of two variables.
 func TestRenewalKeepsTheEndpoint(t *testing.T) {
 	t.Parallel()
 	const sts, all = "AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"

@@ -57,7 +57,7 @@ func (r *run) record(key string, when time.Time) {
 	}
 }
 
-// Issue 25: a login cleans up after builds that were aborted: it removes sessions that were not used for a day, with their profiles and the
+// A login cleans up after builds that were aborted: it removes sessions that were not used for a day, with their profiles and the
 // long-lived key in them, and Docker logins that have expired, with the helpers that they replaced.
 func TestLoginRemovesWhatAbortedBuildsLeft(t *testing.T) {
 	t.Parallel()
@@ -116,7 +116,7 @@ func TestLoginRemovesWhatAbortedBuildsLeft(t *testing.T) {
 	}
 }
 
-// Issue 25: two builds of different apps share a machine and a profile name. In every order of what they do, no process that knows its
+// Two builds of different apps share a machine and a profile name. In every order of what they do, no process that knows its
 // build gets the other's credentials.
 func TestTwoBuildsWithOneProfileName(t *testing.T) {
 	t.Parallel()
