@@ -51,6 +51,15 @@ type Session string
 
 var sessionPattern = regexp.MustCompile(`^[0-9a-f]{16}/[0-9a-f]{64}$`)
 
+// UnmarshalText parses the text of a session, which becomes a part of paths.
+func (s *Session) UnmarshalText(text []byte) error {
+	if !sessionPattern.Match(text) {
+		return errors.New("the key of a session must have 64 hexadecimal digits")
+	}
+	*s = Session(text)
+	return nil
+}
+
 // FolderIn returns the folder in a user's home. It doesn't need to exist.
 func FolderIn(home string) (Folder, error) {
 	if !filepath.IsAbs(home) {
@@ -63,13 +72,10 @@ const setHome = "Set HOME, for this Step and for everything that uses its logins
 	"and run programs from. Its file system must not be mounted read-only or noexec."
 
 // Find returns the folder and the session of a program that [Folder.Stage] put there and that was called with a session's key.
-func Find(program, key string) (Folder, Session, error) {
+func Find(program, key string) (folder Folder, session Session, err error) {
 	version := filepath.Dir(program)
-	session := Session(filepath.Base(version) + "/" + key)
-	if !sessionPattern.MatchString(string(session)) {
-		return Folder{}, "", errors.New("the key of a session must have 64 hexadecimal digits")
-	}
-	return Folder{root: filepath.Dir(version)}, session, nil
+	err = session.UnmarshalText([]byte(filepath.Base(version) + "/" + key))
+	return Folder{root: filepath.Dir(version)}, session, err
 }
 
 func (f Folder) String() string { return f.root }
@@ -219,14 +225,32 @@ func (f Folder) Remove(ctx context.Context, s Session) error {
 	if _, err := os.Lstat(f.file(s, settingsName)); err == nil {
 		return nil // a different run has written it again
 	}
-	if err := errors.Join(removeFile(f.file(s, lockName)), removeIfEmpty(session)); err != nil {
+	sharedfile.Sweep(session) // a renewal may have been killed
+	if err := removeFile(f.file(s, lockName)); err != nil {
 		return err
 	}
 	left, err := os.ReadDir(version)
-	if err != nil || slices.ContainsFunc(left, fs.DirEntry.IsDir) {
+	if err != nil {
 		return err
 	}
-	return errors.Join(removeFile(filepath.Join(version, ProgramName)), removeIfEmpty(version))
+	isUsed := false
+	for _, entry := range left {
+		if entry.IsDir() { // this session, another one, or an empty folder of a killed run, which is in no record
+			isRemoved, err := removeIfEmpty(filepath.Join(version, entry.Name()))
+			if err != nil {
+				return err
+			}
+			isUsed = isUsed || !isRemoved
+		}
+	}
+	if isUsed {
+		return nil
+	}
+	if err := removeFile(filepath.Join(version, ProgramName)); err != nil {
+		return err
+	}
+	_, err = removeIfEmpty(version)
+	return err
 }
 
 // RemoveIfEmpty removes a folder in the folder, and the folder itself, if they are empty.
@@ -246,11 +270,12 @@ func (f Folder) Sweep() {
 }
 
 // removeIfEmpty removes a folder unless it contains something.
-func removeIfEmpty(folder string) error {
-	if err := removeFile(folder); !errors.Is(err, fs.ErrExist) {
-		return err
+func removeIfEmpty(folder string) (isRemoved bool, err error) {
+	err = removeFile(folder)
+	if errors.Is(err, fs.ErrExist) {
+		return false, nil
 	}
-	return nil
+	return err == nil, err
 }
 
 func removeFile(path string) error {

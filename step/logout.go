@@ -24,6 +24,9 @@ func (s *Step) logout(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
+	if err := folder.Secure(recordFolder); err != nil {
+		return err // a different user may have written the record
+	}
 	folder.Sweep()
 	written, err := readRecord(recordPath(folder, buildOf(s.Environment)))
 	if err != nil {
@@ -76,36 +79,38 @@ func (s *Step) sweep(ctx context.Context, folder profile.Folder) error {
 	return errors.Join(problems...)
 }
 
-// remove removes what some entries of a build's record list, the secrets first, and then these entries. If a part can't be
-// removed, the rest is, but all entries are kept in the record, so that the removal can be repeated.
+// remove removes what some entries of a build's record list, the secrets first, and then these entries. What can't be removed
+// is kept in the record, so that the removal can be repeated.
 func remove(ctx context.Context, log *report.Log, folder profile.Folder, entries record) error {
-	if entries.isEmpty() {
-		return nil
-	}
 	var problems []error
-	var sessions []profile.Session
-	profiles, logins := map[profile.ConfigFile][]string{}, map[dockerlogin.File][]dockerlogin.Entry{}
+	profiles, logins := map[profile.ConfigFile]*record{}, map[dockerlogin.File]*record{}
 	for _, p := range entries.Profiles {
-		_, err := folder.RemoveSecrets(ctx, p.Session, time.Time{})
-		problems = append(problems, err)
-		sessions = append(sessions, p.Session)
-		profiles[p.File] = append(profiles[p.File], p.Name)
+		if _, err := folder.RemoveSecrets(ctx, p.Session, time.Time{}); err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		if profiles[p.File] == nil {
+			profiles[p.File] = &record{Build: entries.Build}
+		}
+		profiles[p.File].Profiles = append(profiles[p.File].Profiles, p)
 	}
 	for _, login := range entries.Logins {
-		logins[login.File] = append(logins[login.File], login.Entry)
+		if logins[login.File] == nil {
+			logins[login.File] = &record{Build: entries.Build}
+		}
+		logins[login.File].Logins = append(logins[login.File].Logins, login)
 	}
-	for file, names := range profiles {
-		problems = append(problems, removeProfiles(ctx, log, file, names, sessions))
+	for file, part := range profiles {
+		problems = append(problems, removeProfiles(ctx, log, folder, file, *part))
 	}
-	for file, entries := range logins {
-		problems = append(problems, removeLogins(ctx, log, file, entries))
+	for file, part := range logins {
+		problems = append(problems, removeLogins(ctx, log, folder, file, *part))
 	}
-	for _, session := range sessions {
-		problems = append(problems, folder.Remove(ctx, session))
-	}
-	if err := errors.Join(problems...); err != nil {
-		return err
-	}
+	return errors.Join(problems...)
+}
+
+// forget removes entries from the record of their build.
+func forget(ctx context.Context, folder profile.Folder, entries record) error {
 	change, err := prepareRecord(folder, entries.Build, func(r *record) {
 		r.Profiles = slices.DeleteFunc(r.Profiles, func(p writtenProfile) bool {
 			return slices.Contains(entries.Profiles, p)
@@ -120,10 +125,13 @@ func remove(ctx context.Context, log *report.Log, folder profile.Folder, entries
 	return apply(ctx, change)
 }
 
-// removeProfiles removes the profiles of some sessions from AWS's files. It logs which of the names it didn't find.
-func removeProfiles(
-	ctx context.Context, log *report.Log, file profile.ConfigFile, names []string, sessions []profile.Session,
-) error {
+// removeProfiles removes profiles from AWS's files, and then their sessions. It logs which it didn't find.
+func removeProfiles(ctx context.Context, log *report.Log, folder profile.Folder, file profile.ConfigFile, entries record) error {
+	var sessions []profile.Session
+	var names []string
+	for _, p := range entries.Profiles {
+		sessions, names = append(sessions, p.Session), append(names, p.Name)
+	}
 	changes, removed, err := file.PrepareRemoval(sessions)
 	if err == nil {
 		err = apply(ctx, changes...)
@@ -139,11 +147,20 @@ func removeProfiles(
 			log.Warnf("%s no longer has a profile %q from this build", file, name)
 		}
 	}
-	return nil
+	for _, session := range sessions {
+		if err := folder.Remove(ctx, session); err != nil {
+			return err
+		}
+	}
+	return forget(ctx, folder, entries)
 }
 
 // removeLogins removes logins from Docker's file.
-func removeLogins(ctx context.Context, log *report.Log, file dockerlogin.File, logins []dockerlogin.Entry) error {
+func removeLogins(ctx context.Context, log *report.Log, folder profile.Folder, file dockerlogin.File, entries record) error {
+	var logins []dockerlogin.Entry
+	for _, login := range entries.Logins {
+		logins = append(logins, login.Entry)
+	}
 	change, removed, kept, err := file.PrepareRemoval(logins)
 	if err == nil {
 		err = apply(ctx, change)
@@ -157,7 +174,7 @@ func removeLogins(ctx context.Context, log *report.Log, file dockerlogin.File, l
 	if len(kept) > 0 {
 		log.Warnf("Kept the logins to %s in %s, because they were changed since", strings.Join(kept, ", "), file)
 	}
-	return nil
+	return forget(ctx, folder, entries)
 }
 
 // apply puts changes into place.

@@ -81,3 +81,30 @@ func TestRemovalContinuesAfterAnError(t *testing.T) {
 		t.Errorf("the Step's folder was left: %v", err)
 	}
 }
+
+// If a profile can't be removed, its program is kept, because it says what is wrong.
+func TestProfileThatCannotBeRemovedKeepsItsProgram(t *testing.T) {
+	home := t.TempDir()
+	folder, err := profile.FolderIn(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := profile.Session("0123456789abcdef/" + strings.Repeat("a", 64))
+	program := folder.Path(filepath.Dir(string(session)), profile.ProgramName)
+	config := profile.ConfigFile{Path: filepath.Join(home, "config"), Credentials: filepath.Join(home, "credentials")}
+	entries := record{Profiles: []writtenProfile{{File: config, Name: "bitrise", Session: session}}}
+	err = errors.Join(os.MkdirAll(folder.Path(string(session)), 0o700), os.WriteFile(program, nil, 0o600),
+		os.WriteFile(folder.Path(string(session), "settings.json"), nil, 0o600), os.WriteFile(config.Path, []byte("not a section"), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := report.NewPlainLog(io.Discard)
+	if err := remove(t.Context(), log, folder, entries); err == nil || !strings.Contains(err.Error(), config.Path) {
+		t.Errorf("got %v", err)
+	}
+	_, errProgram := os.Stat(program)
+	_, errSettings := os.Stat(folder.Path(string(session), "settings.json"))
+	if errProgram != nil || !os.IsNotExist(errSettings) {
+		t.Errorf("the program: %v, the settings: %v", errProgram, errSettings)
+	}
+}

@@ -109,6 +109,9 @@ func (s envstore) prepare(outputs []output) (*sharedfile.Change, error) {
 
 // addOutputs returns the content of a store with the outputs added. They replace earlier values.
 func addOutputs(content []byte, outputs []output) ([]byte, error) {
+	if len(outputs) == 0 {
+		return content, nil
+	}
 	limits, err := envman.GetConfigs()
 	if err != nil {
 		return nil, fmt.Errorf("read envman's configuration: %w", err)
@@ -118,6 +121,9 @@ func addOutputs(content []byte, outputs []output) ([]byte, error) {
 		return nil, errors.New("the store is not valid") // the cause may quote a secret of another Step
 	}
 	for _, out := range outputs {
+		if err := checkLimit("the value of "+out.key, len(out.value.Reveal()), limits.EnvBytesLimitInKB); err != nil {
+			return nil, err
+		}
 		isTrue, isFalse := true, false
 		options := models.EnvironmentItemOptionsModel{IsExpand: &isFalse}
 		if out.isSensitive {
@@ -134,26 +140,18 @@ func addOutputs(content []byte, outputs []output) ([]byte, error) {
 			store.Envs = append(store.Envs, added)
 		}
 	}
-	if err := checkLimits(limits, store.Envs); err != nil {
-		return nil, err
-	}
-	return yaml.Marshal(store)
-}
-
-// checkLimits applies envman's limits on the size of one value and of all values together.
-func checkLimits(limits envman.ConfigsModel, items []models.EnvironmentItemModel) error {
 	total := 0
-	for _, item := range items {
-		key, value, err := item.GetKeyValuePair()
+	for _, item := range store.Envs {
+		_, value, err := item.GetKeyValuePair()
 		if err != nil {
-			return fmt.Errorf("the store is not valid: one of its %d variables has no key, or a value that is not a string", len(items))
-		}
-		if err := checkLimit("the value of "+key, len(value), limits.EnvBytesLimitInKB); err != nil {
-			return err
+			return nil, fmt.Errorf("the store is not valid: one of its %d variables has no key, or a value that is not a string", len(store.Envs))
 		}
 		total += len(value)
 	}
-	return checkLimit("all outputs together", total, limits.EnvListBytesLimitInKB)
+	if err := checkLimit("all outputs together", total, limits.EnvListBytesLimitInKB); err != nil {
+		return nil, err
+	}
+	return yaml.Marshal(store)
 }
 
 // checkLimit applies a limit in KB. 0 means no limit.

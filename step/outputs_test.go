@@ -100,6 +100,7 @@ func TestEnvstoreLimits(t *testing.T) {
 		"over the default limit":      {"", "", []int{256*kilobyte + 1}, "the value of KEY0 must have at most 256 KB, got 257 KB"},
 		"together over the limit":     {"", "", []int{200 * kilobyte, 57 * kilobyte}, "all outputs together must have at most 256 KB, got 257 KB"},
 		"together with what is there": {"", "envs:\n- OTHER: " + strings.Repeat("x", 10) + "\n", []int{256*kilobyte - 9}, "all outputs together"},
+		"another Step's value":        {"", "envs:\n- OTHER: " + strings.Repeat("x", 300*kilobyte) + "\n", nil, ""},
 		"a lower limit":               {`{"env_bytes_limit_in_kb":1}`, "", []int{kilobyte + 1}, "must have at most 1 KB, got 2 KB"},
 		"no limit":                    {`{"env_bytes_limit_in_kb":0,"env_list_bytes_limit_in_kb":0}`, "", []int{300 * kilobyte}, ""},
 		"a broken configuration":      {`{`, "", []int{1}, "read envman's configuration"},

@@ -75,7 +75,7 @@ func makeFolders(folder string) (created []string, err error) {
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 			return created, advise(os.MkdirAll(folder, 0o700))
 		}
-		if _, err := os.Lstat(path); err == nil {
+		if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
 			return nil, explain.Advise(fmt.Errorf("%s is a link to a folder that doesn't exist", path),
 				"Create the folder, or remove the link.", elsewhere)
 		}

@@ -79,15 +79,28 @@ func (c *Change) apply(content []byte) error {
 		return nil
 	}
 	if err = checkReplaceable(c.file.Path); err == nil && after != nil {
+		err = c.stage()
+	}
+	if c.file.InPlace {
+		return nil // without a temporary file, it is overwritten
+	}
+	return err
+}
+
+// stage writes the new version next to the file, again if a different run removes it or the folder.
+func (c *Change) stage() (err error) {
+	const mostAttempts = 100
+
+	for range mostAttempts {
 		var folders []string
 		folders, err = makeFolders(filepath.Dir(c.file.Path))
 		c.folders = append(folders, c.folders...)
 		if err == nil {
-			c.temporary, err = c.file.writeTemporary(after)
+			c.temporary, err = c.file.writeTemporary(c.after)
 		}
-	}
-	if c.file.InPlace {
-		return nil // without a temporary file, it is overwritten
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
 	}
 	return err
 }
@@ -214,10 +227,13 @@ func (c *Change) replace() (err error) {
 // Replace creates or replaces a file in one step. It is for files that only the Step uses, and the
 // caller must hold their lock. Missing folders are created.
 func Replace(path string, content []byte, mode fs.FileMode) error {
-	c, err := File{Path: path, Mode: mode, IsOwn: true}.Prepare(func([]byte) ([]byte, error) { return content, nil })
-	if err != nil {
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return notRegular(path, info.Mode())
+	}
+	c := &Change{file: File{Path: path, Mode: mode, IsOwn: true}, after: content}
+	defer c.Discard()
+	if err := c.stage(); err != nil {
 		return err
 	}
-	defer c.Discard()
-	return c.put()
+	return c.replace()
 }

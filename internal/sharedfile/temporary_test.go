@@ -4,6 +4,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 )
@@ -76,14 +78,16 @@ func TestLeftoversAreSwept(t *testing.T) {
 	}
 }
 
-// Only files with a dot and the mark in their names are the Step's.
+// A change removes the leftovers of its target file only. Sweep is for the Step's folders.
 func TestOtherFilesAreNotSwept(t *testing.T) {
 	folder := t.TempDir()
 	for _, name := range []string{".config.tmp", ".other" + mark + "1", "config" + mark + "2", ".config" + mark + "3"} {
 		write(t, filepath.Join(folder, name), "")
 	}
+	commit(t, prepare(t, File{Path: filepath.Join(folder, "config"), Mode: 0o600}, appending("x")))
+	wantEntries(t, folder, ".config.tmp", ".other"+mark+"1", "config", "config"+mark+"2")
 	Sweep(folder)
-	wantEntries(t, folder, ".config.tmp", "config"+mark+"2")
+	wantEntries(t, folder, ".config.tmp", "config", "config"+mark+"2")
 	Sweep(filepath.Join(folder, "missing"))
 }
 
@@ -128,4 +132,62 @@ func TestSweepsAtOnce(t *testing.T) {
 		}
 	}
 	wantEntries(t, filepath.Dir(path))
+}
+
+// Replace doesn't depend on what it replaces, except that it must be a file.
+func TestReplaceReadsNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache")
+	write(t, path, "")
+	if err := os.Truncate(path, MaxSize+1); err != nil {
+		t.Fatal(err)
+	}
+	if err := Replace(path, []byte("x"), 0o600); err != nil || read(t, path) != "x" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Runs that start together create the same folders.
+func TestFoldersAreCreatedTogether(t *testing.T) {
+	root := t.TempDir()
+	for i := range 2000 {
+		start := make(chan struct{})
+		var group sync.WaitGroup
+		for range 6 {
+			group.Go(func() {
+				<-start
+				if _, err := makeFolders(filepath.Join(root, strconv.Itoa(i), "sub")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		close(start)
+		group.Wait()
+	}
+}
+
+// A folder that a different run removes before the temporary file is in it is created again.
+func TestFolderThatIsRemovedMeanwhile(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "sub")
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				_ = os.Remove(folder) // fails while the folder isn't empty
+			}
+		}
+	})
+	for range 500 {
+		change, err := File{Path: filepath.Join(folder, "x"), Mode: 0o600}.Prepare(appending("x"))
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		change.Discard()
+	}
+	close(done)
+	group.Wait()
 }
