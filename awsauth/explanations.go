@@ -17,7 +17,7 @@ func (w WebIdentity) table() []explain.Explanation {
 	issuer, provider, audience, owner := w.Token.Issuer, w.Token.Provider(), w.Token.Claims["aud"].Value, w.Role.owner()
 	return append(roleRows(w.Role), []explain.Explanation{
 		{
-			Section: "no-provider-in-the-account", Match: "InvalidIdentityToken.*no openidconnect provider",
+			Section: "no-provider-in-the-account", Match: "InvalidIdentityToken: no openidconnect provider",
 			Cause: owner + " has no OIDC provider for " + issuer,
 			Means: []string{"AWS did not check the token further because the role's account has no provider for this issuer."},
 			Do: []string{
@@ -27,7 +27,7 @@ func (w WebIdentity) table() []explain.Explanation {
 			},
 		},
 		{
-			Section: "audience-unknown-to-the-provider", Match: "InvalidIdentityToken.*audience",
+			Section: "audience-unknown-to-the-provider", Match: "InvalidIdentityToken: audience",
 			Cause: "the OIDC provider in " + owner + " does not list the audience " + audience,
 			Means: []string{"The provider exists, but the token's audience is not one of its audiences."},
 			Do: []string{
@@ -37,14 +37,14 @@ func (w WebIdentity) table() []explain.Explanation {
 			},
 		},
 		{
-			Section: "thumbprint-of-the-provider", Match: "InvalidIdentityToken.*thumbprint",
+			Section: "thumbprint-of-the-provider", Match: "InvalidIdentityToken: thumbprint",
 			Cause: "the certificate of " + provider + " does not match the provider's thumbprints in IAM",
 			Means: []string{"A thumbprint is the fingerprint of a certificate that the provider in IAM " +
 				"accepts for its URL. It is out of date if the issuer has changed its certificate authority."},
 			Do: []string{"Update the provider in " + owner + ": IAM console, Identity providers, " + provider + ", Thumbprints."},
 		},
 		{
-			Section: "providers-keys-cannot-be-fetched", Match: "IDPCommunicationError|InvalidIdentityToken.*retrieve verification key",
+			Section: "providers-keys-cannot-be-fetched", Match: "IDPCommunicationError|InvalidIdentityToken: retrieve verification key",
 			Cause: "AWS could not fetch the public keys of " + provider,
 			Means: []string{"AWS needs the issuer's public keys to verify the token's signature. This " +
 				"error is usually temporary. The Step retried until its timeout."},
@@ -55,14 +55,14 @@ func (w WebIdentity) table() []explain.Explanation {
 			},
 		},
 		{
-			Section: "token-that-is-not-an-identity-token", Match: "InvalidIdentityToken.*valid jwt",
+			Section: "token-that-is-not-an-identity-token", Match: "InvalidIdentityToken: valid jwt",
 			Cause: "AWS does not accept the token as an identity token",
 			Means: []string{"The token is most likely an access token, or it is signed with an algorithm that AWS does not support."},
 			Do: []string{"Check which token identity_token is set to. It must be an OpenID Connect " +
 				"identity token that is signed with RS256 or another asymmetric algorithm."},
 		},
 		{
-			Section: "signature-that-does-not-match", Match: "InvalidIdentityToken.*signature",
+			Section: "signature-that-does-not-match", Match: "InvalidIdentityToken: signature",
 			Cause: "the token's signature does not match the public keys of " + provider,
 			Means: []string{"The token was most likely altered, or was not issued by " + provider + "."},
 			Do: []string{
@@ -115,7 +115,7 @@ func (r AssumedRole) explain(err error) error {
 	action := cmp.Or(d.Action, "sts:AssumeRole")
 	err = awserr.Explain(err, append(roleRows(r.Role), []explain.Explanation{
 		{
-			Section: "role-requires-mfa", Match: "AccessDenied.*multifactorauthentication",
+			Section: "role-requires-mfa", Match: "AccessDenied: multifactorauthentication",
 			Cause: r.Role.name + " requires multi-factor authentication (MFA), which a build can't provide",
 			Do: []string{
 				"Remove the condition on MFA from the trust policy of " + arn + ", at least for " + caller + ".",
@@ -172,7 +172,7 @@ func accessKeyTable() []explain.Explanation {
 func roleRows(role RoleARN) []explain.Explanation {
 	return []explain.Explanation{
 		{
-			Section: "session-longer-than-the-role-allows", Match: "ValidationError.*maxsessionduration",
+			Section: "session-longer-than-the-role-allows", Match: "ValidationError: maxsessionduration",
 			Cause: "the session would be longer than role " + role.name + " allows",
 			Means: []string{"Every role has a maximum session duration, which is 3600 seconds by default. session_duration exceeds it."},
 			Do: []string{

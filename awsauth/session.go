@@ -50,7 +50,7 @@ func (c *Client) session(issued *types.Credentials, user *types.AssumedRoleUser,
 
 // identify sets the caller's ARN, which is logged and exported, and the account if it has 12 digits.
 func (s *Session) identify(arn string) error {
-	if arn != "" && (!strings.HasPrefix(arn, "arn:") || !text.IsGraphicASCII(arn)) {
+	if arn != "" && (!strings.HasPrefix(arn, "arn:") || arn == "arn:" || !text.IsGraphicASCII(arn)) {
 		return transport.Garbled("STS returned a caller ARN that is not an ARN")
 	}
 	parsed, _ := awsarn.Parse(arn) // an invalid ARN has no account

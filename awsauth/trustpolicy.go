@@ -80,7 +80,7 @@ func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion
 	if token.Claims["workflow"].Value != "" {
 		claims, letsIn = append(claims, "workflow"), "builds of this app and workflow only"
 	}
-	perBuild = append(perBuild, values(token, "build_|commit")...)
+	perBuild = append(perBuild, values(token, "^(build_slug|build_number|commit|commit_hash|commit_sha|git_commit)$")...)
 	appAt := findWord(sub, app, "_.~%+-") // with these characters, it can be part of a longer slug
 	if subject == SubjectFixed && appAt >= 0 && !contains(sub, perBuild) {
 		bySub := map[string][]string{"StringEquals": {"aud", "sub"}, "StringEqualsIfExists": claims}
@@ -130,7 +130,7 @@ func findWord(s, word, characters string) int {
 // known, or if a condition would not match exactly the claim. IAM replaces ${…} with a value from the request
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html).
 func (w WebIdentity) policy(claims map[string][]string) string {
-	if len(claims) == 0 || w.Role.account == "" || w.Token.Issuer == "" {
+	if len(claims) == 0 || w.Role.account == "" || w.Token.Provider() == "" {
 		return ""
 	}
 	conditions := map[string]map[string]string{}
@@ -165,18 +165,26 @@ func (w WebIdentity) principal() string {
 // ConditionKeys returns a table of the token's claims as condition keys of a trust policy. Those that AWS documents for every OIDC
 // provider come first: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif.
 func ConditionKeys(t idtoken.Token) []string {
-	var documented, others []string
-	width := 0
-	for name := range t.Claims {
-		width = max(width, len(name))
-	}
+	documented := []string{"aud", "sub", "amr", "email", "oaud"}
+	names, width := slices.Clone(documented), 0
 	for _, name := range slices.Sorted(maps.Keys(t.Claims)) {
-		row := strings.TrimRight(fmt.Sprintf("%s:%-*s  %s", t.Provider(), width, text.Line(name), t.Claims[name].Value), " ")
-		if slices.Contains([]string{"aud", "sub", "amr", "email", "oaud"}, name) {
-			documented = append(documented, "* "+row)
-		} else {
-			others = append(others, "  "+row)
+		if width = max(width, len(name)); !slices.Contains(documented, name) {
+			names = append(names, name)
 		}
 	}
-	return append(append(documented, others...), "* AWS documents that IAM evaluates this key; it may not evaluate the others.")
+	var rows []string
+	for i, name := range names {
+		mark := "*"
+		if i >= len(documented) {
+			mark = " "
+		}
+		if claim, found := t.Claims[name]; found {
+			row := fmt.Sprintf("%s %s:%-*s  %s", mark, t.Provider(), width, text.Line(name), claim.Value)
+			rows = append(rows, strings.TrimRight(row, " "))
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return append(rows, "* AWS documents that IAM evaluates this key; it may not evaluate the others.")
 }

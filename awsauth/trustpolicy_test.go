@@ -104,6 +104,7 @@ func TestSuggestedPolicy(t *testing.T) {
 		"commit":                   {awsauth.SubjectFixed, []string{"sub=0a1b@0123456789abcdef0123456789abcdef01234567"}, byDefault, onlyWorkflow, true},
 		"variable":                 {awsauth.SubjectFixed, []string{"sub=app:0a1b:v4711"}, byDefault, onlyWorkflow, true},
 		"variable before the app":  {awsauth.SubjectFixed, []string{"sub=v4711:0a1b"}, byDefault, onlyWorkflow, false},
+		"claim about a build":      {awsauth.SubjectFixed, []string{"sub=app:0a1b:manual", "build_trigger=manual"}, bySub("app:0a1b:manual"), onlySub, false},
 		"build before the app":     {awsauth.SubjectFixed, []string{"sub=build:7:app:0a1b"}, byDefault, onlyWorkflow, false},
 		"branch before the app":    {awsauth.SubjectFixed, []string{"sub=main/0a1b/7"}, byDefault, onlyWorkflow, false},
 		"slug is a build number":   {awsauth.SubjectFixed, []string{"app_slug=7", "sub=build:7"}, []string{aud, "StringEquals app_slug=7", workflow}, onlyWorkflow, true},
@@ -191,10 +192,17 @@ func TestNoPolicyForIncompleteClaims(t *testing.T) {
 }
 
 // Services without accounts have no provider ARN.
+func TestNoConditionKeysWithoutClaims(t *testing.T) {
+	if got := awsauth.ConditionKeys(idtoken.Token{}); len(got) > 0 {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestNoPolicyForOtherProviders(t *testing.T) {
 	for name, row := range map[string]struct{ role, issuer string }{
 		"role without an account": {"arn:minio:iam:::role/deploy", bitrise},
 		"no issuer":               {deployRole, ""},
+		"issuer without a host":   {deployRole, "https://"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if x := denied(t, row.role, row.issuer, awsauth.SubjectFixed, claims()); x.Policy != "" {

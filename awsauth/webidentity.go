@@ -81,7 +81,7 @@ func (w WebIdentity) Explain(err error, subject Subject, perBuild []string) erro
 		return err
 	}
 	switch returned.Code {
-	case "AccessDenied", "InvalidIdentityToken", "ExpiredTokenException", "IDPRejectedClaim", "IDPCommunicationError":
+	case "AccessDenied", "AccessDeniedException", "InvalidIdentityToken", "ExpiredTokenException", "IDPRejectedClaim", "IDPCommunicationError":
 		explained.ConditionKeys = ConditionKeys(w.Token)
 	}
 	if IsDenied(err) {

@@ -34,7 +34,8 @@ func TestClaimValues(t *testing.T) {
 	for value, want := range map[string]idtoken.Claim{
 		`"plain"`:                             {Value: "plain"},
 		`""`:                                  {},
-		`["a"]`:                               {Value: "a"},
+		`["a"]`:                               {Value: `["a"]`, IsAltered: true},
+		`["R&D","<"]`:                         {Value: `["R&D","<"]`, IsAltered: true},
 		`null`:                                {IsAltered: true},
 		`["a","b"]`:                           {Value: `["a","b"]`, IsAltered: true},
 		`["a",1,true]`:                        {Value: `["a",1,true]`, IsAltered: true},
@@ -86,5 +87,19 @@ func TestTokenWithLineBreaks(t *testing.T) {
 				t.Errorf("a token with %q in its %s was accepted", end, name)
 			}
 		}
+	}
+}
+
+// An audience can be a list with one item (RFC 7519, section 4.1.3).
+func TestAudience(t *testing.T) {
+	for aud, want := range map[string]string{
+		`"a"`: "a", `["a"]`: "a", `" a\u200b"`: " a\u200b", `["a","b"]`: "", `[]`: "", `5`: "", `[5]`: "", `null`: "",
+	} {
+		if got := parsed(t, `{"aud":`+aud+`}`).Audience; got != want {
+			t.Errorf("%s: got %q, want %q", aud, got, want)
+		}
+	}
+	if got := parsed(t, `{"aud":["a"]}`).Claims["aud"]; got != (idtoken.Claim{Value: "a"}) {
+		t.Errorf("got %+v", got)
 	}
 }

@@ -5,12 +5,14 @@ package oidc
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -95,13 +97,14 @@ func (c Client) TokenWithSubject(ctx context.Context, audience, subject string) 
 	now := c.serverTime(response.Header)
 	var fields struct {
 		IDToken secret.Text `json:"id_token"`
-		Message string      `json:"error_msg"`
+		Message any         `json:"error_msg"`
 	}
 	err = json.Unmarshal(content, &fields)
 	switch {
 	case response.StatusCode < 200 || response.StatusCode > 299:
+		message, _ := fields.Message.(string)
 		return idtoken.Token{}, &StatusError{
-			StatusCode: response.StatusCode, Message: text.Line(fields.Message), RetryAfter: transport.RetryAfter(response.Header),
+			StatusCode: response.StatusCode, Message: text.Line(message), RetryAfter: transport.RetryAfter(response.Header),
 		}
 	case err != nil: // which may quote the response, which contains the token
 		return idtoken.Token{}, transport.Garbled("the response (%d bytes) is not the expected JSON object", len(content))
@@ -112,8 +115,12 @@ func (c Client) TokenWithSubject(ctx context.Context, audience, subject string) 
 	if err != nil {
 		return idtoken.Token{}, transport.Garbled("the id_token in the response %w", err)
 	}
-	if aud := token.Claims["aud"]; aud.Value != audience || aud.IsAltered {
-		return idtoken.Token{}, fmt.Errorf("the token in the response must be for the audience %q, got %q", audience, aud.Value)
+	if token.Audience != audience {
+		got := token.Claims["aud"].Value // several, in JSON
+		if token.Audience != "" {
+			got = strconv.Quote(token.Audience)
+		}
+		return idtoken.Token{}, fmt.Errorf("the token in the response must be for the audience %q, got %s", audience, cmp.Or(got, "none"))
 	}
 	// OpenID Connect Core 1.0, section 2: exp is required.
 	if token.Expires.IsZero() {

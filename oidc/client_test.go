@@ -150,8 +150,9 @@ func TestClientErrors(t *testing.T) {
 		"token not a string":    {text(200, `{"id_token":{"a":"canary"}}`), "is not the expected JSON object"},
 		"not a JWT":             {respondWith("canary"), "the id_token in the response must be a JSON Web Token: three parts"},
 		"other audience":        {respondWith(token(`{"aud":"other"}`)), `must be for the audience "sts", got "other"`},
-		"audience and another":  {respondWith(token(`{"aud":["sts","other"]}`)), `got "[\"sts\",\"other\"]"`},
-		"no audience":           {respondWith(token(`{}`)), `got ""`},
+		"audience and another":  {respondWith(token(`{"aud":["sts","other"]}`)), `got ["sts","other"]`},
+		"no audience":           {respondWith(token(`{}`)), "got none"},
+		"audience with a space": {respondWith(token(`{"aud":" sts"}`)), `must be for the audience "sts", got " sts"`},
 		"no exp":                {respondWith(token(`{"aud":"sts"}`)), "does not say when it expires"},
 		"exp is a string":       {respondWith(token(`{"aud":"sts","exp":"4102444800"}`)), "does not say when it expires"},
 		"exp before 1970":       {respondWith(token(`{"aud":"sts","exp":-1}`)), "does not say when it expires"},
@@ -168,6 +169,39 @@ func TestClientErrors(t *testing.T) {
 				t.Errorf("the error is too long or quotes the response: %v", err)
 			}
 		})
+	}
+}
+
+// An endpoint that repeats the API token as an audience can't bring it into the log.
+func TestAPITokenAsAudienceIsRedacted(t *testing.T) {
+	const apiToken = `&<>"\DEFGHIJKLMNOPQRSTUVWXYZ`
+	for _, aud := range []any{apiToken, []string{apiToken}, []string{"x", apiToken}, map[string]string{"x": apiToken}} {
+		payload, err := json.Marshal(map[string]any{"aud": aud})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = fetch(t, newClient(t, respondWith(token(string(payload)))), "sts")
+		if err == nil || !strings.Contains(err.Error(), "must be for the audience") {
+			t.Errorf("got %v", err)
+			continue
+		}
+		var redactor secret.Redactor
+		redactor.Add(secret.New(apiToken))
+		if shown := redactor.Redact(err.Error()); strings.Contains(shown, "DEFGHIJK") || !strings.Contains(shown, secret.Redacted) {
+			t.Errorf("got %s", shown)
+		}
+	}
+}
+
+// A token is used no matter what else the response has.
+func TestMessageNextToAToken(t *testing.T) {
+	for _, message := range []string{"false", "5", "{}", `"x"`} {
+		client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"id_token":%q,"error_msg":%s}`, token(`{"aud":"sts","exp":4102444800}`), message)
+		})
+		if _, err := fetch(t, client, "sts"); err != nil {
+			t.Errorf("%s: got %v", message, err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"errors"
+	"net/http"
 	"strconv"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
@@ -14,6 +15,10 @@ func (c Client) explainStatus(err error, audience string) error {
 		return err
 	}
 	const local = "For a local run, set build_url and build_api_token to those of a token endpoint, or set identity_token."
+	code := strconv.Itoa(returned.StatusCode)
+	if returned.StatusCode >= http.StatusInternalServerError {
+		code = "5xx"
+	}
 	x, found := explain.Find([]explain.Explanation{
 		{
 			Section: "build-api-token-rejected", Match: "401|403",
@@ -44,11 +49,11 @@ func (c Client) explainStatus(err error, audience string) error {
 			Do:    []string{"Increase timeout.", "Start fewer builds at the same time."},
 		},
 		{
-			Section: "token-endpoint-unavailable", Match: "5..",
+			Section: "token-endpoint-unavailable", Match: "5xx",
 			Cause: "the token endpoint was still failing when the Step's timeout expired",
 			Do:    []string{"Run the build again later, and check https://status.bitrise.io."},
 		},
-	}, strconv.Itoa(returned.StatusCode), "")
+	}, code, "")
 	if !found {
 		return explain.Advise(err, "Leave build_url at its default, $BITRISE_BUILD_URL.")
 	}

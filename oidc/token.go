@@ -44,8 +44,14 @@ func ParseToken(s secret.Text) (idtoken.Token, error) {
 	if _, err := base64.RawURLEncoding.DecodeString(parts[2]); err != nil || parts[2] == "" {
 		return idtoken.Token{}, errors.New("must be a JSON Web Token, but its signature is not base64url")
 	}
+	if list, isList := claims["aud"].([]any); isList && len(list) == 1 {
+		claims["aud"] = list[0] // which means the same (RFC 7519, section 4.1.3)
+	}
 	issuer, _ := claims["iss"].(string)
-	return idtoken.Token{Text: s, Issuer: text.Line(issuer), Expires: expiry(claims), Claims: policyClaims(claims)}, nil
+	audience, _ := claims["aud"].(string)
+	return idtoken.Token{
+		Text: s, Issuer: text.Line(issuer), Audience: audience, Expires: expiry(claims), Claims: policyClaims(claims),
+	}, nil
 }
 
 // decodeObject decodes a token's header or payload. Its errors don't quote the token.
@@ -86,13 +92,13 @@ func policyClaims(claims map[string]any) map[string]idtoken.Claim {
 
 // claim makes a claim safe to log. The log truncates it, after it has removed secrets.
 func claim(value any) idtoken.Claim {
-	if list, ok := value.([]any); ok && len(list) == 1 {
-		value = list[0] // which means the same, at least for an audience (RFC 7519, section 4.1.3)
-	}
 	full, isString := value.(string)
 	if !isString && value != nil {
-		encoded, _ := json.Marshal(value) // what was decoded from JSON can be encoded
-		full = string(encoded)
+		var encoded strings.Builder
+		encoder := json.NewEncoder(&encoded)
+		encoder.SetEscapeHTML(false)
+		_ = encoder.Encode(value) // what was decoded from JSON can be encoded
+		full = strings.TrimSpace(encoded.String())
 	}
 	line := text.Line(full)
 	return idtoken.Claim{Value: line, IsAltered: !isString || line != full}

@@ -19,7 +19,7 @@ func elapsed(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// expiry formats when something expires: the time, and how long that is from now.
+// expiry formats when something expires: the time, and how long that is from now, unless that can't be right.
 func expiry(expires, now time.Time) string {
 	left := expires.Sub(now)
 	in := fmt.Sprintf("%d seconds", left/time.Second)
@@ -29,7 +29,11 @@ func expiry(expires, now time.Time) string {
 	case minutes >= 2:
 		in = fmt.Sprintf("%d minutes", minutes)
 	}
-	return fmt.Sprintf("at %s, in %s", expires.UTC().Format("15:04:05Z"), in)
+	at := "at " + expires.UTC().Format("15:04:05Z")
+	if left <= 0 || left > 24*time.Hour {
+		return at
+	}
+	return at + ", in " + in
 }
 
 // clock formats a time for outputs and errors.

@@ -12,7 +12,7 @@ import (
 
 const (
 	// graceAfterSignal leaves time to report the error within a second after the signal.
-	graceAfterSignal = 950 * time.Millisecond
+	graceAfterSignal = 930 * time.Millisecond
 	// graceAfterTimeout leaves time to report the error.
 	graceAfterTimeout = 2 * time.Second
 	// timeToExplain is how long it may take to write an explanation to the log and the build page.

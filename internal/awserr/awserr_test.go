@@ -71,7 +71,7 @@ func TestTexts(t *testing.T) {
 }
 
 func TestExplain(t *testing.T) {
-	table := []explain.Explanation{{Match: "Throttling.*special", Cause: "by the table"}}
+	table := []explain.Explanation{{Match: "Throttling: special", Cause: "by the table"}}
 	for name, row := range map[string]struct {
 		err   error
 		cause string

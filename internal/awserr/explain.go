@@ -41,7 +41,7 @@ func Explain(err error, table []explain.Explanation, call Call) error {
 func common(service string) []explain.Explanation {
 	return []explain.Explanation{
 		{
-			Section: "throttled-until-the-timeout", Match: "Throttling(Exception)?|RequestLimitExceeded|TooManyRequestsException",
+			Section: "throttled-until-the-timeout", Match: "Throttling|ThrottlingException|RequestLimitExceeded|TooManyRequestsException",
 			Cause: service + " was still throttling requests when the Step's timeout expired",
 			Means: []string{"AWS limits how often an account can call " + service + ". The limit includes other " +
 				"builds and programs in the account."},
@@ -51,7 +51,7 @@ func common(service string) []explain.Explanation {
 			},
 		},
 		{
-			Section: "credentials-have-expired", Match: "ExpiredToken(Exception)?",
+			Section: "credentials-have-expired", Match: "ExpiredToken|ExpiredTokenException",
 			Cause: "the credentials had expired when " + service + " received them",
 			Do:    []string{"Increase session_duration, or use a newer temporary access key.", "Check this machine's clock."},
 		},
@@ -90,7 +90,7 @@ var (
 // DenialOf parses the message of an [*Error]. It reports whether an action was not allowed.
 func DenialOf(err error) (d Denial, isDenied bool) {
 	var r *Error
-	if !errors.As(err, &r) || !strings.HasPrefix(r.Code, "AccessDenied") {
+	if !errors.As(err, &r) || (r.Code != "AccessDenied" && r.Code != "AccessDeniedException") {
 		return Denial{}, false
 	}
 	if match := actionPattern.FindStringSubmatch(r.Message); match != nil {
@@ -129,14 +129,14 @@ type Call struct {
 // explain says which policy must be changed, and who can do that.
 func (d Denial) explain(call Call) explain.Explanation {
 	action, article, place, admin := cmp.Or(d.Action, call.Action), "a ", call.Policy, ""
-	switch d.Policy {
+	switch strings.ToLower(d.Policy) {
 	case "service control policy", "resource control policy":
 		place, admin = "its "+d.Policy+". Nothing in the account can override it", "the AWS organization"
 	case "permissions boundary":
 		place, admin = "the permissions boundary of the caller", "the account"
 	case "session policy":
 		place = "the session policy, which is set in inline_session_policy or managed_session_policies, or by the issuer of the access key"
-	case "VPC endpoint policy":
+	case "vpc endpoint policy":
 		place, admin = "the policy of its VPC endpoint", "this machine's network"
 	case "identity-based policy":
 		article = "an "

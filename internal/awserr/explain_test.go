@@ -128,7 +128,7 @@ func TestDenials(t *testing.T) {
 			if got, isDenied := awserr.DenialOf(err); got != row.want || !isDenied {
 				t.Errorf("got %+v, %t; want %+v", got, isDenied, row.want)
 			}
-			x := explain.Of(awserr.Explain(err, []explain.Explanation{{Cause: "another table"}}, awserr.Call{
+			x := explain.Of(awserr.Explain(err, []explain.Explanation{{Match: "AccessDeniedException", Cause: "another table"}}, awserr.Call{
 				Action: list, Resource: "the resource *", Policy: "the policies of the caller",
 			}))
 			if want := "AccessDeniedException (ECR, request ID 0a1b2c)\n" + row.message; x.Said != want {

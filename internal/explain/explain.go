@@ -6,13 +6,12 @@ package explain
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 )
 
 // Explanation explains an error to a user. It contains no secrets.
 type Explanation struct {
-	// Match is a regular expression for the code, or the code and the message, without case.
+	// Match lists what a service must return, separated by |: a code, or a code, a colon, and a part of the message in lower case.
 	Match string
 	// Section is the anchor of the error's section in docs/troubleshooting.md, if there is one.
 	Section string
@@ -69,8 +68,11 @@ func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 // Find returns the first explanation in a table of a response with a code and a message, and reports whether there is one.
 func Find(table []Explanation, code, message string) (Explanation, bool) {
 	for _, x := range table {
-		if regexp.MustCompile(`(?is)^(` + x.Match + `)\b`).MatchString(code + " " + message) {
-			return x, true
+		for match := range strings.SplitSeq(x.Match, "|") {
+			matched, part, _ := strings.Cut(match, ": ")
+			if matched == code && strings.Contains(strings.ToLower(message), part) {
+				return x, true
+			}
 		}
 	}
 	return Explanation{}, false

@@ -38,7 +38,7 @@ func TestOf(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	table := []explain.Explanation{
-		{Match: "InvalidIdentityToken.*audience", Cause: "unknown audience"},
+		{Match: "InvalidIdentityToken: audience", Cause: "unknown audience"},
 		{Match: "InvalidIdentityToken|Other", Cause: "invalid", Means: []string{"It is invalid."}, Do: []string{"Check it.", "Wait."}},
 	}
 	for name, row := range map[string]struct {
@@ -48,7 +48,9 @@ func TestFind(t *testing.T) {
 		"by code and message":       {"InvalidIdentityToken", "Incorrect Audience", "unknown audience"},
 		"a message with line feeds": {"InvalidIdentityToken", "Not\nthe audience", "unknown audience"},
 		"by code":                   {"Other", "", "invalid"},
+		"a word that is longer":     {"InvalidIdentityToken", "its audiences", "unknown audience"},
 		"a longer code":             {"OtherException", "", ""},
+		"a code in other letters":   {"OTHER", "", ""},
 		"a code in the message":     {"Unknown", "Other", ""},
 		"the message, wrong code":   {"Unknown", "audience", ""},
 	} {

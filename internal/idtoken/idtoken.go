@@ -13,6 +13,8 @@ type Token struct {
 	Text secret.Text
 	// Issuer is the claim iss, a URL that is safe to log, or empty if there is none.
 	Issuer string
+	// Audience is the claim aud, which may not be safe to log. It is empty if there is none, or several.
+	Audience string
 	// Expires is when the token expires by this machine's clock, or zero if the token doesn't say.
 	Expires time.Time
 	// Claims are the claims that a trust policy can compare with a value, by name.
@@ -28,5 +30,8 @@ type Claim struct {
 
 // Provider returns the name of the issuer's provider in IAM, which is the issuer without the scheme. IAM keeps a trailing slash.
 func (t Token) Provider() string {
-	return strings.TrimPrefix(strings.TrimPrefix(t.Issuer, "https://"), "http://")
+	if _, host, found := strings.Cut(t.Issuer, "://"); found {
+		return host
+	}
+	return t.Issuer
 }

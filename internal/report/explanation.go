@@ -77,12 +77,13 @@ func (l *Log) Explain(x explain.Explanation) {
 func (l *Log) Annotate(ctx context.Context, home string, x explain.Explanation) {
 	const patience = 2 * time.Second
 
-	if _, err := os.Stat(filepath.Join(home, ".bitrise", "plugins", "annotations")); err != nil || home == "" {
+	program, err := exec.LookPath("bitrise")
+	if _, missing := os.Stat(filepath.Join(home, ".bitrise", "plugins", "annotations")); err != nil || missing != nil || home == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	command := exec.CommandContext(ctx, "bitrise", ":annotations", "annotate", "--style", "error", "--context", "authenticate-with-aws")
+	command := exec.CommandContext(ctx, program, ":annotations", "annotate", "--style", "error", "--context", "authenticate-with-aws")
 	command.Stdin = strings.NewReader(l.page(x))
 	command.WaitDelay = patience // for a process that the plug-in started and that keeps the pipe open
 	if output, err := command.CombinedOutput(); err != nil {
