@@ -235,7 +235,7 @@ func (f Folder) Remove(ctx context.Context, s Session) error {
 	}
 	isUsed := false
 	for _, entry := range left {
-		if entry.IsDir() { // this session, another one, or an empty folder of a killed run, which is in no record
+		if entry.IsDir() { // this session, a different one, or an empty folder of a killed run, which is in no record
 			isRemoved, err := removeIfEmpty(filepath.Join(version, entry.Name()))
 			if err != nil {
 				return err
