@@ -11,7 +11,7 @@ import (
 )
 
 // Responses that STS would not send are rejected.
-func TestAnswersAreChecked(t *testing.T) {
+func TestResponsesAreChecked(t *testing.T) {
 	const invalid = "STS returned no valid credentials"
 	good := keysXML("ASIAEXAMPLE", "secret-canary", "session-canary")
 	for name, row := range map[string]struct{ arn, keys, expiration, want string }{

@@ -52,7 +52,7 @@ func TestLoginsAndHelpers(t *testing.T) {
 }
 
 // Files that cannot be read, or that not everyone reads in the same way, are rejected before anything is sent, and not changed.
-func TestFilesThatAreRefused(t *testing.T) {
+func TestInvalidFiles(t *testing.T) {
 	for name, row := range map[string]struct{ before, want string }{
 		"cut off":               {`{"auths":{`, "must be a JSON object"},
 		"trailing":              {`{} canary`, "must be a JSON object"},

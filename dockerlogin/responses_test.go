@@ -11,7 +11,7 @@ import (
 )
 
 // Responses that are not logins are errors, and are never quoted (16.14).
-func TestRefusals(t *testing.T) {
+func TestInvalidResponses(t *testing.T) {
 	const (
 		unknown  = `{"__type":"UnrecognizedClientException","message":"invalid"}`
 		noToken  = "the response of ECR contains no authorization token"

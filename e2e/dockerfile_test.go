@@ -133,7 +133,7 @@ func TestThousandRegistries(t *testing.T) {
 }
 
 // A file that the Step cannot edit safely is rejected before anything is sent, and not changed.
-func TestDockerFilesThatAreRefused(t *testing.T) {
+func TestInvalidDockerFiles(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		content string

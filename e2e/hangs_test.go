@@ -75,7 +75,7 @@ func TestSwitchingProtocolsDuringRenewal(t *testing.T) {
 }
 
 // A proxy ignores the first request for a tunnel, to either host or to both, and handles the next one.
-func TestProxyThatLeavesATunnelUnanswered(t *testing.T) {
+func TestProxyThatDoesNotRespondToATunnel(t *testing.T) {
 	t.Parallel()
 	hosts := []string{"app.bitrise.io", "sts.us-east-1.amazonaws.com"}
 	for _, silent := range append(hosts, "both") {

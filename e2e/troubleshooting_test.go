@@ -52,7 +52,7 @@ error.
 - If a host cannot be reached, check this machine's network, ` + "`HTTPS_PROXY`, and `AWS_ENDPOINT_URL`" + ` and similar variables.
 - If AWS returned a code, look it up in AWS's documentation.
 `
-	iamRefusal = `
+	iamDenial = `
 ## IAM rejects the role or its trust policy
 
 This is an error from IAM (the console, CloudFormation, Terraform), not from the Step. Since June 2025, IAM doesn't let you
@@ -113,7 +113,7 @@ func TestTroubleshootingPage(t *testing.T) {
 		shown[advice] = e.title
 		page.WriteString("\n- " + advice + "\n")
 	}
-	page.WriteString(otherSections + iamRefusal + whatIsKnown + troubleshootingExample)
+	page.WriteString(otherSections + iamDenial + whatIsKnown + troubleshootingExample)
 	log := regexp.MustCompile(`(?m) +$`).ReplaceAllString(readExplanation(t, failures()[0]), "")
 	fmt.Fprintf(&page, "```text\n%s```\n", log)
 	checkGolden(t, filepath.Join(root(t), "docs", "troubleshooting.md"), page.String())

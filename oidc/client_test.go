@@ -233,7 +233,7 @@ func TestSuccessfulStatus(t *testing.T) {
 	}
 }
 
-func FuzzTokenAnswer(f *testing.F) {
+func FuzzTokenResponse(f *testing.F) {
 	valid, _ := json.Marshal(map[string]string{"id_token": token(`{"aud":"sts","exp":4102444800}`)})
 	for _, seed := range [][]byte{nil, []byte("{}"), []byte(`{"id_token":null}`), []byte(`{"id_token":[]}`), []byte(`{"error_msg":7}`), valid} {
 		f.Add(200, seed)

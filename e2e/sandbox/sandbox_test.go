@@ -91,7 +91,7 @@ func wantError(t *testing.T, name string, err error, code, text string) {
 	}
 }
 
-func TestConfiguredRefusals(t *testing.T) {
+func TestConfiguredDenials(t *testing.T) {
 	world := sandbox.DefaultConfig()
 	world.SessionTokenLimit = 500
 	cloud := start(t, sandbox.Options{Config: world})

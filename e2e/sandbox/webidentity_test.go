@@ -75,7 +75,7 @@ func TestConditionKeys(t *testing.T) {
 	}
 }
 
-func TestWebIdentityRefusals(t *testing.T) {
+func TestWebIdentityErrors(t *testing.T) {
 	type webIdentity = sts.AssumeRoleWithWebIdentityInput
 	cloud := start(t, sandbox.Options{})
 	past, future := time.Now().Add(-time.Minute).Unix(), time.Now().Add(time.Hour).Unix()

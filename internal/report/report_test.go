@@ -160,7 +160,7 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-func TestLongAnswersAreTruncated(t *testing.T) {
+func TestLongResponsesAreTruncated(t *testing.T) {
 	var written bytes.Buffer
 	report.NewPlainLog(&written).Explain(explain.Explanation{Cause: strings.Repeat("c", 4001), SaidBy: "AWS", Said: strings.Repeat("s", 4001)})
 	cause := "\n" + strings.Repeat("c", 4000) + "… (truncated)\n"

@@ -21,7 +21,7 @@ import (
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/internal/explain"
 )
 
-func TestAnswersAreReadUpTo1MiB(t *testing.T) {
+func TestResponsesAreReadUpTo1MiB(t *testing.T) {
 	for size, want := range map[int]error{0: nil, MaxResponse - 1: nil, MaxResponse: nil, MaxResponse + 1: ErrTooLarge, 3 * MaxResponse: ErrTooLarge} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -233,7 +233,7 @@ func TestCABundle(t *testing.T) {
 }
 
 // The minimum TLS version is 1.2.
-func TestOldTLSIsRefused(t *testing.T) {
+func TestOldTLSIsAnError(t *testing.T) {
 	server := startServer(t, nil)
 	old := httptest.NewUnstartedServer(server.Config.Handler)
 	old.Config.ErrorLog = server.Config.ErrorLog
