@@ -168,26 +168,24 @@ func TestFoldersAreCreatedTogether(t *testing.T) {
 // A folder that a different run removes before the temporary file is in it is created again.
 func TestFolderThatIsRemovedMeanwhile(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "sub")
-	done := make(chan struct{})
-	var group sync.WaitGroup
-	group.Go(func() {
-		for {
-			select {
-			case <-done:
-				return
-			default:
-				_ = os.Remove(folder) // fails while the folder isn't empty
+	for range 1000 {
+		done := make(chan struct{})
+		var group sync.WaitGroup
+		group.Go(func() { // removes the folder once, unless the file is in it before
+			for os.Remove(folder) != nil {
+				select {
+				case <-done:
+					return
+				default:
+				}
 			}
-		}
-	})
-	for range 500 {
+		})
 		change, err := File{Path: filepath.Join(folder, "x"), Mode: 0o600}.Prepare(appending("x"))
+		close(done)
+		group.Wait()
 		if err != nil {
-			t.Error(err)
-			break
+			t.Fatal(err)
 		}
 		change.Discard()
 	}
-	close(done)
-	group.Wait()
 }
