@@ -149,7 +149,7 @@ func TestReplaceReadsNothing(t *testing.T) {
 // Runs that start together create the same folders.
 func TestFoldersAreCreatedTogether(t *testing.T) {
 	root := t.TempDir()
-	for i := range 2000 {
+	for i := range 1000 {
 		start := make(chan struct{})
 		var group sync.WaitGroup
 		for range 6 {
@@ -168,7 +168,7 @@ func TestFoldersAreCreatedTogether(t *testing.T) {
 // A folder that a different run removes before the temporary file is in it is created again.
 func TestFolderThatIsRemovedMeanwhile(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "sub")
-	for range 1000 {
+	for range 200 {
 		done := make(chan struct{})
 		var group sync.WaitGroup
 		group.Go(func() { // removes the folder once, unless the file is in it before
