@@ -96,13 +96,14 @@ func (c Client) TokenWithSubject(ctx context.Context, audience, subject string) 
 	}
 	now := c.serverTime(response.Header)
 	var fields struct {
-		IDToken secret.Text `json:"id_token"`
-		Message any         `json:"error_msg"`
+		IDToken secret.Text     `json:"id_token"`
+		Message json.RawMessage `json:"error_msg"`
 	}
 	err = json.Unmarshal(content, &fields)
 	switch {
 	case response.StatusCode < 200 || response.StatusCode > 299:
-		message, _ := fields.Message.(string)
+		var message string
+		_ = json.Unmarshal(fields.Message, &message) // it may have a different form
 		return idtoken.Token{}, &StatusError{
 			StatusCode: response.StatusCode, Message: text.Line(message), RetryAfter: transport.RetryAfter(response.Header),
 		}

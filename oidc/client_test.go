@@ -195,7 +195,7 @@ func TestAPITokenAsAudienceIsRedacted(t *testing.T) {
 
 // A token is used no matter what else the response has.
 func TestMessageNextToAToken(t *testing.T) {
-	for _, message := range []string{"false", "5", "{}", `"x"`} {
+	for _, message := range []string{"false", "1e999", "{}", `"x"`} {
 		client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = fmt.Fprintf(w, `{"id_token":%q,"error_msg":%s}`, token(`{"aud":"sts","exp":4102444800}`), message)
 		})

@@ -125,11 +125,11 @@ func (f Folder) Stage(
 		sharedfile.File
 		content []byte
 	}{
-		// The session comes first, because other runs don't remove the program of an existing session.
+		// The session comes first, because other runs don't remove the program of an existing session. Its lock comes before its
+		// secrets. Processes that use the session never create it, because a logout may have removed it.
+		{own(lockName), []byte{}},
 		{own(settingsName), []byte(settings.Reveal())},
 		{own(cacheName), entry{Credentials: c, Obtained: now}.encode()},
-		// With a lock file, a credential process can take the lock even in a read-only folder.
-		{own(lockName), []byte{}},
 		{sharedfile.File{
 			Path: installed, Mode: programMode, MaxSize: maxProgramSize, IsOwn: true, IsFixed: true,
 		}, content},
@@ -173,7 +173,7 @@ func (f Folder) Secure(below ...string) error {
 		if !info.IsDir() || !isKnown || int(owner.Uid) != os.Geteuid() {
 			return fmt.Errorf("%s must be a folder that belongs to this user", folder)
 		}
-		if err := os.Chmod(folder, folderMode); err != nil {
+		if err := os.Chmod(folder, folderMode); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -195,13 +195,11 @@ func (f Folder) Settings(s Session) (secret.Text, error) {
 // in progress, which would write the credentials again. Missing files are fine.
 func (f Folder) RemoveSecrets(ctx context.Context, s Session, unusedSince time.Time) (isRemoved bool, err error) {
 	unlock, err := sharedfile.LockFile(ctx, f.file(s, lockName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
-	}
-	if err != nil {
+	if err == nil {
+		defer unlock()
+	} else if !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	defer unlock()
 	for _, name := range []string{lockName, cacheName} {
 		info, err := os.Lstat(f.file(s, name))
 		if err == nil && !unusedSince.IsZero() && info.ModTime().After(unusedSince) {
@@ -230,6 +228,9 @@ func (f Folder) Remove(ctx context.Context, s Session) error {
 		return err
 	}
 	left, err := os.ReadDir(version)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a different run has removed it
+	}
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,8 @@ func (s *Step) logout(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	if err := folder.Secure(recordFolder); err != nil {
-		return err // a different user may have written the record
+	if err := folder.Secure(recordFolder); err != nil { // a different user may have written the record
+		return folder.Explain("read the record of what this build wrote", err)
 	}
 	folder.Sweep()
 	written, err := readRecord(recordPath(folder, buildOf(s.Environment)))

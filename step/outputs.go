@@ -144,7 +144,7 @@ func addOutputs(content []byte, outputs []output) ([]byte, error) {
 	for _, item := range store.Envs {
 		_, value, err := item.GetKeyValuePair()
 		if err != nil {
-			return nil, fmt.Errorf("the store is not valid: one of its %d variables has no key, or a value that is not a string", len(store.Envs))
+			return nil, errors.New("the store is not valid: a variable has no key, or a value that is not a string")
 		}
 		total += len(value)
 	}

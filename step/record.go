@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/bitrise-steplib/bitrise-step-authenticate-with-aws/dockerlogin"
@@ -91,7 +92,8 @@ func prepareRecord(folder profile.Folder, b build, edit func(*record)) (*sharedf
 }
 
 func parseRecord(path string, content []byte) (r record, err error) {
-	if content != nil && json.Unmarshal(content, &r) != nil {
+	hasNoSession := func(p writtenProfile) bool { return p.Session == "" }
+	if content != nil && (json.Unmarshal(content, &r) != nil || slices.ContainsFunc(r.Profiles, hasNoSession)) {
 		err = explain.Advise(fmt.Errorf("%s is damaged", path), "Remove the file. Logouts then skip what it lists.")
 	}
 	return r, err

@@ -85,12 +85,14 @@ func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator
 		return err
 	}
 	file := staged.files.docker
+	before, _ := readRecords(staged.files.folder) // damaged records of other builds don't matter
 	change, entries, err := file.PrepareLogins(logins)
 	if err != nil {
 		return err
 	}
 	staged.changes = append(staged.changes, change)
-	s.stageEntries(staged, entries)
+	after, _ := readRecords(staged.files.folder) // a build may have logged in or out meanwhile
+	s.stageEntries(staged, entries, append(before, after...))
 	first := slices.MinFunc(logins, func(x, y dockerlogin.Login) int { return x.Expires.Compare(y.Expires) })
 	what, expire := "a Docker login for "+staged.registries[0], "it expires"
 	if len(logins) > 1 {
@@ -105,8 +107,7 @@ func (s *Step) stageLogins(ctx context.Context, staged *staged, a *authenticator
 }
 
 // stageEntries adds the logins to the record, with the credential helpers that they or earlier logins replaced, and logs those.
-func (s *Step) stageEntries(staged *staged, entries []dockerlogin.Entry) {
-	records, _ := readRecords(staged.files.folder) // damaged records of other builds don't matter
+func (s *Step) stageEntries(staged *staged, entries []dockerlogin.Entry, records []record) {
 	file := staged.files.docker
 	for _, entry := range entries {
 		login := writtenLogin{File: file, Entry: entry}

@@ -44,13 +44,10 @@ func LockFolders(ctx context.Context, folders ...string) (unlock func(), err err
 	return unlock, nil
 }
 
-// LockFile waits for a lock, until ctx is done. Its file is only used as a lock, created with mode 0600,
-// and never removed, because other processes may be waiting for it. A link is not followed. If the file's
-// folder doesn't exist, the error is an [fs.ErrNotExist].
+// LockFile waits for the lock on a file, until ctx is done. A link is not followed. If the file doesn't exist, or is removed
+// meanwhile, the error is an [fs.ErrNotExist].
 func LockFile(ctx context.Context, path string) (unlock func(), err error) {
-	const flags = os.O_CREATE | os.O_RDONLY | syscall.O_NOFOLLOW
-
-	return acquire(ctx, flock.New(path, flock.SetFlag(flags), flock.SetPermissions(0o600)))
+	return acquire(ctx, flock.New(path, flock.SetFlag(os.O_RDONLY|syscall.O_NOFOLLOW)))
 }
 
 // lockFolder creates a folder, again if a different run removes it meanwhile, and locks it.
@@ -61,7 +58,7 @@ func lockFolder(ctx context.Context, folder string) (unlock func(), err error) {
 		if _, err = makeFolders(folder); err == nil {
 			unlock, err = acquire(ctx, flock.New(folder, flock.SetFlag(os.O_RDONLY)))
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		if !isRemoved(err) {
 			break
 		}
 	}

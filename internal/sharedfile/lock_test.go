@@ -35,12 +35,15 @@ func TestLockFile(t *testing.T) {
 	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := LockFile(t.Context(), path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without the file: got %v", err)
+	}
+	write(t, path, "")
 	synctest.Test(t, func(t *testing.T) {
 		unlock, err := LockFile(t.Context(), path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantMode(t, path, 0o600)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if _, err := LockFile(ctx, path); !errors.Is(err, context.DeadlineExceeded) {

@@ -69,6 +69,9 @@ func notRegular(path string, mode fs.FileMode) error {
 	}
 }
 
+// isRemoved reports whether an error can be that of a folder that a different run removed while it was used or created.
+func isRemoved(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) }
+
 // makeFolders creates a folder and those above it. It returns what it created, the innermost first.
 func makeFolders(folder string) (created []string, err error) {
 	for path := folder; ; path = filepath.Dir(path) {

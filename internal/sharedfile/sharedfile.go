@@ -98,7 +98,7 @@ func (c *Change) stage() (err error) {
 		if err == nil {
 			c.temporary, err = c.file.writeTemporary(c.after)
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		if !isRemoved(err) {
 			break
 		}
 	}
