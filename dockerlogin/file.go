@@ -17,14 +17,9 @@ type File string
 // FindFile returns the file that Docker uses: config.json in the folder DOCKER_CONFIG, or in ~/.docker.
 // The path must be absolute, because the next Steps may run in other folders. The file need not exist.
 func FindFile(getenv func(key string) string) (File, error) {
-	variable := "DOCKER_CONFIG"
-	folder := getenv(variable)
-	if folder == "" {
-		variable = "HOME"
-		folder = filepath.Join(getenv(variable), ".docker")
-	}
-	if !filepath.IsAbs(folder) {
-		return "", fmt.Errorf("the variable %s must be an absolute path without ~, got %q", variable, getenv(variable))
+	folder, err := sharedfile.Locate(getenv, "DOCKER_CONFIG", ".docker")
+	if err != nil {
+		return "", err
 	}
 	return File(filepath.Join(folder, "config.json")), nil
 }

@@ -27,21 +27,11 @@ type ConfigFile struct{ Path, Credentials string }
 // and credentials in ~/.aws. They don't need to exist. The paths must be absolute, because tools that run in other folders would read
 // other files, and not all tools expand ~ and variables.
 func FindConfigFile(getenv func(key string) string) (ConfigFile, error) {
-	locate := func(key, name string) (string, error) {
-		variable, path := key, getenv(key)
-		if path == "" {
-			variable, path = "HOME", filepath.Join(getenv("HOME"), ".aws", name)
-		}
-		if !filepath.IsAbs(path) {
-			return "", fmt.Errorf("the variable %s must be an absolute path without ~, got %q", variable, getenv(variable))
-		}
-		return path, nil
-	}
-	config, err := locate(configVariable, "config")
+	config, err := sharedfile.Locate(getenv, configVariable, filepath.Join(".aws", "config"))
 	if err != nil {
 		return ConfigFile{}, err
 	}
-	credentials, err := locate(credentialsVariable, "credentials")
+	credentials, err := sharedfile.Locate(getenv, credentialsVariable, filepath.Join(".aws", "credentials"))
 	return ConfigFile{Path: config, Credentials: credentials}, err
 }
 

@@ -50,18 +50,12 @@ func LockFile(ctx context.Context, path string) (unlock func(), err error) {
 	return acquire(ctx, flock.New(path, flock.SetFlag(os.O_RDONLY|syscall.O_NOFOLLOW)))
 }
 
-// lockFolder creates a folder, again if a different run removes it meanwhile, and locks it.
+// lockFolder creates a folder and locks it.
 func lockFolder(ctx context.Context, folder string) (unlock func(), err error) {
-	const mostAttempts = 100 // a broken link would fail forever
-
-	for range mostAttempts {
-		if _, err = makeFolders(folder); err == nil {
-			unlock, err = acquire(ctx, flock.New(folder, flock.SetFlag(os.O_RDONLY)))
-		}
-		if !isRemoved(err) {
-			break
-		}
-	}
+	_, err = inFolder(folder, func() (err error) {
+		unlock, err = acquire(ctx, flock.New(folder, flock.SetFlag(os.O_RDONLY)))
+		return err
+	})
 	return unlock, err
 }
 

@@ -17,6 +17,19 @@ import (
 // MaxSize is the largest file that is read, in bytes. Docker's has 9 MB with 3,000 ECR logins.
 const MaxSize = 16 << 20
 
+// Locate returns the path in a variable, or if it is empty, the path of something in the user's home. It must be absolute, because
+// other programs run in other folders.
+func Locate(getenv func(key string) string, variable, inHome string) (string, error) {
+	path := getenv(variable)
+	if path == "" {
+		variable, path = "HOME", filepath.Join(getenv("HOME"), inHome)
+	}
+	if !filepath.IsAbs(path) {
+		return "", fmt.Errorf("the variable %s must be an absolute path without ~, got %q", variable, getenv(variable))
+	}
+	return path, nil
+}
+
 // Read returns a file's content, or nil without an error if there is no file. A file that is larger
 // than [MaxSize], or not regular (it might never end), is an error. Links are followed.
 func Read(path string) ([]byte, error) { return File{Path: path}.read() }
@@ -69,8 +82,25 @@ func notRegular(path string, mode fs.FileMode) error {
 	}
 }
 
-// isRemoved reports whether an error can be that of a folder that a different run removed while it was used or created.
-func isRemoved(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) }
+// inFolder creates a folder and calls do, both again if a different run removes the folder meanwhile. It returns the folders that it
+// created, the innermost first.
+func inFolder(folder string, do func() error) (created []string, err error) {
+	const mostAttempts = 100
+
+	for range mostAttempts {
+		var folders []string
+		folders, err = makeFolders(folder)
+		created = append(folders, created...)
+		if err == nil {
+			err = do()
+		}
+		// Creating the folder fails with either error, too, if it is removed at the same moment.
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
+			break
+		}
+	}
+	return created, err
+}
 
 // makeFolders creates a folder and those above it. It returns what it created, the innermost first.
 func makeFolders(folder string) (created []string, err error) {

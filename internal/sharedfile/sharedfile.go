@@ -87,21 +87,13 @@ func (c *Change) apply(content []byte) error {
 	return err
 }
 
-// stage writes the new version next to the file, again if a different run removes it or the folder.
-func (c *Change) stage() (err error) {
-	const mostAttempts = 100
-
-	for range mostAttempts {
-		var folders []string
-		folders, err = makeFolders(filepath.Dir(c.file.Path))
-		c.folders = append(folders, c.folders...)
-		if err == nil {
-			c.temporary, err = c.file.writeTemporary(c.after)
-		}
-		if !isRemoved(err) {
-			break
-		}
-	}
+// stage writes the new version next to the file.
+func (c *Change) stage() error {
+	folders, err := inFolder(filepath.Dir(c.file.Path), func() (err error) {
+		c.temporary, err = c.file.writeTemporary(c.after)
+		return err
+	})
+	c.folders = append(folders, c.folders...)
 	return err
 }
 
