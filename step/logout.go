@@ -45,7 +45,7 @@ func (s *Step) logout(ctx context.Context, config Config) error {
 	if written.isEmpty() {
 		s.Log.Printf("There are no logins or profiles from this build to remove")
 	}
-	if err := remove(ctx, s.Log, folder, written); err != nil {
+	if err := remove(ctx, s.Log, folder, written, time.Time{}); err != nil {
 		return err
 	}
 	folder.RemoveIfEmpty(recordFolder)
@@ -66,27 +66,23 @@ func (s *Step) sweep(ctx context.Context, folder profile.Folder) error {
 	problems := []error{err}
 	for _, r := range records {
 		r.Profiles = slices.DeleteFunc(r.Profiles, func(p writtenProfile) bool {
-			if p.Written.After(unusedSince) {
-				return true // the run may be about to put the session into place
-			}
-			isRemoved, err := folder.RemoveSecrets(ctx, p.Session, unusedSince)
-			problems = append(problems, err)
-			return !isRemoved
+			return p.Written.After(unusedSince) // the run may be about to put the session into place
 		})
 		r.Logins = slices.DeleteFunc(r.Logins, func(login writtenLogin) bool { return login.Expires.After(s.Now()) })
-		problems = append(problems, remove(ctx, s.Log.Quiet(), folder, r))
+		problems = append(problems, remove(ctx, s.Log.Quiet(), folder, r, unusedSince))
 	}
 	return errors.Join(problems...)
 }
 
 // remove removes what some entries of a build's record list, the secrets first, and then these entries. What can't be removed
-// is kept in the record, so that the removal can be repeated.
-func remove(ctx context.Context, log *report.Log, folder profile.Folder, entries record) error {
+// is kept in the record, so that the removal can be repeated. With a time, sessions that were used since are kept, too.
+func remove(ctx context.Context, log *report.Log, folder profile.Folder, entries record, unusedSince time.Time) error {
 	var problems []error
 	profiles, logins := map[profile.ConfigFile]*record{}, map[dockerlogin.File]*record{}
 	for _, p := range entries.Profiles {
-		if _, err := folder.RemoveSecrets(ctx, p.Session, time.Time{}); err != nil {
-			problems = append(problems, err)
+		isRemoved, err := folder.RemoveSecrets(ctx, p.Session, unusedSince)
+		problems = append(problems, err)
+		if !isRemoved {
 			continue
 		}
 		if profiles[p.File] == nil {

@@ -99,7 +99,7 @@ func TestProfileThatCannotBeRemovedKeepsItsProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := report.NewPlainLog(io.Discard)
-	if err := remove(t.Context(), log, folder, entries); err == nil || !strings.Contains(err.Error(), config.Path) {
+	if err := remove(t.Context(), log, folder, entries, time.Time{}); err == nil || !strings.Contains(err.Error(), config.Path) {
 		t.Errorf("got %v", err)
 	}
 	_, errProgram := os.Stat(program)

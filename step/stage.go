@@ -149,6 +149,9 @@ func (s *Step) stageProfile(ctx context.Context, staged *staged, settings secret
 
 // warnOfReplacing warns if the profile belongs to a different build until now.
 func (s *Step) warnOfReplacing(files files, name profile.Name) {
+	if files.replaced == "" {
+		return
+	}
 	records, _ := readRecords(files.folder)
 	for _, r := range records {
 		isIts := slices.ContainsFunc(r.Profiles, func(p writtenProfile) bool { return p.Session == files.replaced })
