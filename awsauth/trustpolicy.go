@@ -69,7 +69,7 @@ func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion
 			return suggestion{advice: []string{"The token has no app_slug, so no trust policy can keep out the builds of other apps.", neverRely}}
 		}
 		// GitHub and GitLab let users choose what sub consists of. Other issuers don't have these claims.
-		repository := values(token, "^(repository|repository_id|project_path|project_id)$")
+		repository := values(token, "repository", "repository_id", "project_path", "project_id")
 		if len(repository) > 0 && !contains(sub, repository) {
 			return suggestion{advice: []string{"The token's sub doesn't identify the repository, so builds of other repositories can have the " +
 				"same sub. Include the repository in sub before you use a condition on it."}}
@@ -80,7 +80,7 @@ func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion
 	if token.Claims["workflow"].Value != "" {
 		claims, letsIn = append(claims, "workflow"), "builds of this app and workflow only"
 	}
-	perBuild = append(perBuild, values(token, "^(build_slug|build_number|commit|commit_hash|commit_sha|git_commit)$")...)
+	perBuild = append(perBuild, values(token, "build_slug", "build_number", "commit", "commit_hash", "commit_sha", "git_commit")...)
 	appAt := findWord(sub, app, "_.~%+-") // with these characters, it can be part of a longer slug
 	if subject == SubjectFixed && appAt >= 0 && !contains(sub, perBuild) {
 		bySub := map[string][]string{"StringEquals": {"aud", "sub"}, "StringEqualsIfExists": claims}
@@ -93,7 +93,7 @@ func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion
 	switch {
 	case subject != SubjectFixed:
 		advice[0] += " " + neverRely
-	case appAt >= 0 && !contains(sub[:appAt], append(perBuild, values(token, "")...)): // else, another app can have this slug there
+	case appAt >= 0 && !contains(sub[:appAt], append(perBuild, values(token)...)): // else, another app can have this slug there
 		advice = append(advice, "If AWS rejects the build even with this policy, you can use a condition StringLike on sub, because Bitrise "+
 			"decides what sub says. Replace the parts that change with every build with *, and keep the app's slug before the first *.")
 	}
@@ -101,10 +101,10 @@ func suggest(token idtoken.Token, subject Subject, perBuild []string) suggestion
 	return suggestion{claims: byClaims, letsIn: letsIn, caveat: caveat, advice: advice}
 }
 
-// values returns the values of the claims whose names match a pattern.
-func values(token idtoken.Token, names string) (all []string) {
+// values returns the values of the claims with some names, or of all claims.
+func values(token idtoken.Token, names ...string) (all []string) {
 	for name, claim := range token.Claims {
-		if claim.Value != "" && regexp.MustCompile(names).MatchString(name) {
+		if claim.Value != "" && (len(names) == 0 || slices.Contains(names, name)) {
 			all = append(all, claim.Value)
 		}
 	}

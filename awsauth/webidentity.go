@@ -80,8 +80,8 @@ func (w WebIdentity) Explain(err error, subject Subject, perBuild []string) erro
 	if !errors.As(err, &returned) || !errors.As(err, &explained) {
 		return err
 	}
-	switch returned.Code {
-	case "AccessDenied", "AccessDeniedException", "InvalidIdentityToken", "ExpiredTokenException", "IDPRejectedClaim", "IDPCommunicationError":
+	ofToken := []string{"InvalidIdentityToken", "ExpiredTokenException", "IDPRejectedClaim", "IDPCommunicationError"}
+	if _, isDenial := awserr.DenialOf(err); isDenial || slices.Contains(ofToken, returned.Code) {
 		explained.ConditionKeys = ConditionKeys(w.Token)
 	}
 	if IsDenied(err) {
