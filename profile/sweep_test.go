@@ -391,28 +391,3 @@ func TestSweepKeepsOtherFiles(t *testing.T) {
 		}
 	}
 }
-
-// A renewal that is killed while a logout waits for it leaves a temporary file with credentials.
-func TestRenewalThatIsKilledDuringALogout(t *testing.T) {
-	m := newMachine(t)
-	s := m.login("bitrise", "1")
-	if _, err := m.folder.RemoveSecrets(t.Context(), s, time.Time{}); err != nil {
-		t.Fatal(err)
-	}
-	write(t, m.folder.file(s, ".cache.json.authenticate-with-aws-killed"), "of a killed renewal")
-	if err := m.folder.Remove(t.Context(), s); err != nil {
-		t.Error(err)
-	}
-	m.folder.RemoveIfEmpty("builds")
-	m.mustBeGone()
-}
-
-// A login that is killed before its record is in place leaves a session that no record lists. It doesn't keep the program.
-func TestLoginThatIsKilledEarly(t *testing.T) {
-	m := newMachine(t)
-	s := m.login("bitrise", "1")
-	write(t, m.folder.Path(filepath.Dir(string(s)), testKey, ".settings.json.authenticate-with-aws-killed"), "of a killed login")
-	m.folder.Sweep()
-	m.logout(s)
-	m.mustBeGone()
-}
