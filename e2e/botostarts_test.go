@@ -20,7 +20,6 @@ func TestBoto3StartsTheProcessOnce(t *testing.T) {
 		t.Run(left.String(), func(t *testing.T) {
 			t.Parallel()
 			r := newProfileRun(t, startSandbox(t, sandbox.Options{}))
-			r.program = plainProgram(t)
 			r.mustStep(map[string]string{"role_arn": role, "aws_profile": "bitrise"})
 			r.leave(left)
 			starts := countStarts(t, r)

@@ -69,7 +69,6 @@ func (r *run) snapshot() map[string]string {
 func TestEveryFileCallFailsOnce(t *testing.T) {
 	t.Parallel()
 	strace := need(t, "strace", "apt-get install strace")
-	program := plainProgram(t)
 	cloud := startSandbox(t, sandbox.Options{})
 	stride, every := 7, os.Getenv("EVERY_CALL") != ""
 	if every {
@@ -93,7 +92,7 @@ func TestEveryFileCallFailsOnce(t *testing.T) {
 				for n := 1 + k%stride; isInjected; n += stride {
 					for i, errno := range errnos {
 						if every || i == (n+k)%len(errnos) {
-							isInjected = injectInto(t, cloud, strace, program, mode, given, call, n, errno)
+							isInjected = injectInto(t, cloud, strace, mode, given, call, n, errno)
 						}
 					}
 				}
@@ -104,11 +103,10 @@ func TestEveryFileCallFailsOnce(t *testing.T) {
 
 // injectInto makes one call of a run fail, and checks what the run says and leaves.
 func injectInto(
-	t *testing.T, cloud *sandbox.Sandbox, strace, program, mode string, given map[string]string, call string, n int, errno string,
+	t *testing.T, cloud *sandbox.Sandbox, strace, mode string, given map[string]string, call string, n int, errno string,
 ) (isInjected bool) {
 	t.Helper()
 	r := newProfileRun(t, cloud, "BITRISE_BUILD_SLUG=build")
-	r.program = program
 	r.writeUserFiles()
 	before := r.snapshot()
 	login := map[string]string{"role_arn": role, "docker_login": "true", "aws_profile": "bitrise"}

@@ -43,7 +43,6 @@ func keyLogin(cloud *sandbox.Sandbox) map[string]string {
 func TestInterruptionAtEachRename(t *testing.T) {
 	t.Parallel()
 	strace := need(t, "strace", "apt-get install strace")
-	program := plainProgram(t)
 	cloud := startSandbox(t, sandbox.Options{})
 	for _, signal := range []string{"SIGKILL", "SIGTERM"} {
 		for _, profile := range []string{"", "bitrise"} {
@@ -53,7 +52,6 @@ func TestInterruptionAtEachRename(t *testing.T) {
 				interrupted, isComplete := 0, false
 				for n := 1; !isComplete; n++ {
 					r := newProfileRun(t, cloud)
-					r.program = program
 					output, complete, err := r.interrupt(strace, "rename", signal, n, given)
 					if isComplete = complete; !isComplete {
 						interrupted++
@@ -78,13 +76,11 @@ func TestInterruptionAtEachRename(t *testing.T) {
 func TestLogoutThatIsKilled(t *testing.T) {
 	t.Parallel()
 	strace := need(t, "strace", "apt-get install strace")
-	program := plainProgram(t)
 	cloud := startSandbox(t, sandbox.Options{})
 	login, logout := keyLogin(cloud), map[string]string{"action": "logout"}
 	interrupted, isComplete := 0, false
 	for n := 1; !isComplete; n++ {
 		r := newProfileRun(t, cloud, "BITRISE_BUILD_SLUG=build")
-		r.program = program
 		r.writeUserFiles()
 		before := r.snapshot()
 		r.mustStep(login)
@@ -109,13 +105,11 @@ func TestLogoutThatIsKilled(t *testing.T) {
 func TestLogoutAfterALoginThatIsKilled(t *testing.T) {
 	t.Parallel()
 	strace := need(t, "strace", "apt-get install strace")
-	program := plainProgram(t)
 	cloud := startSandbox(t, sandbox.Options{})
 	login, logout := keyLogin(cloud), map[string]string{"action": "logout"}
 	interrupted, isComplete := 0, false
 	for n := 1; !isComplete; n++ {
 		r := newProfileRun(t, cloud, "BITRISE_BUILD_SLUG=build")
-		r.program = program
 		r.writeUserFiles()
 		before := r.snapshot()
 		r.mustStep(login)

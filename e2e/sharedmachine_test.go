@@ -121,15 +121,11 @@ func TestLoginRemovesWhatAbortedBuildsLeft(t *testing.T) {
 func TestTwoBuildsWithOneProfileName(t *testing.T) {
 	t.Parallel()
 	cloud := startSandbox(t, sandbox.Options{})
-	program := plainProgram(t)
 	for _, order := range interleavings("luro", "LURO") { // log in, use, renew, log out
 		t.Run(order, func(t *testing.T) {
 			t.Parallel()
 			machine := newProfileRun(t, cloud)
 			builds := map[bool]*run{false: machine.of("build-a"), true: machine.of("build-b")}
-			for _, r := range builds {
-				r.program = program
-			}
 			name := func(isB bool) string { return map[bool]string{false: "build-a", true: "build-b"}[isB] }
 			owner := ""
 			for _, what := range order {
